@@ -1,0 +1,1 @@
+//! The pipeline benchmark: feeder, relay, hand-written floor, collector, and their runner.

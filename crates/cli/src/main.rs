@@ -1,0 +1,3 @@
+//! The `eventflux` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sources and sinks that need no network: replay, generator, log, file, blackhole.

@@ -1,0 +1,1 @@
+//! Formats of EventFlux: json, text, bytes and csv mappers.

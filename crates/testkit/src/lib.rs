@@ -1,0 +1,1 @@
+//! Scripted WebSocket peers, a chaos proxy and the connector contract suite.

@@ -1,0 +1,1 @@
+//! The websocket source and sink of EventFlux.
