@@ -1,0 +1,108 @@
+//! The state of a connector, as health checks and metrics show it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Where a connector is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Created, not started.
+    Init,
+    /// First attempt to reach the endpoint.
+    Connecting,
+    /// Connected, or for a connector without a connection: working.
+    Connected,
+    /// A server that accepts connections.
+    Listening,
+    /// The connection was lost or refused; more attempts follow.
+    Reconnecting,
+    /// Gave up.
+    Failed,
+    /// Stopped as asked.
+    Stopped,
+}
+
+impl ConnectionState {
+    /// The state as one lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Listening => "listening",
+            Self::Reconnecting => "reconnecting",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether events can flow.
+    pub fn is_healthy(self) -> bool {
+        matches!(self, Self::Connected | Self::Listening)
+    }
+}
+
+/// A state with its explanation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Where the connector is in its life.
+    pub state: ConnectionState,
+    /// Why, or to whom; nothing secret.
+    pub detail: Option<String>,
+}
+
+/// Where a connector reports its state; copies share it.
+#[derive(Debug, Clone)]
+pub struct HealthReporter {
+    sender: Arc<watch::Sender<Health>>,
+}
+
+impl Default for HealthReporter {
+    fn default() -> Self {
+        let (sender, _) = watch::channel(Health {
+            state: ConnectionState::Init,
+            detail: None,
+        });
+        Self {
+            sender: Arc::new(sender),
+        }
+    }
+}
+
+impl HealthReporter {
+    /// Reports a state; `detail` must hold nothing secret.
+    pub fn set(&self, state: ConnectionState, detail: impl Into<Option<String>>) {
+        self.sender.send_replace(Health {
+            state,
+            detail: detail.into(),
+        });
+    }
+
+    /// The state reported last.
+    pub fn current(&self) -> Health {
+        self.sender.borrow().clone()
+    }
+
+    /// Waits until `wanted` is reported.
+    pub async fn wait_for(&self, wanted: ConnectionState) {
+        // The sender lives in self, so the channel cannot be closed while we wait.
+        let _ = self.sender.subscribe().wait_for(|health| health.state == wanted).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn copies_share_the_state_and_can_be_awaited() {
+        let reporter = HealthReporter::default();
+        let copy = reporter.clone();
+        let waiter = tokio::spawn(async move { copy.wait_for(ConnectionState::Connected).await });
+        reporter.set(ConnectionState::Connecting, None);
+        reporter.set(ConnectionState::Connected, "ws://h".to_owned());
+        waiter.await.unwrap();
+        assert_eq!(reporter.current().detail.as_deref(), Some("ws://h"));
+    }
+}

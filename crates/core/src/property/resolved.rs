@@ -1,0 +1,352 @@
+//! Raw properties in, typed values or every error out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::{PropertySpec, PropertyValue, nearest};
+use crate::{EventFluxError, env};
+
+/// What is wrong with one property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyError {
+    /// Its key, as written or as declared.
+    pub key: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether the value is to blame (else the key, or its absence).
+    pub in_value: bool,
+}
+
+impl fmt::Display for PropertyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "property '{}': {}", self.key, self.reason)?;
+        self.hint.as_deref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+impl From<PropertyError> for EventFluxError {
+    fn from(error: PropertyError) -> Self {
+        Self::Configuration {
+            property: Some(error.key),
+            reason: error.reason,
+            hint: error.hint,
+        }
+    }
+}
+
+/// Validated properties: every key declared, every value of its declared kind, defaults filled in.
+#[derive(Clone, Default)]
+pub struct Properties {
+    values: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: PropertyValue,
+    /// What may be shown: the text as written, before environment variables were put in.
+    shown: String,
+    given: bool,
+}
+
+impl Properties {
+    /// Validates `raw` (key, value as written) against the declarations. `lookup` reads environment variables.
+    ///
+    /// # Errors
+    /// All of them at once: unknown, missing, misplaced and malformed properties, unset environment variables.
+    pub fn resolve<'a>(
+        specs: &[PropertySpec],
+        raw: impl IntoIterator<Item = (&'a str, &'a str)>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<PropertyError>> {
+        let mut errors = Vec::new();
+        let mut properties = Self::default();
+        for (key, text) in raw {
+            match given(specs, key, text, lookup) {
+                Ok(entry) => drop(properties.values.insert(key.to_owned(), entry)),
+                Err(error) => errors.push(error),
+            }
+        }
+        for spec in specs {
+            if let Some(entry) = default(spec).filter(|_| !properties.values.contains_key(spec.key)) {
+                properties.values.insert(spec.key.to_owned(), entry);
+            }
+        }
+        let failed: Vec<_> = errors.iter().map(|error| error.key.clone()).collect();
+        errors.extend(specs.iter().filter_map(|spec| properties.misplaced(spec, &failed)));
+        if errors.is_empty() { Ok(properties) } else { Err(errors) }
+    }
+
+    /// Like [`Properties::resolve`] with the process's environment, reporting the first error only; for connectors
+    /// built by hand.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for the first bad property.
+    pub fn from_pairs<'a>(
+        specs: &[PropertySpec],
+        raw: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, EventFluxError> {
+        Self::resolve(specs, raw, &env::process).map_err(|mut errors| errors.swap_remove(0).into())
+    }
+
+    /// The text of a property that has a value; `None` without one.
+    pub fn optional_text(&self, key: &str) -> Option<&str> {
+        match &self.values.get(key)?.value {
+            PropertyValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a property that is required or has a default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no text.
+    pub fn text(&self, key: &str) -> Result<&str, EventFluxError> {
+        self.optional_text(key).ok_or_else(|| missing(key))
+    }
+
+    /// The whole number of a property; `None` without one.
+    pub fn optional_integer(&self, key: &str) -> Option<i64> {
+        match self.values.get(key)?.value {
+            PropertyValue::Integer(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The whole number of a property that is required or has a default, in any integer type that holds it.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no number or the number does not fit `T`.
+    pub fn integer<T: TryFrom<i64>>(&self, key: &str) -> Result<T, EventFluxError> {
+        let value = self.optional_integer(key).ok_or_else(|| missing(key))?;
+        T::try_from(value).map_err(|_| EventFluxError::property(key, "is out of range"))
+    }
+
+    /// The number of a property that is required or has a default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no number.
+    pub fn number(&self, key: &str) -> Result<f64, EventFluxError> {
+        match self.values.get(key).map(|entry| &entry.value) {
+            Some(PropertyValue::Number(value)) => Ok(*value),
+            _ => Err(missing(key)),
+        }
+    }
+
+    /// The flag of a property that is required or has a default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no value.
+    pub fn flag(&self, key: &str) -> Result<bool, EventFluxError> {
+        match self.values.get(key).map(|entry| &entry.value) {
+            Some(PropertyValue::Boolean(value)) => Ok(*value),
+            _ => Err(missing(key)),
+        }
+    }
+
+    /// The duration of a property; `None` without one.
+    pub fn optional_duration(&self, key: &str) -> Option<Duration> {
+        match self.values.get(key)?.value {
+            PropertyValue::Duration(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The duration of a property that is required or has a default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no value.
+    pub fn duration(&self, key: &str) -> Result<Duration, EventFluxError> {
+        self.optional_duration(key).ok_or_else(|| missing(key))
+    }
+
+    /// The size in bytes of a property that is required or has a default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when it has no value.
+    pub fn size(&self, key: &str) -> Result<usize, EventFluxError> {
+        match self.values.get(key).map(|entry| &entry.value) {
+            Some(PropertyValue::Size(value)) => {
+                usize::try_from(*value).map_err(|_| EventFluxError::property(key, "is out of range"))
+            }
+            _ => Err(missing(key)),
+        }
+    }
+
+    /// What follows `prefix` in each given key, with its text: `websocket.headers.` yields header names and values.
+    pub fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.values.iter().filter_map(move |(key, entry)| match &entry.value {
+            PropertyValue::Text(text) => Some((key.strip_prefix(prefix)?, text.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Whether the pipeline author gave the property (a default does not count).
+    pub fn is_given(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|entry| entry.given)
+    }
+
+    fn misplaced(&self, spec: &PropertySpec, failed: &[String]) -> Option<PropertyError> {
+        let holds = spec.only_if.is_none_or(|condition| {
+            self.optional_text(condition.key) == Some(condition.value) || failed.iter().any(|key| key == condition.key)
+        });
+        let error = |reason: String, hint: Option<String>| {
+            Some(PropertyError {
+                key: spec.key.to_owned(),
+                reason,
+                hint,
+                in_value: false,
+            })
+        };
+        if holds {
+            let absent = spec.required && !self.values.contains_key(spec.key);
+            if absent && !failed.iter().any(|key| key == spec.key) {
+                let example = spec
+                    .example
+                    .map_or_else(|| spec.kind.allowed(), |example| format!("for example '{example}'"));
+                return error("is required but missing".to_owned(), Some(example));
+            }
+            return None;
+        }
+        let given = self.values.iter().find(|(key, entry)| entry.given && spec.matches(key));
+        given.and_then(|(key, _)| {
+            let condition = spec.only_if?;
+            Some(PropertyError {
+                key: key.clone(),
+                reason: format!("has no effect unless {} is '{}'", condition.key, condition.value),
+                hint: Some(format!("remove it, or set {}='{}'", condition.key, condition.value)),
+                in_value: false,
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.values.iter().map(|(key, entry)| (key, &entry.shown)))
+            .finish()
+    }
+}
+
+fn given(
+    specs: &[PropertySpec],
+    key: &str,
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Entry, PropertyError> {
+    let error = |reason: String, hint: Option<String>, in_value| PropertyError {
+        key: key.to_owned(),
+        reason,
+        hint,
+        in_value,
+    };
+    let Some(spec) = specs.iter().find(|spec| spec.matches(key)) else {
+        let hint = nearest(key, specs.iter().map(|spec| spec.key)).map(|known| format!("did you mean '{known}'?"));
+        return Err(error("is not known here".to_owned(), hint, false));
+    };
+    let value = env::interpolate(text, lookup).map_err(|unset| error(unset.to_string(), unset.hint(), true))?;
+    let shown = if spec.secret { "***".to_owned() } else { text.to_owned() };
+    match spec.kind.parse(&value, spec.unit) {
+        Some(value) => Ok(Entry {
+            value,
+            shown,
+            given: true,
+        }),
+        None => {
+            let reason = if spec.secret {
+                "has a value that is not allowed".to_owned()
+            } else {
+                format!("'{text}' is not allowed")
+            };
+            Err(error(reason, Some(format!("use {}", spec.kind.allowed())), true))
+        }
+    }
+}
+
+fn default(spec: &PropertySpec) -> Option<Entry> {
+    let text = spec.default?;
+    let value = spec.kind.parse(text, spec.unit)?;
+    Some(Entry {
+        value,
+        shown: text.to_owned(),
+        given: false,
+    })
+}
+
+fn missing(key: &str) -> EventFluxError {
+    EventFluxError::property(key, "has no value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PropertyKind;
+
+    const SPECS: &[PropertySpec] = &[
+        PropertySpec::new("x.mode", PropertyKind::Choice(&["client", "server"]), "Mode.").default("client"),
+        PropertySpec::new("x.url", PropertyKind::Url(&["ws"]), "Where.")
+            .required()
+            .only_if("x.mode", "client"),
+        PropertySpec::new("x.delay.ms", PropertyKind::Integer { min: 0, max: 10 }, "Delay.").default("5"),
+        PropertySpec::new("x.headers.*", PropertyKind::Text, "Headers.").secret(),
+        PropertySpec::new("x.listen", PropertyKind::Address, "Listen.").only_if("x.mode", "server"),
+    ];
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "TOKEN").then(|| "sesame".to_owned())
+    }
+
+    fn resolve(raw: &[(&str, &str)]) -> Result<Properties, Vec<PropertyError>> {
+        Properties::resolve(SPECS, raw.iter().copied(), &environment)
+    }
+
+    #[test]
+    fn defaults_and_given_values_are_typed() {
+        let properties = resolve(&[("x.url", "ws://h"), ("x.headers.A-B", "${env:TOKEN}")]).unwrap();
+        assert_eq!(properties.integer::<u64>("x.delay.ms").unwrap(), 5);
+        assert_eq!(properties.text("x.url").unwrap(), "ws://h");
+        assert_eq!(
+            properties.prefixed("x.headers.").collect::<Vec<_>>(),
+            [("A-B", "sesame")]
+        );
+        assert!(properties.is_given("x.url") && !properties.is_given("x.delay.ms"));
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_key_reason_and_fix() {
+        let errors = resolve(&[("x.dely.ms", "1"), ("x.delay.ms", "11"), ("x.listen", "127.0.0.1:0")]).unwrap_err();
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "property 'x.dely.ms': is not known here (did you mean 'x.delay.ms'?)",
+                "property 'x.delay.ms': '11' is not allowed (use a whole number from 0 to 10)",
+                "property 'x.url': is required but missing (a URL that starts with ws://)",
+                "property 'x.listen': has no effect unless x.mode is 'server' (remove it, or set x.mode='server')",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_came_from_the_environment_or_is_secret_is_not_shown() {
+        let properties = resolve(&[("x.url", "ws://h/?t=${env:TOKEN}"), ("x.headers.K", "hunter2")]).unwrap();
+        let shown = format!("{properties:?}");
+        assert!(!shown.contains("sesame") && !shown.contains("hunter2"), "{shown}");
+        assert_eq!(properties.text("x.url").unwrap(), "ws://h/?t=sesame");
+    }
+
+    #[test]
+    fn an_unset_environment_variable_is_named() {
+        let errors = resolve(&[("x.url", "ws://${env:HOST_X}/")]).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].to_string().contains("HOST_X"), "{}", errors[0]);
+    }
+
+    #[test]
+    fn a_required_property_is_not_asked_for_where_it_does_not_apply() {
+        assert!(resolve(&[("x.mode", "server"), ("x.listen", ":0")]).is_ok());
+    }
+}

@@ -1,0 +1,72 @@
+//! The contract of a sink: who calls what, when, and until which error.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{BoxFuture, EncodedBatch, EventFluxError, RowFailure};
+
+/// Takes encoded payloads somewhere.
+///
+/// The engine calls `start` once, then `publish_batch` from any thread but never two at a time, then `stop`.
+/// `publish` does not block: a sink that sends later queues the payload and says by `is_ready` when its queue is full.
+/// The engine keeps order: after a failure it does not publish what follows until the failed payload is dealt with.
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// Starts and returns. A peer that cannot be reached is no error here when the sink reconnects.
+    ///
+    /// # Errors
+    /// What no retry can mend: an address in use, a directory that does not exist, a second start.
+    fn start(&self, callback: Arc<dyn SinkCallback>) -> Result<(), EventFluxError>;
+
+    /// Accepts one payload: delivers it, or queues it. An accepted payload is delivered, or reported by
+    /// [`SinkCallback::on_failed`], or counted as dropped by the queue policy its properties name, or counted in the
+    /// result of [`Sink::stop`].
+    ///
+    /// # Errors
+    /// [`EventFluxError::Send`] for this payload, [`EventFluxError::ConnectionUnavailable`] after giving up.
+    fn publish(&self, payload: &[u8]) -> Result<(), EventFluxError>;
+
+    /// Accepts payloads in order; the sink may keep the batch's buffer instead of copying.
+    ///
+    /// # Errors
+    /// The index of the first payload that failed, with its error: those before it are accepted, those behind it were
+    /// not tried.
+    fn publish_batch(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
+        batch
+            .iter()
+            .enumerate()
+            .try_for_each(|(row, payload)| self.publish(payload).map_err(|error| RowFailure { row, error }))
+    }
+
+    /// Whether the sink can take more now. While it cannot, the engine stops reading the sources that feed it. A sink
+    /// accepts one more batch all the same.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// Resolves when the sink can take more, has given up, or is stopped.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Delivers what is queued, says goodbye to the peer, and returns within `deadline`. May be called twice.
+    /// Returns the number of accepted payloads that could not be delivered.
+    fn stop(&self, deadline: Duration) -> u64;
+
+    /// An independent sink of the same configuration, not started.
+    fn clone_box(&self) -> Box<dyn Sink>;
+
+    /// Tries once whether the endpoint can be used, blocking for at most the connect timeout.
+    ///
+    /// # Errors
+    /// [`EventFluxError::ConnectionUnavailable`] when not.
+    fn validate_connectivity(&self) -> Result<(), EventFluxError> {
+        Ok(())
+    }
+}
+
+/// Where a sink reports what happens after it accepted a payload. Implemented by the engine.
+pub trait SinkCallback: Send + Sync {
+    /// Accepted payloads that will not be delivered; the error strategy handles them.
+    fn on_failed(&self, batch: EncodedBatch, error: EventFluxError);
+}

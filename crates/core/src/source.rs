@@ -1,0 +1,80 @@
+//! The contract of a source: who calls what, when, and until which error.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{BoxFuture, EventFluxError};
+
+/// Brings messages from somewhere into a stream.
+///
+/// The engine calls `start` once; the source then delivers to the callback from a thread or task of its own
+/// ([`runtime::SourceWorker`](crate::runtime::SourceWorker) makes one) until `stop` or until it has no more. `stop` may
+/// be called at any time after creation, twice as well, and also while connecting. A stopped source is not started
+/// again; the engine takes a fresh one by `clone_box`.
+pub trait Source: Send + fmt::Debug {
+    /// Starts delivering and returns. A peer that cannot be reached is no error here when the source reconnects.
+    ///
+    /// # Errors
+    /// What no retry can mend: an address in use, a file that does not exist, a second start.
+    fn start(&mut self, callback: std::sync::Arc<dyn SourceCallback>) -> Result<(), EventFluxError>;
+
+    /// Stops: no more deliveries once it returns. Says goodbye to the peer, interrupts any wait, and returns within
+    /// `deadline`.
+    fn stop(&mut self, deadline: Duration);
+
+    /// An independent source of the same configuration, not started.
+    fn clone_box(&self) -> Box<dyn Source>;
+
+    /// Tries once whether the endpoint can be used, blocking for at most the connect timeout.
+    ///
+    /// # Errors
+    /// [`EventFluxError::ConnectionUnavailable`] when not.
+    fn validate_connectivity(&self) -> Result<(), EventFluxError> {
+        Ok(())
+    }
+}
+
+/// Where a source delivers. Implemented by the engine.
+///
+/// Protocol: deliver; then, before the next delivery, wait until [`SourceCallback::is_ready`] (or
+/// [`SourceCallback::ready`]) while still serving the connection (pings, close, stop). A source that does not wait is
+/// not refused, but then nothing bounds what piles up behind it.
+pub trait SourceCallback: Send + Sync {
+    /// Takes one message.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Stopped`] or the fault that ended the pipeline: the source stops delivering and does not
+    /// acknowledge the message to its peer. Bad messages are no error; the pipeline's error strategy handles them.
+    fn on_data(&self, data: &[u8]) -> Result<(), EventFluxError>;
+
+    /// Takes messages in order; much cheaper than one at a time.
+    ///
+    /// # Errors
+    /// As [`SourceCallback::on_data`].
+    fn on_batch(&self, messages: &[Bytes]) -> Result<(), EventFluxError> {
+        messages.iter().try_for_each(|message| self.on_data(message))
+    }
+
+    /// Whether the pipeline can take the next delivery now.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// Resolves when the pipeline can take the next delivery, or is stopped.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Reports a message that never became one (too large, bad compression, ...): the error strategy handles it.
+    /// `data` is what was received of it.
+    ///
+    /// # Errors
+    /// As [`SourceCallback::on_data`].
+    fn on_error(&self, error: EventFluxError, data: &[u8]) -> Result<(), EventFluxError>;
+
+    /// The source delivers nothing more: `Ok` when it was stopped or is exhausted, `Err` when it gave up or panicked.
+    /// Called exactly once after a successful `start`.
+    fn on_end(&self, result: Result<(), EventFluxError>);
+}
