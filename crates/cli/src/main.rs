@@ -1,3 +1,38 @@
-//! The `eventflux` command.
+//! The `eventflux` command: plans SQL files, runs them as pipelines, and explains what can be written in them.
+//!
+//! This crate connects the parts: it registers every connector and format, hands files to the engine, turns signals
+//! into a drain, and shows progress. It decides nothing about events, SQL or protocols.
 
-fn main() {}
+mod args;
+mod check;
+mod connectors;
+mod context;
+mod exit;
+mod files;
+mod logging;
+mod output;
+mod progress;
+mod reference;
+mod run;
+mod signals;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::start(&args.logging);
+    let exit = match &args.command {
+        Command::Run(run) => run::run(run, args.logging.quiet),
+        Command::Check(check) => check::check(check),
+        Command::Connectors(connectors) => connectors::show(connectors),
+        Command::Functions(_) => output::print(&eventflux_engine::functions::markdown()),
+        Command::Version => output::print(concat!("eventflux ", env!("CARGO_PKG_VERSION"), "\n")),
+    };
+    exit.into()
+}

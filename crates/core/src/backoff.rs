@@ -33,6 +33,13 @@ impl Backoff {
         }
     }
 
+    /// The same series as if `attempts` pauses had passed.
+    #[must_use]
+    pub fn after(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
     /// Attempts since the last reset.
     pub fn attempts(&self) -> u32 {
         self.attempts
@@ -83,6 +90,8 @@ mod tests {
         assert_eq!(caps(Growth::Fixed), [100, 100, 100, 100]);
         assert_eq!(caps(Growth::Linear), [100, 200, 300, 400]);
         assert_eq!(caps(Growth::Exponential), [100, 200, 400, 450]);
+        let mut later = Backoff::new(Duration::from_millis(100), Duration::from_secs(9), Growth::Exponential).after(3);
+        assert_eq!(later.next_cap().as_millis(), 800);
     }
 
     #[test]

@@ -77,6 +77,19 @@ impl EncodedBatch {
         }
     }
 
+    /// The first `count` payloads, sharing the buffer.
+    ///
+    /// # Panics
+    /// When there are fewer than `count` payloads.
+    pub fn head(&self, count: usize) -> Self {
+        let end = if count == 0 { 0 } else { self.ends[count - 1] };
+        Self {
+            buffer: self.buffer.slice(..end),
+            ends: self.ends[..count].to_vec(),
+            positions: self.positions[..count].to_vec(),
+        }
+    }
+
     fn range(&self, index: usize) -> std::ops::Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         start..self.ends[index]
@@ -151,6 +164,7 @@ mod tests {
         assert_eq!(tail.iter().collect::<Vec<_>>(), [&b""[..], b"bcd"]);
         assert_eq!((tail.position(0), tail.position(1), tail.bytes()), (1, 2, 3));
         assert!(tail.tail(2).is_empty());
+        assert_eq!(tail.head(1).iter().collect::<Vec<_>>(), [&b""[..]]);
     }
 
     #[test]

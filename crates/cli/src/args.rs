@@ -1,0 +1,162 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use eventflux_core::PropertyKind;
+use eventflux_core::property::PropertyValue;
+use log::LevelFilter;
+
+use crate::exit;
+
+/// Runs SQL files that say where events come from, what happens to them, and where they go.
+#[derive(Debug, Parser)]
+#[command(name = "eventflux", version, after_help = exit::HELP, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) logging: LoggingArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is written to standard error.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoggingArgs {
+    /// Least important log lines to show; without it, RUST_LOG decides, else info
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) log_level: Option<LevelFilter>,
+    /// Show warnings and errors only: no progress, no summary
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run pipelines, one per file, until they end or a signal arrives
+    #[command(after_help = exit::HELP)]
+    Run(RunArgs),
+    /// Report every mistake in files, without connecting to anything
+    #[command(after_help = exit::HELP)]
+    Check(CheckArgs),
+    /// List sources, sinks and formats, or the properties of one
+    Connectors(ConnectorsArgs),
+    /// List the SQL functions
+    Functions(FunctionsArgs),
+    /// Print the version
+    Version,
+}
+
+/// `eventflux run`
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// SQL files; each is one pipeline
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: OverrideArgs,
+    /// How long to deliver what is under way after the first signal: 500ms, 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Show no progress while running
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+}
+
+/// `eventflux check`
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// SQL files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: OverrideArgs,
+}
+
+/// Properties given on the command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OverrideArgs {
+    // Parsed by us, not by clap, whose error message would show a value that may be secret.
+    /// Give a stream's connector a property, instead of what the file says; may be repeated
+    #[arg(long = "set", value_name = "STREAM.KEY=VALUE", action = ArgAction::Append)]
+    pub(crate) set: Vec<String>,
+}
+
+/// `eventflux connectors`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectorsArgs {
+    /// A source, sink or format; without it, all are listed
+    pub(crate) name: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// `eventflux functions`
+#[derive(Debug, clap::Args)]
+pub(crate) struct FunctionsArgs {
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = FunctionsFormat::Markdown)]
+    pub(crate) format: FunctionsFormat,
+}
+
+/// How a reference is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a terminal
+    Text,
+    /// For programs
+    Json,
+    /// For documentation
+    Markdown,
+}
+
+/// How the functions are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FunctionsFormat {
+    /// For documentation
+    Markdown,
+}
+
+fn parse_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "use off, error, warn, info, debug or trace".to_owned())
+}
+
+/// Durations are written as in properties; a bare number counts seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    match PropertyKind::Duration.parse(text, Some("s")) {
+        Some(PropertyValue::Duration(duration)) => Ok(duration),
+        _ => Err(format!("use {}", PropertyKind::Duration.allowed())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_drain_timeout_without_a_unit_counts_seconds() {
+        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn a_bad_drain_timeout_says_what_is_allowed() {
+        assert_eq!(parse_duration("soon"), Err("use a duration such as 500ms, 5s, 2m or 1h".to_owned()));
+    }
+
+    #[test]
+    fn log_levels_are_the_words_of_the_log_crate() {
+        assert_eq!(parse_level("debug"), Ok(LevelFilter::Debug));
+        assert!(parse_level("loud").is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! One `@source` or `@sink`: finds its factory and format, validates its properties, makes it.
+
+use eventflux_core::dead_letter;
+use eventflux_core::property::nearest;
+use eventflux_core::strategy::{ErrorPolicy, ErrorStrategy};
+use eventflux_core::{
+    ConnectorContext, ConnectorRole, EventFluxError, MapperFactory, Properties, PropertySpec, Sink, SinkMapper, Source,
+    SourceMapper,
+};
+
+use super::properties::{TYPE, Written, connector_specs};
+use super::streams::Streams;
+use super::{ConnectorPlan, Environment};
+use crate::diagnostic::Diagnostic;
+use crate::sql::{Annotation, Spelling};
+
+/// Plans one annotation of one stream.
+pub(super) struct Planner<'a> {
+    pub(super) environment: &'a Environment<'a>,
+    pub(super) streams: &'a Streams,
+    pub(super) stream: usize,
+    pub(super) annotation: &'a Annotation,
+}
+
+/// What a source factory and a sink factory have in common.
+struct Plugin<'a> {
+    role: ConnectorRole,
+    name: &'a str,
+    formats: &'static [&'static str],
+    specs: Vec<PropertySpec>,
+}
+
+/// The validated parts both kinds need.
+struct Parts {
+    properties: Properties,
+    context: ConnectorContext,
+    policy: ErrorPolicy,
+    dead_letters: Option<usize>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn source(
+        &self,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>> {
+        let context = self.environment.context;
+        let known = context.sources().map(|factory| factory.name());
+        let name = self.type_name(ConnectorRole::Source, known, diagnostics)?;
+        let factory = context.source_factory(name)?;
+        let plugin = Plugin {
+            role: ConnectorRole::Source,
+            name,
+            formats: factory.supported_formats(),
+            specs: connector_specs(factory.properties()),
+        };
+        let schema = &self.streams.plan(self.stream).schema;
+        let format = self.format(&plugin, diagnostics);
+        let mapper = format.and_then(|format| {
+            let properties = self.map_properties(&plugin, format.source_properties(), diagnostics)?;
+            self.made(
+                self.map_written(),
+                format.source_mapper(schema, &properties),
+                diagnostics,
+            )
+        });
+        self.assemble(&plugin, mapper, diagnostics, |properties, context| {
+            factory.create_initialized(properties, context)
+        })
+    }
+
+    pub(super) fn sink(
+        &self,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<ConnectorPlan<Box<dyn Sink>, Box<dyn SinkMapper>>> {
+        let context = self.environment.context;
+        let known = context.sinks().map(|factory| factory.name());
+        let name = self.type_name(ConnectorRole::Sink, known, diagnostics)?;
+        let factory = context.sink_factory(name)?;
+        let plugin = Plugin {
+            role: ConnectorRole::Sink,
+            name,
+            formats: factory.supported_formats(),
+            specs: connector_specs(factory.properties()),
+        };
+        let schema = &self.streams.plan(self.stream).schema;
+        let format = self.format(&plugin, diagnostics);
+        let mapper = format.and_then(|format| {
+            let properties = self.map_properties(&plugin, format.sink_properties(), diagnostics)?;
+            self.made(self.map_written(), format.sink_mapper(schema, &properties), diagnostics)
+        });
+        self.assemble(&plugin, mapper, diagnostics, |properties, context| {
+            factory.create_initialized(properties, context)
+        })
+    }
+
+    fn assemble<C, M>(
+        &self,
+        plugin: &Plugin<'_>,
+        mapper: Option<M>,
+        diagnostics: &mut Vec<Diagnostic>,
+        create: impl FnOnce(&Properties, &ConnectorContext) -> Result<C, EventFluxError>,
+    ) -> Option<ConnectorPlan<C, M>> {
+        let parts = self.parts(plugin, diagnostics)?;
+        let written = Written::new(&self.annotation.properties, self.annotation.name_span);
+        let instance = self.made(written, create(&parts.properties, &parts.context), diagnostics)?;
+        Some(ConnectorPlan {
+            stream: self.stream,
+            connector: plugin.name.to_owned(),
+            instance,
+            mapper: mapper?,
+            validates: parts.properties.flag("validate.connectivity").unwrap_or(false),
+            context: parts.context,
+            policy: parts.policy,
+            dead_letters: parts.dead_letters,
+            span: self.annotation.name_span,
+        })
+    }
+
+    /// The value of `type`, when a plugin of that name is known.
+    fn type_name(
+        &self,
+        role: ConnectorRole,
+        known: impl Iterator<Item = &'static str>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<&'a str> {
+        let known: Vec<_> = known.collect();
+        let written = Written::new(&self.annotation.properties, self.annotation.name_span);
+        let key = if self.annotation.spelling == Spelling::With {
+            "extension"
+        } else {
+            TYPE
+        };
+        let Some((name, span)) = written.type_name() else {
+            let message = format!("this {} has no '{key}'", role.name());
+            let hint = format!("add {key}='...', one of {}", known.join(", "));
+            diagnostics.push(Diagnostic::error(self.annotation.name_span, message).with_hint(hint));
+            return None;
+        };
+        if known.contains(&name) {
+            return Some(name);
+        }
+        let mistake = Diagnostic::error(span, format!("there is no {} of type '{name}'", role.name()));
+        diagnostics.push(mistake.with_hint(match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("use one of {}", known.join(", ")),
+        }));
+        None
+    }
+
+    /// The mapper factory: that of `@map(type='...')`, else the connector's first format.
+    fn format(&self, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<&'a dyn MapperFactory> {
+        let context = self.environment.context;
+        let map = self.annotation.map.as_ref();
+        let given = map.and_then(|map| Written::new(&map.properties, map.span).type_name());
+        let (name, span) = match (given, map) {
+            (Some(given), _) => given,
+            (None, Some(map)) => {
+                let hint = format!("add type='...', one of {}", plugin.formats.join(", "));
+                diagnostics.push(Diagnostic::error(map.span, "@map has no 'type'").with_hint(hint));
+                return None;
+            }
+            (None, None) => (*plugin.formats.first()?, self.annotation.name_span),
+        };
+        let factory = context.mapper_factory(name).filter(|_| plugin.formats.contains(&name));
+        if factory.is_none() {
+            let message = format!("a {} {} has no format '{name}'", plugin.name, plugin.role.name());
+            diagnostics.push(Diagnostic::error(span, message).with_hint(
+                match nearest(name, plugin.formats.iter().copied()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("use one of {}", plugin.formats.join(", ")),
+                },
+            ));
+        }
+        factory.map(|factory| &**factory)
+    }
+
+    fn map_written(&self) -> Written<'a> {
+        match &self.annotation.map {
+            Some(map) => Written::new(&map.properties, map.span),
+            None => Written::new(&[], self.annotation.name_span),
+        }
+    }
+
+    fn map_properties(
+        &self,
+        plugin: &Plugin<'_>,
+        specs: &[PropertySpec],
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Properties> {
+        let mut written = self.map_written();
+        written.apply(self.environment.overrides, &self.streams.plan(self.stream).name, specs);
+        self.check_overrides(plugin, specs, diagnostics);
+        written.resolve(specs, diagnostics)
+    }
+
+    /// A property given from outside must be known to the connector or its mapper.
+    fn check_overrides(&self, plugin: &Plugin<'_>, map_specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) {
+        let stream = &self.streams.plan(self.stream).name;
+        for given in self
+            .environment
+            .overrides
+            .iter()
+            .filter(|given| given.stream == *stream)
+        {
+            let specs = || plugin.specs.iter().chain(map_specs);
+            if specs().any(|spec| spec.matches(&given.key)) {
+                continue;
+            }
+            let message = format!(
+                "--set {stream}.{}: the {} {} of stream '{stream}' has no such property",
+                given.key,
+                plugin.name,
+                plugin.role.name()
+            );
+            let mistake = Diagnostic::error(self.annotation.name_span, message);
+            diagnostics.push(match nearest(&given.key, specs().map(|spec| spec.key)) {
+                Some(near) => mistake.with_hint(format!("did you mean '{near}'?")),
+                None => mistake,
+            });
+        }
+    }
+
+    fn parts(&self, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Parts> {
+        let stream = &self.streams.plan(self.stream).name;
+        let mut written = Written::new(&self.annotation.properties, self.annotation.name_span);
+        written.apply(self.environment.overrides, stream, &plugin.specs);
+        let properties = written.resolve(&plugin.specs, diagnostics)?;
+        let policy = match ErrorPolicy::from_properties(&properties) {
+            Ok(policy) => policy,
+            Err(error) => {
+                diagnostics.push(written.mistake_of(error));
+                return None;
+            }
+        };
+        let dead_letters = self.dead_letters(&written, &policy, diagnostics)?;
+        let context = ConnectorContext::new(self.environment.metrics, plugin.role, stream, plugin.name);
+        Some(Parts {
+            properties,
+            context,
+            policy,
+            dead_letters,
+        })
+    }
+
+    /// The dead-letter stream, `Some(None)` when the policy needs none.
+    fn dead_letters(
+        &self,
+        written: &Written<'_>,
+        policy: &ErrorPolicy,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Option<usize>> {
+        let Some(name) = &policy.dlq_stream else {
+            return Some(None);
+        };
+        let error = |reason: String| EventFluxError::property("error.dlq.stream", reason);
+        let Some(stream) = self.streams.index_of(name) else {
+            let missing = error(format!("names '{name}', which is not declared"));
+            let missing = missing.with_hint(format!("declare it: {}", dead_letter::declaration(name)));
+            diagnostics.push(written.mistake_of(missing));
+            return None;
+        };
+        let plan = self.streams.plan(stream);
+        if let Err(problems) = dead_letter::check_schema(&plan.schema) {
+            diagnostics.extend(problems.into_iter().map(|(column, problem)| {
+                let message = format!("stream '{name}' takes dead letters: {problem}");
+                Diagnostic::error(plan.column_spans[column], message)
+            }));
+            return None;
+        }
+        debug_assert!(policy.strategy != Some(ErrorStrategy::Drop), "the policy was checked");
+        Some(Some(stream))
+    }
+
+    fn made<T>(
+        &self,
+        written: Written<'_>,
+        result: Result<T, EventFluxError>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<T> {
+        result.map_err(|error| diagnostics.push(written.mistake_of(error))).ok()
+    }
+}

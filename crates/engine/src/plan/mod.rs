@@ -1,0 +1,125 @@
+//! From syntax tree to plan: names resolved, properties validated, connectors and mappers made, queries compiled.
+//!
+//! Planning does no I/O and reports every mistake it finds, each with its place. It knows connectors only by the
+//! factories of the registry.
+
+mod connector;
+mod cycles;
+mod properties;
+mod query;
+mod streams;
+
+use std::sync::Arc;
+
+use eventflux_core::metrics::Metrics;
+use eventflux_core::strategy::ErrorPolicy;
+use eventflux_core::{ConnectorContext, EventFluxContext, Schema, Sink, SinkMapper, Source, SourceMapper};
+
+use crate::diagnostic::{Diagnostic, SourceFile, Span};
+use crate::expr::CompiledExpr;
+use crate::overrides::Override;
+use crate::sql::{self, AnnotationKind};
+use streams::Streams;
+
+/// Everything a pipeline is made of, ready to run.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) streams: Vec<StreamPlan>,
+    pub(crate) queries: Vec<QueryPlan>,
+    pub(crate) sources: Vec<ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>>,
+    pub(crate) sinks: Vec<ConnectorPlan<Box<dyn Sink>, Box<dyn SinkMapper>>>,
+}
+
+/// A declared stream.
+pub(crate) struct StreamPlan {
+    pub(crate) name: String,
+    pub(crate) schema: Arc<Schema>,
+    /// Where the name is declared.
+    pub(crate) span: Span,
+    /// Where each column is declared.
+    pub(crate) column_spans: Vec<Span>,
+}
+
+/// A compiled query.
+pub(crate) struct QueryPlan {
+    pub(crate) from: usize,
+    pub(crate) into: usize,
+    pub(crate) predicate: Option<CompiledExpr>,
+    pub(crate) projection: Vec<CompiledExpr>,
+    /// Where the query names the stream it feeds.
+    pub(crate) into_span: Span,
+}
+
+/// A source or sink with its mapper.
+pub(crate) struct ConnectorPlan<C, M> {
+    pub(crate) stream: usize,
+    /// Its type.
+    pub(crate) connector: String,
+    pub(crate) instance: C,
+    pub(crate) mapper: M,
+    pub(crate) context: ConnectorContext,
+    pub(crate) policy: ErrorPolicy,
+    pub(crate) dead_letters: Option<usize>,
+    pub(crate) validates: bool,
+    /// Where it is declared.
+    pub(crate) span: Span,
+}
+
+/// What planning needs besides the file.
+pub(crate) struct Environment<'a> {
+    pub(crate) context: &'a EventFluxContext,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) overrides: &'a [Override],
+}
+
+/// Plans a file. The plan may only be used when no diagnostic is an error.
+pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Plan, Vec<Diagnostic>) {
+    let (document, mut diagnostics) = sql::parse(file);
+    properties::hide_secrets(file, &document, environment.context);
+    let streams = Streams::declare(&document, &mut diagnostics);
+    check_overrides(environment.overrides, &streams, &mut diagnostics);
+    let mut plan = Plan::default();
+    for declaration in &document.streams {
+        for annotation in &declaration.annotations {
+            let Some(stream) = streams.index_of(&declaration.name.name) else {
+                continue;
+            };
+            let planner = connector::Planner {
+                environment,
+                streams: &streams,
+                stream,
+                annotation,
+            };
+            match annotation.kind {
+                AnnotationKind::Source => plan.sources.extend(planner.source(&mut diagnostics)),
+                AnnotationKind::Sink => plan.sinks.extend(planner.sink(&mut diagnostics)),
+            }
+        }
+    }
+    for query in &document.queries {
+        plan.queries.extend(query::plan(
+            file,
+            query,
+            &streams,
+            environment.context,
+            &mut diagnostics,
+        ));
+    }
+    plan.streams = streams.into_plans();
+    cycles::check(&plan, &mut diagnostics);
+    cycles::hand_down_fallbacks(&mut plan);
+    if document.complete && !diagnostics.iter().any(Diagnostic::is_error) {
+        cycles::warn_about_dead_ends(&plan, &mut diagnostics);
+    }
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.map_or(0, |span| span.start));
+    (plan, diagnostics)
+}
+
+fn check_overrides(overrides: &[Override], streams: &Streams, diagnostics: &mut Vec<Diagnostic>) {
+    for Override { stream, key, .. } in overrides {
+        if streams.index_of(stream).is_none() {
+            let message = format!("--set {stream}.{key}: there is no stream '{stream}'");
+            diagnostics.push(streams.suggest(stream, Diagnostic::whole_file(message)));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Where events enter a pipeline: the callback of a source, or of a program that pushes.
+//!
+//! Decodes what the source hands over and dispatches it, on the source's thread. What waits for another try (a query
+//! that failed for now) makes the entry not ready, so that nothing overtakes it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use eventflux_core::dead_letter::Stage;
+use eventflux_core::{BoxFuture, EventBatch, EventFluxError, RowFailure, SourceCallback, SourceMapper};
+use tokio::sync::{Notify, watch};
+
+use super::control::{contain, lock};
+use super::faults::{Failure, Faults};
+use super::graph::{Graph, Origin};
+use super::sink_node::SinkNode;
+
+/// The end of a stream that a source, or a program, holds.
+pub(crate) struct Entry {
+    graph: Arc<Graph>,
+    stream: usize,
+    pub(crate) faults: Faults,
+    decoder: Mutex<Decoder>,
+    /// Every sink an event can reach from here, dead letters included.
+    sinks: Vec<Arc<SinkNode>>,
+    waiting: Mutex<VecDeque<Waiting>>,
+    waiting_len: AtomicUsize,
+    retry: Notify,
+    settled: Notify,
+    /// How the source ended, once it has.
+    ended: watch::Sender<Option<Result<(), EventFluxError>>>,
+    stopping: AtomicBool,
+}
+
+struct Decoder {
+    /// `None` for programs that push rows.
+    mapper: Option<Box<dyn SourceMapper>>,
+    batch: EventBatch,
+    failures: Vec<RowFailure>,
+    /// Messages so far.
+    position: u64,
+}
+
+/// Something to be tried again; its first message or row failed `failed_tries` times.
+struct Waiting {
+    work: Work,
+    failed_tries: u32,
+}
+
+enum Work {
+    Messages { messages: Vec<Bytes>, first_position: u64 },
+    Rows { query: usize, rows: EventBatch },
+}
+
+impl Entry {
+    pub(crate) fn new(graph: Arc<Graph>, stream: usize, faults: Faults, mapper: Option<Box<dyn SourceMapper>>) -> Self {
+        let mut sinks = graph.reachable_sinks(stream);
+        if let Some(dead_letters) = faults.dead_letters {
+            sinks.extend(graph.reachable_sinks(dead_letters));
+        }
+        let batch = EventBatch::new(graph.streams[stream].schema.clone());
+        Self {
+            stream,
+            faults,
+            decoder: Mutex::new(Decoder {
+                mapper,
+                batch,
+                failures: Vec::new(),
+                position: 0,
+            }),
+            sinks,
+            waiting: Mutex::default(),
+            waiting_len: AtomicUsize::new(0),
+            retry: Notify::new(),
+            settled: Notify::new(),
+            ended: watch::channel(None).0,
+            stopping: AtomicBool::new(false),
+            graph,
+        }
+    }
+
+    /// Dispatches rows that need no decoding.
+    pub(crate) fn push(&self, rows: &EventBatch) -> Result<(), EventFluxError> {
+        self.graph.control.check()?;
+        // The lock keeps pushes in order.
+        let _order = lock(&self.decoder);
+        self.faults.metrics.messages.add(rows.len() as u64);
+        self.dispatch(rows);
+        self.graph.control.check()
+    }
+
+    /// Resolves when the source has ended, with how.
+    pub(crate) async fn ended(&self) -> Result<(), EventFluxError> {
+        let mut receiver = self.ended.subscribe();
+        match receiver.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets that the source has ended: a fresh one takes its place.
+    pub(crate) fn restarted(&self) {
+        self.ended.send_replace(None);
+    }
+
+    /// From now on the end of the source is no surprise.
+    pub(crate) fn expect_end(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn expects_end(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether something waits for another try.
+    pub(crate) fn waits(&self) -> bool {
+        self.waiting_len.load(Ordering::Acquire) > 0
+    }
+
+    /// Lets rows wait for another try of query number `query`; the first of them failed `failed_tries` times.
+    pub(crate) fn retry_query(&self, query: usize, rows: EventBatch, failed_tries: u32) {
+        self.wait_behind(Waiting {
+            work: Work::Rows { query, rows },
+            failed_tries,
+        });
+    }
+
+    /// Takes what waits, at the end of the pipeline: the number of events that are given up.
+    pub(crate) fn abandon(&self) -> u64 {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        self.waiting_len.store(0, Ordering::Release);
+        let count = |waiting: &Waiting| match &waiting.work {
+            Work::Messages { messages, .. } => messages.len() as u64,
+            Work::Rows { rows, .. } => rows.len() as u64,
+        };
+        waiting.iter().map(count).sum()
+    }
+
+    /// Tries again what waits, until the pipeline is stopped. Runs as a task of its own.
+    pub(crate) async fn retry_loop(self: Arc<Self>) {
+        let stop = self.graph.control.signal().clone();
+        loop {
+            tokio::select! {
+                () = stop.stopped() => return,
+                () = self.retry.notified() => {}
+            }
+            while let Some(failed_tries) = self.first_waiting() {
+                let pause = self
+                    .faults
+                    .policy
+                    .backoff()
+                    .after(failed_tries.saturating_sub(1))
+                    .next_equal_jitter();
+                if !stop.sleep(pause).await {
+                    return;
+                }
+                self.try_again();
+            }
+            self.settled.notify_waiters();
+        }
+    }
+
+    fn try_again(&self) {
+        let mut decoder = lock(&self.decoder);
+        let (first, behind) = {
+            let mut waiting = lock(&self.waiting);
+            let Some(first) = waiting.pop_front() else { return };
+            (first, std::mem::take(&mut *waiting))
+        };
+        self.faults.metrics.retried.increment();
+        match first.work {
+            Work::Messages {
+                messages,
+                first_position,
+            } => {
+                self.decode(&mut decoder, &messages, first_position, first.failed_tries);
+            }
+            Work::Rows { query, rows } => {
+                self.graph.queries[query].run_again(&self.graph, &rows, self.origin(), first.failed_tries);
+            }
+        }
+        // What failed again is in the waiting room now, and stays in front of what came later.
+        let mut waiting = lock(&self.waiting);
+        waiting.extend(behind);
+        self.waiting_len.store(waiting.len(), Ordering::Release);
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            faults: &self.faults,
+            entry: Some(self),
+        }
+    }
+
+    fn dispatch(&self, rows: &EventBatch) {
+        self.faults.metrics.events.add(rows.len() as u64);
+        self.graph.dispatch(self.stream, rows, self.origin());
+    }
+
+    /// Decodes messages and dispatches their rows.
+    fn decode(&self, decoder: &mut Decoder, messages: &[Bytes], first_position: u64, failed_tries: u32) {
+        let Decoder {
+            mapper,
+            batch,
+            failures,
+            ..
+        } = decoder;
+        let Some(mapper) = mapper else { return };
+        batch.clear();
+        failures.clear();
+        if contain("a mapper", || mapper.decode(messages, first_position, batch, failures)).is_err() {
+            batch.clear();
+            failures.clear();
+            decode_one_by_one(mapper.as_mut(), messages, first_position, batch, failures);
+        }
+        let waiting = self.settle(failures, messages, first_position, failed_tries);
+        if let Some((message, _)) = waiting {
+            let position = first_position + message as u64;
+            batch.truncate(batch.positions().partition_point(|&row| row < position));
+        }
+        self.dispatch(batch);
+        if let Some((message, failed_tries)) = waiting {
+            let messages = messages[message..].to_vec();
+            let first_position = first_position + message as u64;
+            self.wait_behind(Waiting {
+                work: Work::Messages {
+                    messages,
+                    first_position,
+                },
+                failed_tries,
+            });
+        }
+    }
+
+    /// Settles the messages that could not be decoded, in order. When one is to be tried again, its index and number
+    /// of tries are returned: it and all that follow have to wait.
+    fn settle(
+        &self,
+        failures: &mut Vec<RowFailure>,
+        messages: &[Bytes],
+        first_position: u64,
+        failed_tries: u32,
+    ) -> Option<(usize, u32)> {
+        for RowFailure { row, error } in failures.drain(..) {
+            let attempts = if row == 0 { failed_tries + 1 } else { 1 };
+            if self.faults.retries(&error, attempts) {
+                return Some((row, attempts));
+            }
+            self.settle_message(Stage::Decode, first_position + row as u64, attempts, error, || {
+                messages[row].clone()
+            });
+        }
+        None
+    }
+
+    fn settle_message(
+        &self,
+        stage: Stage,
+        position: u64,
+        attempts: u32,
+        error: EventFluxError,
+        original: impl FnOnce() -> Bytes,
+    ) {
+        let stream = &self.graph.streams[self.stream].name;
+        self.faults.settle(
+            &self.graph,
+            Failure {
+                stage,
+                stream,
+                attempts,
+                position,
+                error,
+            },
+            original,
+        );
+    }
+
+    fn first_waiting(&self) -> Option<u32> {
+        lock(&self.waiting).front().map(|first| first.failed_tries)
+    }
+
+    fn wait_behind(&self, work: Waiting) {
+        let mut waiting = lock(&self.waiting);
+        waiting.push_back(work);
+        self.waiting_len.store(waiting.len(), Ordering::Release);
+        self.retry.notify_one();
+    }
+
+    async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if !self.waits() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    async fn all_ready(&self) {
+        loop {
+            self.settled().await;
+            for sink in &self.sinks {
+                sink.ready().await;
+            }
+            if self.is_ready() {
+                return;
+            }
+            // A sink that resolved without being ready (it gave up just now): look again soon.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+impl SourceCallback for Entry {
+    fn on_data(&self, data: &[u8]) -> Result<(), EventFluxError> {
+        self.on_batch(&[Bytes::copy_from_slice(data)])
+    }
+
+    fn on_batch(&self, messages: &[Bytes]) -> Result<(), EventFluxError> {
+        self.graph.control.check()?;
+        let mut decoder = lock(&self.decoder);
+        let first_position = decoder.position + 1;
+        decoder.position += messages.len() as u64;
+        self.faults.metrics.messages.add(messages.len() as u64);
+        self.faults
+            .metrics
+            .bytes
+            .add(messages.iter().map(|message| message.len() as u64).sum());
+        self.decode(&mut decoder, messages, first_position, 0);
+        self.graph.control.check()
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.waits() && self.sinks.iter().all(|sink| sink.is_ready())
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            tokio::select! {
+                () = self.all_ready() => {}
+                _ = self.graph.control.finished() => {}
+            }
+        })
+    }
+
+    fn on_error(&self, error: EventFluxError, data: &[u8]) -> Result<(), EventFluxError> {
+        self.graph.control.check()?;
+        let position = {
+            let mut decoder = lock(&self.decoder);
+            decoder.position += 1;
+            decoder.position
+        };
+        self.faults.metrics.messages.increment();
+        self.settle_message(Stage::Receive, position, 1, error, || Bytes::copy_from_slice(data));
+        self.graph.control.check()
+    }
+
+    fn on_end(&self, result: Result<(), EventFluxError>) {
+        self.ended.send_replace(Some(result));
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("stream", &self.stream)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Pause before readiness is looked at again when nothing will announce it.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// After a panic: finds the messages that cause it.
+fn decode_one_by_one(
+    mapper: &mut dyn SourceMapper,
+    messages: &[Bytes],
+    first_position: u64,
+    batch: &mut EventBatch,
+    failures: &mut Vec<RowFailure>,
+) {
+    for (row, message) in messages.iter().enumerate() {
+        let (rows, mut failed) = (batch.len(), Vec::new());
+        let one = std::slice::from_ref(message);
+        match contain("a mapper", || {
+            mapper.decode(one, first_position + row as u64, batch, &mut failed)
+        }) {
+            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure {
+                row,
+                error: failure.error,
+            })),
+            Err(error) => {
+                batch.truncate(rows);
+                failures.push(RowFailure { row, error });
+            }
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! One running sink: encodes batches, publishes them, and sees to what could not be published.
+//!
+//! What waits for another try is kept in order in front of everything that comes later; while something waits, the
+//! sink is not ready and the sources that feed it stop reading.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use eventflux_core::dead_letter::Stage;
+use eventflux_core::{
+    ConnectorContext, EncodedBatch, EventBatch, EventFluxError, PayloadWriter, RowFailure, Sink, SinkCallback,
+    SinkMapper,
+};
+use tokio::sync::Notify;
+
+use super::control::{contain, lock};
+use super::faults::{Failure, Faults};
+use super::graph::Graph;
+use super::row_json::row_json;
+
+/// A sink with its mapper and its strategy.
+pub(crate) struct SinkNode {
+    /// Name of its stream.
+    pub(crate) stream: String,
+    pub(crate) connector: String,
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) context: ConnectorContext,
+    pub(crate) faults: Faults,
+    /// Whether the endpoint is tried once before the start.
+    pub(crate) validates: bool,
+    encoder: Mutex<Encoder>,
+    waiting: Mutex<VecDeque<Waiting>>,
+    /// Length of `waiting`, to be looked at without a lock.
+    waiting_len: AtomicUsize,
+    /// Payloads that were accepted and reported as failed later.
+    taken_back: AtomicU64,
+    /// Wakes the retry task.
+    retry: Notify,
+    /// Wakes the sources when nothing waits any more.
+    settled: Notify,
+}
+
+struct Encoder {
+    mapper: Box<dyn SinkMapper>,
+    writer: PayloadWriter,
+    failures: Vec<RowFailure>,
+}
+
+/// Something to be tried again; its first row or payload failed `failed_tries` times.
+struct Waiting {
+    work: Work,
+    failed_tries: u32,
+}
+
+enum Work {
+    Rows(EventBatch),
+    Payloads(EncodedBatch),
+}
+
+impl SinkNode {
+    pub(crate) fn new(
+        connector: String,
+        sink: Box<dyn Sink>,
+        mapper: Box<dyn SinkMapper>,
+        context: ConnectorContext,
+        faults: Faults,
+        validates: bool,
+    ) -> Self {
+        Self {
+            validates,
+            stream: context.stream.clone(),
+            connector,
+            sink,
+            context,
+            faults,
+            encoder: Mutex::new(Encoder {
+                mapper,
+                writer: PayloadWriter::default(),
+                failures: Vec::new(),
+            }),
+            waiting: Mutex::default(),
+            waiting_len: AtomicUsize::new(0),
+            taken_back: AtomicU64::new(0),
+            retry: Notify::new(),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Encodes and publishes a batch. Never blocks.
+    pub(crate) fn accept(&self, graph: &Graph, batch: &EventBatch) {
+        let mut encoder = lock(&self.encoder);
+        if self.waits() {
+            self.wait_behind(Waiting {
+                work: Work::Rows(batch.clone()),
+                failed_tries: 0,
+            });
+            return;
+        }
+        self.encode(graph, &mut encoder, batch, 0);
+    }
+
+    /// Whether it can take the next batch.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.waits() && self.sink.is_ready()
+    }
+
+    /// Resolves when it can take the next batch.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.waits() {
+                settled.await;
+                continue;
+            }
+            if self.sink.is_ready() {
+                return;
+            }
+            self.sink.ready().await;
+            if !self.waits() {
+                return;
+            }
+        }
+    }
+
+    /// Whether something waits for another try.
+    pub(crate) fn waits(&self) -> bool {
+        self.waiting_len.load(Ordering::Acquire) > 0
+    }
+
+    /// Payloads that were accepted and not reported as failed.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.faults
+            .metrics
+            .events
+            .value()
+            .saturating_sub(self.taken_back.load(Ordering::Relaxed))
+    }
+
+    /// Takes what waits, at the end of the pipeline: the number of events that are given up.
+    pub(crate) fn abandon(&self) -> u64 {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        self.waiting_len.store(0, Ordering::Release);
+        waiting.iter().map(|waiting| waiting.work.len() as u64).sum()
+    }
+
+    /// Tries again what waits, until the pipeline is stopped. Runs as a task of its own.
+    pub(crate) async fn retry_loop(self: Arc<Self>, graph: Arc<Graph>) {
+        let stop = graph.control.signal().clone();
+        loop {
+            tokio::select! {
+                () = stop.stopped() => return,
+                () = self.retry.notified() => {}
+            }
+            while let Some(failed_tries) = self.first_waiting() {
+                let pause = match failed_tries {
+                    0 => Duration::ZERO,
+                    tries => self.faults.policy.backoff().after(tries - 1).next_equal_jitter(),
+                };
+                if !stop.sleep(pause).await {
+                    return;
+                }
+                self.try_again(&graph);
+            }
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// One more try of what waits longest.
+    fn try_again(&self, graph: &Graph) {
+        let mut encoder = lock(&self.encoder);
+        let Some((Waiting { work, failed_tries }, behind)) = self.take_waiting() else {
+            return;
+        };
+        if failed_tries > 0 {
+            self.faults.metrics.retried.increment();
+        }
+        match work {
+            Work::Rows(batch) => self.encode(graph, &mut encoder, &batch, failed_tries),
+            Work::Payloads(batch) => self.publish(graph, batch, failed_tries),
+        }
+        // What failed again is in the waiting room now, and stays in front of what came later.
+        let mut waiting = lock(&self.waiting);
+        waiting.extend(behind);
+        self.waiting_len.store(waiting.len(), Ordering::Release);
+    }
+
+    fn take_waiting(&self) -> Option<(Waiting, VecDeque<Waiting>)> {
+        let mut waiting = lock(&self.waiting);
+        let first = waiting.pop_front()?;
+        Some((first, std::mem::take(&mut *waiting)))
+    }
+
+    fn encode(&self, graph: &Graph, encoder: &mut Encoder, batch: &EventBatch, failed_tries: u32) {
+        let Encoder {
+            mapper,
+            writer,
+            failures,
+        } = encoder;
+        failures.clear();
+        if contain("a mapper", || mapper.encode(batch, writer, failures)).is_err() {
+            drop(writer.take());
+            failures.clear();
+            encode_one_by_one(mapper.as_mut(), batch, writer, failures);
+        }
+        let payloads = writer.take();
+        // Each row has one payload or one failure, in order.
+        for (settled, RowFailure { row, error }) in failures.drain(..).enumerate() {
+            let attempts = if row == 0 { failed_tries + 1 } else { 1 };
+            if self.faults.retries(&error, attempts) {
+                self.publish(graph, payloads.head(row - settled), 0);
+                self.wait_behind(Waiting {
+                    work: Work::Rows(tail(batch, row)),
+                    failed_tries: attempts,
+                });
+                return;
+            }
+            let position = batch.positions()[row];
+            let failure = Failure {
+                stage: Stage::Encode,
+                stream: &self.stream,
+                attempts,
+                position,
+                error,
+            };
+            self.faults.settle(graph, failure, || row_json(batch, row));
+        }
+        self.publish(graph, payloads, 0);
+    }
+
+    fn publish(&self, graph: &Graph, mut batch: EncodedBatch, mut failed_tries: u32) {
+        while !batch.is_empty() {
+            let published = contain("a sink", || self.sink.publish_batch(&batch))
+                .unwrap_or_else(|error| Err(RowFailure { row: 0, error }));
+            let Err(RowFailure { row, error }) = published else {
+                self.count(batch.len(), batch.bytes());
+                return;
+            };
+            self.count(row, batch.head(row).bytes());
+            let attempts = if row == 0 { failed_tries + 1 } else { 1 };
+            if self.faults.retries(&error, attempts) {
+                self.wait_behind(Waiting {
+                    work: Work::Payloads(batch.tail(row)),
+                    failed_tries: attempts,
+                });
+                return;
+            }
+            self.settle_payload(graph, &batch, row, attempts, error);
+            batch = batch.tail(row + 1);
+            failed_tries = 0;
+        }
+    }
+
+    fn settle_payload(&self, graph: &Graph, batch: &EncodedBatch, row: usize, attempts: u32, error: EventFluxError) {
+        let position = batch.position(row);
+        let failure = Failure {
+            stage: Stage::Send,
+            stream: &self.stream,
+            attempts,
+            position,
+            error,
+        };
+        self.faults.settle(graph, failure, || batch.shared(row));
+    }
+
+    fn count(&self, accepted: usize, bytes: usize) {
+        self.faults.metrics.events.add(accepted as u64);
+        self.faults.metrics.messages.add(accepted as u64);
+        self.faults.metrics.bytes.add(bytes as u64);
+    }
+
+    fn wait_behind(&self, work: Waiting) {
+        let mut waiting = lock(&self.waiting);
+        waiting.push_back(work);
+        self.waiting_len.store(waiting.len(), Ordering::Release);
+        self.retry.notify_one();
+    }
+
+    fn wait_in_front(&self, work: Waiting) {
+        let mut waiting = lock(&self.waiting);
+        waiting.push_front(work);
+        self.waiting_len.store(waiting.len(), Ordering::Release);
+        self.retry.notify_one();
+    }
+
+    fn first_waiting(&self) -> Option<u32> {
+        lock(&self.waiting).front().map(|first| first.failed_tries)
+    }
+}
+
+impl Work {
+    fn len(&self) -> usize {
+        match self {
+            Self::Rows(batch) => batch.len(),
+            Self::Payloads(batch) => batch.len(),
+        }
+    }
+}
+
+impl fmt::Debug for SinkNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkNode")
+            .field("stream", &self.stream)
+            .field("sink", &self.sink)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a sink calls when an accepted payload cannot be delivered after all.
+pub(crate) struct SinkReporter {
+    graph: Weak<Graph>,
+    index: usize,
+}
+
+impl SinkReporter {
+    pub(crate) fn new(graph: &Arc<Graph>, index: usize) -> Self {
+        Self {
+            graph: Arc::downgrade(graph),
+            index,
+        }
+    }
+}
+
+impl SinkCallback for SinkReporter {
+    fn on_failed(&self, batch: EncodedBatch, error: EventFluxError) {
+        let Some(graph) = self.graph.upgrade() else { return };
+        let node = &graph.sinks[self.index];
+        node.taken_back.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        if node.faults.retries(&error, 1) {
+            node.wait_in_front(Waiting {
+                work: Work::Payloads(batch),
+                failed_tries: 1,
+            });
+            return;
+        }
+        for row in 0..batch.len() {
+            node.settle_payload(&graph, &batch, row, 1, error.clone());
+        }
+    }
+}
+
+/// The rows from `row` on.
+fn tail(batch: &EventBatch, row: usize) -> EventBatch {
+    let rows: Vec<usize> = (row..batch.len()).collect();
+    let mut tail = EventBatch::new(batch.schema().clone());
+    tail.extend_from(batch, &rows);
+    tail
+}
+
+/// After a panic: finds the rows that cause it.
+fn encode_one_by_one(
+    mapper: &mut dyn SinkMapper,
+    batch: &EventBatch,
+    writer: &mut PayloadWriter,
+    failures: &mut Vec<RowFailure>,
+) {
+    for row in 0..batch.len() {
+        let mut single = EventBatch::new(batch.schema().clone());
+        single.extend_from(batch, &[row]);
+        let mut failed = Vec::new();
+        match contain("a mapper", || mapper.encode(&single, writer, &mut failed)) {
+            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure {
+                row,
+                error: failure.error,
+            })),
+            Err(error) => {
+                writer.rollback();
+                failures.push(RowFailure { row, error });
+            }
+        }
+    }
+}

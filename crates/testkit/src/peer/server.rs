@@ -1,0 +1,506 @@
+//! The scripted server: listens, gives each connection its script, and answers for what went wrong.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot, watch},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    conversation::Conversation,
+    frames::Side,
+    handshake::Handshake,
+    message::Message,
+    record::{self, Board, Ended, Ending, ReceivedClose, Record, Run, RunState},
+    script::Script,
+    transport::Transport,
+};
+use crate::{
+    listener::{self, Door},
+    runtime,
+    tls::TestCertificates,
+    wait::Wait,
+};
+
+/// How long [`ScriptedPeer::finish`] lets scripts come to their end.
+const FINISH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Scripts that may wait to be played on one connection.
+const MAX_QUEUED_PLAYS: usize = 64;
+
+/// Builds a [`ScriptedPeer`].
+#[derive(Debug, Default)]
+pub struct PeerBuilder {
+    scripts: Vec<Script>,
+    tls: Option<TestCertificates>,
+    receive_buffer: Option<usize>,
+}
+
+impl PeerBuilder {
+    /// The script of the next connection. The last script is repeated for all that follow; without any, every
+    /// connection is accepted.
+    pub fn script(mut self, script: Script) -> Self {
+        self.scripts.push(script);
+        self
+    }
+
+    /// Speaks TLS with these certificates.
+    pub fn tls(mut self, certificates: TestCertificates) -> Self {
+        self.tls = Some(certificates);
+        self
+    }
+
+    /// The size of the kernel's receive buffer per connection, bytes. A small one makes a peer that does not read felt
+    /// sooner.
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// Listens on a free port of 127.0.0.1. Works inside and outside of a runtime.
+    ///
+    /// # Panics
+    /// When no port can be bound.
+    pub fn start(self) -> ScriptedPeer {
+        let listener = listener::bind(self.receive_buffer);
+        let address = listener
+            .local_addr()
+            .unwrap_or_else(|error| panic!("a listener without an address: {error}"));
+        let (door, door_seen) = watch::channel(Door::Open);
+        let (bound, bound_seen) = watch::channel(true);
+        let (cuts, cuts_seen) = watch::channel(0);
+        let common = Arc::new(Common {
+            board: Board::channel(),
+            tls: self.tls.as_ref().map(TestCertificates::acceptor),
+            scripts: if self.scripts.is_empty() {
+                vec![Script::new()]
+            } else {
+                self.scripts
+            },
+            commands: Mutex::default(),
+        });
+        let serving = Arc::clone(&common);
+        runtime::handle().spawn(listener::accept_loop(
+            listener,
+            self.receive_buffer,
+            door_seen,
+            bound,
+            move |tcp| {
+                let number = serving.connected();
+                tokio::spawn(serve(Arc::clone(&serving), tcp, number, cuts_seen.clone()));
+            },
+        ));
+        let scheme = if self.tls.is_some() {
+            "wss://localhost"
+        } else {
+            "ws://127.0.0.1"
+        };
+        let url = format!("{scheme}:{}", address.port());
+        ScriptedPeer {
+            address,
+            url,
+            common,
+            door,
+            bound: bound_seen,
+            cuts,
+            judged: Arc::default(),
+        }
+    }
+}
+
+/// A WebSocket server that runs one [`Script`] per connection and records what it sees.
+///
+/// When the test is over, `peer.finish().await` fails it for every step that failed, every script that did not come to
+/// its end and every script that no connection used. A peer dropped without `finish` panics for failed steps all the
+/// same, unless the test is panicking already. Dropping closes all connections.
+pub struct ScriptedPeer {
+    address: SocketAddr,
+    url: String,
+    common: Arc<Common>,
+    door: watch::Sender<Door>,
+    bound: watch::Receiver<bool>,
+    cuts: watch::Sender<u64>,
+    judged: Arc<AtomicBool>,
+}
+
+impl ScriptedPeer {
+    /// A builder: scripts, TLS, buffer size.
+    pub fn builder() -> PeerBuilder {
+        PeerBuilder::default()
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `ws://127.0.0.1:PORT`, or `wss://localhost:PORT` with TLS.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Everything seen so far.
+    pub fn record(&self) -> Record {
+        self.common.board.borrow().record.clone()
+    }
+
+    /// The messages received so far, in order of arrival over all connections.
+    pub fn messages(&self) -> Vec<Message> {
+        messages(&self.common.board.borrow().record)
+    }
+
+    /// Lets every `wait_for_signal` step of this name pass, now and later.
+    pub fn signal(&self, name: impl Into<String>) {
+        let name = name.into();
+        self.common.board.send_modify(|board| {
+            board.signals.insert(name);
+        });
+    }
+
+    /// Plays more steps on a connection whose script is over, and waits for their end. Connections are numbered from 0.
+    ///
+    /// The wait fails when a step fails or when there is no such connection.
+    #[track_caller]
+    pub fn play(&self, connection: usize, script: Script) -> Wait<()> {
+        let sender = self.common.commands().get(&connection).cloned();
+        let what = format!("{} steps on connection {connection}", script.steps.len());
+        let played = async move {
+            match sender {
+                Some(sender) => play(&sender, script).await,
+                None => Err("there is no such open connection".to_owned()),
+            }
+        };
+        record::progress(&self.common.board, what, played)
+    }
+
+    /// Plays more steps on every open connection, and waits for their end everywhere.
+    #[track_caller]
+    pub fn play_on_all(&self, script: Script) -> Wait<()> {
+        let senders: Vec<_> = self.common.commands().values().cloned().collect();
+        let what = format!("{} steps on {} connections", script.steps.len(), senders.len());
+        let played = async move {
+            let plays = senders.iter().map(|sender| play(sender, script.clone()));
+            futures_util::future::try_join_all(plays).await.map(drop)
+        };
+        record::progress(&self.common.board, what, played)
+    }
+
+    /// Resets (RST) every open connection, whatever its script is doing. This counts as the end of those scripts.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Stops listening: new connections are refused. Open ones are not touched. Done when awaited.
+    #[track_caller]
+    pub fn refuse_connections(&self) -> Wait<()> {
+        self.set_door(Door::Refused)
+    }
+
+    /// Neither accepts nor refuses: new connections hang before the handshake. Done when awaited.
+    #[track_caller]
+    pub fn ignore_connections(&self) -> Wait<()> {
+        self.set_door(Door::Ignored)
+    }
+
+    /// Listens and accepts again, on the same port. Done when awaited.
+    #[track_caller]
+    pub fn accept_connections(&self) -> Wait<()> {
+        self.set_door(Door::Open)
+    }
+
+    /// Waits until this many TCP connections have been accepted.
+    #[track_caller]
+    pub fn wait_for_connections(&self, count: usize) -> Wait<()> {
+        self.wait_for(format!("{count} connections"), move |record| {
+            (record.connections >= count).then_some(())
+        })
+    }
+
+    /// Waits for this many handshake requests and returns all of them.
+    #[track_caller]
+    pub fn wait_for_handshakes(&self, count: usize) -> Wait<Vec<Handshake>> {
+        self.wait_for(format!("{count} handshakes"), move |record| {
+            (record.handshakes.len() >= count).then(|| record.handshakes.clone())
+        })
+    }
+
+    /// Waits for this many messages and returns all of them.
+    #[track_caller]
+    pub fn wait_for_messages(&self, count: usize) -> Wait<Vec<Message>> {
+        self.wait_for(format!("{count} messages"), move |record| {
+            (record.messages.len() >= count).then(|| messages(record))
+        })
+    }
+
+    /// Waits for the first close frame.
+    #[track_caller]
+    pub fn wait_for_close(&self) -> Wait<ReceivedClose> {
+        self.wait_for("a close frame", |record| record.closes.first().cloned())
+    }
+
+    /// Waits until this many connections have ended, in whatever way, and returns how.
+    #[track_caller]
+    pub fn wait_for_endings(&self, count: usize) -> Wait<Vec<Ended>> {
+        self.wait_for(format!("the end of {count} connections"), move |record| {
+            (record.endings.len() >= count).then(|| record.endings.clone())
+        })
+    }
+
+    /// Waits for the first TLS handshake that fails and returns why.
+    #[track_caller]
+    pub fn wait_for_tls_failure(&self) -> Wait<String> {
+        self.wait_for("a failed TLS handshake", |record| record.tls_failures.first().cloned())
+    }
+
+    /// Waits until `look` finds something in the record; `what` names it when it does not.
+    #[track_caller]
+    pub fn wait_for<T: Send + 'static>(
+        &self,
+        what: impl Into<String>,
+        look: impl FnMut(&Record) -> Option<T> + Send + 'static,
+    ) -> Wait<T> {
+        record::wait_for(&self.common.board, what, look)
+    }
+
+    /// Waits until every script has come to its end, at most 5 s, and fails with everything that went wrong.
+    ///
+    /// Use `peer.finish().result().await` to get the report instead of a panic.
+    #[track_caller]
+    pub fn finish(&self) -> Wait<()> {
+        let (common, judged) = (Arc::clone(&self.common), Arc::clone(&self.judged));
+        let verdict = async move {
+            judged.store(true, Ordering::Relaxed);
+            let mut changes = common.board.subscribe();
+            let over = changes.wait_for(|board| common.is_over(board));
+            // The report below says what was not over in time.
+            let _ = tokio::time::timeout(FINISH_DEADLINE, over).await;
+            let failures = common.board.borrow().failures(common.scripts.len());
+            if failures.is_empty() {
+                Ok(())
+            } else {
+                Err(failures.join("\n  "))
+            }
+        };
+        record::progress(&self.common.board, "the scripts to come to their end", verdict)
+    }
+
+    #[cfg(test)]
+    pub(super) fn common_failed(&self) -> Vec<String> {
+        self.common.board.borrow().failed()
+    }
+
+    #[track_caller]
+    fn set_door(&self, to: Door) -> Wait<()> {
+        self.door.send_replace(to);
+        let mut bound = self.bound.clone();
+        let listening = to != Door::Refused;
+        let done = async move {
+            let done = bound.wait_for(|bound| *bound == listening).await;
+            done.map(drop).map_err(|_| "the peer was dropped".to_owned())
+        };
+        Wait::new(format!("the listener to be {to:?}"), done, String::new)
+    }
+}
+
+impl Drop for ScriptedPeer {
+    fn drop(&mut self) {
+        if self.judged.load(Ordering::Relaxed) || thread::panicking() {
+            return;
+        }
+        let failures = self.common.board.borrow().failed();
+        assert!(
+            failures.is_empty(),
+            "a scripted peer was dropped after failures:\n  {}",
+            failures.join("\n  ")
+        );
+    }
+}
+
+impl std::fmt::Debug for ScriptedPeer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScriptedPeer({}: {})", self.url, self.common.board.borrow().record)
+    }
+}
+
+/// What the connections share. They do not keep the peer alive.
+struct Common {
+    board: watch::Sender<Board>,
+    tls: Option<TlsAcceptor>,
+    scripts: Vec<Script>,
+    /// Where the open connections take more steps from.
+    commands: Mutex<HashMap<usize, mpsc::Sender<Command>>>,
+}
+
+impl Common {
+    fn commands(&self) -> MutexGuard<'_, HashMap<usize, mpsc::Sender<Command>>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a connection and gives its number.
+    fn connected(&self) -> usize {
+        let mut number = 0;
+        self.board.send_modify(|board| {
+            number = board.record.connections;
+            board.record.connections += 1;
+            board.record.open += 1;
+        });
+        number
+    }
+
+    /// Gives a connection the next script.
+    fn assign(&self, connection: usize) -> Script {
+        let mut script = 0;
+        self.board.send_modify(|board| {
+            script = board.runs.len().min(self.scripts.len() - 1);
+            board.runs.push(Run {
+                connection,
+                script,
+                state: RunState::Running("the start".to_owned()),
+            });
+        });
+        self.scripts[script].clone()
+    }
+
+    fn is_over(&self, board: &Board) -> bool {
+        !board.failed().is_empty() || (board.runs.len() >= self.scripts.len() && !board.is_running())
+    }
+
+    fn tls_failed(&self, reason: String) {
+        self.board.send_modify(|board| {
+            board.record.open = board.record.open.saturating_sub(1);
+            board.record.tls_failures.push(reason);
+        });
+    }
+}
+
+/// More steps for an open connection.
+pub(super) struct Command {
+    script: Script,
+    reply: oneshot::Sender<Result<(), String>>,
+}
+
+impl Command {
+    async fn run(self, conversation: &mut Conversation) {
+        let outcome = conversation.run(&self.script, |_, _| ()).await;
+        // Nobody waits for the outcome when the test gave up on it.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// Plays a script through a connection's queue.
+pub(super) async fn play(queue: &mpsc::Sender<Command>, script: Script) -> Result<(), String> {
+    let (reply, outcome) = oneshot::channel();
+    let over = "the connection has ended";
+    queue.send(Command { script, reply }).await.map_err(|_| over)?;
+    outcome.await.map_err(|_| over)?
+}
+
+/// A queue for [`play`].
+pub(super) fn play_queue() -> (mpsc::Sender<Command>, mpsc::Receiver<Command>) {
+    mpsc::channel(MAX_QUEUED_PLAYS)
+}
+
+async fn serve(common: Arc<Common>, tcp: TcpStream, number: usize, mut cuts: watch::Receiver<u64>) {
+    cuts.mark_unchanged();
+    let transport = tokio::select! {
+        transport = secure(&common, tcp) => transport,
+        _ = cuts.changed() => Err("ended by the test".to_owned()),
+    };
+    let transport = match transport {
+        Ok(transport) => transport,
+        Err(reason) => return common.tls_failed(reason),
+    };
+    let script = common.assign(number);
+    let (sender, mut commands) = play_queue();
+    common.commands().insert(number, sender);
+    let mut conversation = Conversation::new(Side::Server, number, transport, common.board.clone());
+    let state = tokio::select! {
+        state = guarded(run_script(&mut conversation, &script, &mut commands)) => state,
+        cut = cuts.changed() => {
+            if cut.is_ok() {
+                conversation.reset();
+            }
+            RunState::Done
+        }
+    };
+    common.commands().remove(&number);
+    common.board.send_modify(|board| board.run_state(number, state));
+    conversation.end(Ending::ByTest);
+}
+
+async fn secure(common: &Common, tcp: TcpStream) -> Result<Transport, String> {
+    match &common.tls {
+        None => Ok(Transport::Plain(tcp)),
+        Some(acceptor) => match acceptor.accept(tcp).await {
+            Ok(stream) => Ok(Transport::Tls(Box::new(stream.into()))),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+/// Turns a panic, of a test's predicate for example, into a failed script.
+async fn guarded(run: impl Future<Output = RunState>) -> RunState {
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(state) => state,
+        Err(panic) => RunState::Failed(format!("a panic: {}", crate::panic_text(&*panic))),
+    }
+}
+
+/// The script, then what the test plays, until the connection ends.
+async fn run_script(
+    conversation: &mut Conversation,
+    script: &Script,
+    commands: &mut mpsc::Receiver<Command>,
+) -> RunState {
+    let note = |conversation: &Conversation, state| {
+        conversation
+            .board
+            .send_modify(|board| board.run_state(conversation.number, state));
+    };
+    if let Err(reason) = conversation.run(script, note).await {
+        return RunState::Failed(reason);
+    }
+    note(conversation, RunState::Done);
+    run_commands(conversation, commands).await;
+    RunState::Done
+}
+
+/// Plays what comes until the connection ends or nobody can send more.
+async fn run_commands(conversation: &mut Conversation, commands: &mut mpsc::Receiver<Command>) {
+    while conversation.ending.is_none() {
+        let Ok(Some(command)) = conversation.during(commands.recv()).await else {
+            return;
+        };
+        command.run(conversation).await;
+    }
+}
+
+/// Plays what comes until nobody can send more, also after the connection's end: what arrived before can still be
+/// expected, and so can the end.
+pub(super) async fn run_commands_past_the_end(conversation: &mut Conversation, commands: &mut mpsc::Receiver<Command>) {
+    run_commands(conversation, commands).await;
+    while let Some(command) = commands.recv().await {
+        command.run(conversation).await;
+    }
+}
+
+fn messages(record: &Record) -> Vec<Message> {
+    record
+        .messages
+        .iter()
+        .map(|received| received.message.clone())
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! Client mode: connecting out, staying connected, and coming back.
+
+mod connect;
+mod error;
+mod reconnect;
+mod sink;
+mod source;
+mod subscribe;
+
+pub(crate) use connect::Connector;
+pub(crate) use error::ConnectError;
+pub(crate) use reconnect::ReconnectPolicy;
+pub(crate) use sink::ClientSink;
+pub(crate) use source::ClientSource;
+pub(crate) use subscribe::SubscribeStep;

@@ -1,0 +1,337 @@
+//! Validated configuration of the source and the sink: raw properties in, values that cannot be wrong out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventflux_core::{EventFluxError, Properties, Secret, redact_url};
+use url::Url;
+
+use crate::auth::AuthConfig;
+use crate::client::{ReconnectPolicy, SubscribeStep};
+use crate::compression::{Format, Inflate};
+use crate::keep_alive::KeepAliveConfig;
+use crate::queue::{FullPolicy, QueueConfig};
+use crate::tls::TlsConfig;
+use crate::transport::{is_field_value, is_token};
+
+const URL: &str = "websocket.url";
+const HEADERS: &str = "websocket.headers.";
+
+/// Headers the handshake itself sets.
+const RESERVED_HEADERS: &[&str] =
+    &["host", "connection", "upgrade", "content-length", "transfer-encoding", "sec-websocket-protocol"];
+
+/// Configuration of a WebSocket source. Its debug form shows no secret.
+#[derive(Debug, Clone)]
+pub struct WebSocketSourceConfig {
+    pub(crate) mode: Mode,
+    pub(crate) connection: ConnectionConfig,
+    pub(crate) subscribe: Arc<[SubscribeStep]>,
+    pub(crate) inflate: Option<Inflate>,
+}
+
+/// Configuration of a WebSocket sink. Its debug form shows no secret.
+#[derive(Debug, Clone)]
+pub struct WebSocketSinkConfig {
+    pub(crate) mode: Mode,
+    pub(crate) connection: ConnectionConfig,
+    pub(crate) message_type: MessageType,
+    pub(crate) compression: Option<Format>,
+    /// Of the connection in client mode, of each client in server mode.
+    pub(crate) queue: QueueConfig,
+}
+
+/// What payloads are sent as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MessageType {
+    /// Text messages; payloads must be UTF-8.
+    #[default]
+    Text,
+    /// Binary messages.
+    Binary,
+}
+
+/// The role on the wire.
+#[derive(Debug, Clone)]
+pub(crate) enum Mode {
+    /// Connects out.
+    Client(Box<ClientConfig>),
+    /// Listens.
+    Server(ServerConfig),
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientConfig {
+    pub(crate) url: TargetUrl,
+    pub(crate) reconnect: ReconnectPolicy,
+    pub(crate) headers: Vec<(String, Secret)>,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) auth: AuthConfig,
+    /// For `wss://` only.
+    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) heartbeat: Option<Heartbeat>,
+}
+
+/// How to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerConfig {
+    /// `host:port` as written.
+    pub(crate) listen: String,
+    pub(crate) path: String,
+    pub(crate) max_connections: usize,
+}
+
+/// What holds for every open connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionConfig {
+    pub(crate) max_message_bytes: usize,
+    pub(crate) keep_alive: KeepAliveConfig,
+    pub(crate) nodelay: bool,
+}
+
+/// A message to repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heartbeat {
+    pub(crate) message: Secret,
+    pub(crate) interval: Duration,
+}
+
+/// A URL that prints redacted.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TargetUrl(Url);
+
+impl WebSocketSourceConfig {
+    /// Takes the configuration out of validated properties.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let inflate = match Format::from_properties(properties)? {
+            Some(format) => {
+                Some(Inflate { format, max_bytes: at_least_one_byte(properties, "websocket.compression.max.size")? })
+            }
+            None if properties.is_given("websocket.compression.max.size") => {
+                let key = "websocket.compression.max.size";
+                return Err(EventFluxError::property(key, "has no effect without websocket.compression"));
+            }
+            None => None,
+        };
+        Ok(Self {
+            mode: Mode::from_properties(properties)?,
+            connection: ConnectionConfig::from_properties(properties)?,
+            subscribe: SubscribeStep::from_properties(properties)?.into(),
+            inflate,
+        })
+    }
+}
+
+impl WebSocketSinkConfig {
+    /// Takes the configuration out of validated properties.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let mode = Mode::from_properties(properties)?;
+        let message_type = MessageType::parse(properties.text("websocket.message.type")?)?;
+        let compression = Format::from_properties(properties)?;
+        if compression.is_some() && message_type == MessageType::Text {
+            let error = EventFluxError::property("websocket.compression", "makes payloads that are no text");
+            return Err(error.with_hint("add websocket.message.type='binary'"));
+        }
+        let (bytes, full) = match mode {
+            Mode::Client(_) => ("websocket.queue.bytes", "websocket.queue.full"),
+            Mode::Server(_) => ("websocket.client.queue.bytes", "websocket.client.queue.full"),
+        };
+        Ok(Self {
+            mode,
+            connection: ConnectionConfig::from_properties(properties)?,
+            message_type,
+            compression,
+            queue: QueueConfig {
+                max_bytes: at_least_one_byte(properties, bytes)?,
+                full: FullPolicy::parse(full, properties.text(full)?)?,
+            },
+        })
+    }
+}
+
+impl MessageType {
+    /// `text` or `binary`.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, EventFluxError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "binary" => Ok(Self::Binary),
+            other => Err(EventFluxError::property("websocket.message.type", format!("'{other}' is not allowed"))
+                .with_hint("use text or binary")),
+        }
+    }
+}
+
+impl Mode {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        Ok(match properties.text("websocket.mode")? {
+            "server" => Self::Server(ServerConfig::from_properties(properties)?),
+            _ => Self::Client(Box::new(ClientConfig::from_properties(properties)?)),
+        })
+    }
+}
+
+impl ClientConfig {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let url = TargetUrl::parse(properties.text(URL)?)?;
+        let secure = url.is_secure();
+        let tls = TlsConfig::from_properties(properties, secure)?;
+        let auth = AuthConfig::from_properties(properties)?;
+        let headers = headers(properties)?;
+        if auth != AuthConfig::None && headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            let reason = "sets the Authorization header, and so does websocket.headers.Authorization";
+            return Err(EventFluxError::property("auth.type", reason).with_hint("keep one of them"));
+        }
+        Ok(Self {
+            url,
+            reconnect: ReconnectPolicy::from_properties(properties)?,
+            headers,
+            subprotocols: subprotocols(properties.optional_text("websocket.subprotocol"))?,
+            connect_timeout: positive(properties, "websocket.connect.timeout")?,
+            auth,
+            tls: secure.then_some(tls),
+            heartbeat: Heartbeat::from_properties(properties)?,
+        })
+    }
+}
+
+impl ServerConfig {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let path = properties.text("websocket.path")?;
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || !path.is_ascii() {
+            let error = EventFluxError::property("websocket.path", format!("'{path}' is no path"));
+            return Err(error.with_hint("it starts with '/' and has no query, for example '/ingest'"));
+        }
+        Ok(Self {
+            listen: properties.text("websocket.listen")?.to_owned(),
+            path: path.to_owned(),
+            max_connections: properties.integer("websocket.max.connections")?,
+        })
+    }
+}
+
+impl ConnectionConfig {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let optional = |key| properties.duration(key).map(|duration| Some(duration).filter(|time| !time.is_zero()));
+        Ok(Self {
+            max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
+            keep_alive: KeepAliveConfig {
+                ping_interval: optional("websocket.ping.interval")?,
+                pong_timeout: positive(properties, "websocket.pong.timeout")?,
+                idle_timeout: optional("websocket.idle.timeout")?,
+                write_timeout: positive(properties, "websocket.write.timeout")?,
+            },
+            nodelay: properties.flag("websocket.nodelay")?,
+        })
+    }
+}
+
+impl Heartbeat {
+    fn from_properties(properties: &Properties) -> Result<Option<Self>, EventFluxError> {
+        let interval = "websocket.heartbeat.interval";
+        match properties.optional_text("websocket.heartbeat.message") {
+            Some(message) => {
+                Ok(Some(Self { message: Secret::new(message), interval: positive(properties, interval)? }))
+            }
+            None if properties.is_given(interval) => {
+                Err(EventFluxError::property(interval, "has no effect without websocket.heartbeat.message"))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl TargetUrl {
+    /// # Errors
+    /// When it is no `ws` or `wss` URL with a host, or has credentials or a fragment in it.
+    pub(crate) fn parse(text: &str) -> Result<Self, EventFluxError> {
+        let error = |reason: String| {
+            EventFluxError::property(URL, reason).with_hint("write it as ws://host:port/path or wss://host/path")
+        };
+        let url = Url::parse(text).map_err(|reason| error(format!("'{}' is no URL: {reason}", redact_url(text))))?;
+        if !matches!(url.scheme(), "ws" | "wss") || url.host_str().is_none_or(str::is_empty) {
+            return Err(error(format!("'{}' names no WebSocket endpoint", redact_url(text))));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(EventFluxError::property(URL, "has credentials in it")
+                .with_hint("take them out and use auth.type='basic' with environment variables"));
+        }
+        if url.fragment().is_some() {
+            return Err(error(format!("'{}' has a fragment (#...)", redact_url(text))));
+        }
+        Ok(Self(url))
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.scheme() == "wss"
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact_url(self.0.as_str()))
+    }
+}
+
+impl fmt::Debug for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A duration that is not zero.
+pub(crate) fn positive(properties: &Properties, key: &str) -> Result<Duration, EventFluxError> {
+    let duration = properties.duration(key)?;
+    if duration.is_zero() { Err(EventFluxError::property(key, "must not be 0")) } else { Ok(duration) }
+}
+
+fn at_least_one_byte(properties: &Properties, key: &str) -> Result<usize, EventFluxError> {
+    match properties.size(key)? {
+        0 => Err(EventFluxError::property(key, "must not be 0")),
+        bytes => Ok(bytes),
+    }
+}
+
+fn headers(properties: &Properties) -> Result<Vec<(String, Secret)>, EventFluxError> {
+    let check = |(name, value): (&str, &str)| {
+        let error = |reason: &str| Err(EventFluxError::property(&format!("{HEADERS}{name}"), reason));
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            error("is no header name")
+        } else if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            error("is a header the handshake sets itself")
+        } else if !is_field_value(value) {
+            error("has a line break or control character in its value")
+        } else {
+            Ok((name.to_owned(), Secret::new(value)))
+        }
+    };
+    properties.prefixed(HEADERS).map(check).collect()
+}
+
+fn subprotocols(text: Option<&str>) -> Result<Vec<String>, EventFluxError> {
+    let mut names: Vec<String> = Vec::new();
+    for name in text.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        if !is_token(name) || names.iter().any(|known| known == name) {
+            let error = EventFluxError::property("websocket.subprotocol", format!("'{name}' is no name, or named twice"));
+            return Err(error.with_hint("write names without spaces, separated by commas"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}

@@ -1,0 +1,351 @@
+//! Payloads that wait to be sent: bounded by bytes, with a policy for what does not fit.
+//!
+//! Batches are shared, not copied; a payload is dropped or sent by moving an index. Knows no thread and no socket.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eventflux_core::{EncodedBatch, EventFluxError};
+
+/// What a payload costs besides its bytes, so that empty payloads are bounded too.
+pub(crate) const PAYLOAD_OVERHEAD_BYTES: usize = 16;
+
+/// What happens when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FullPolicy {
+    /// Accept, and say that it is full.
+    Block,
+    /// Drop the payloads that wait longest.
+    DropOldest,
+    /// Drop the payloads that came last.
+    DropNewest,
+    /// Give the client up.
+    Disconnect,
+}
+
+/// Size and policy of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueConfig {
+    pub(crate) max_bytes: usize,
+    pub(crate) full: FullPolicy,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Pushed {
+    /// Payloads the policy dropped, of this batch or of earlier ones.
+    pub(crate) dropped: usize,
+    /// Whether it did not fit, and the policy is to disconnect.
+    pub(crate) overflowed: bool,
+}
+
+/// Some payloads of one batch, in order.
+#[derive(Debug, Clone)]
+pub(crate) struct Slice {
+    batch: Arc<EncodedBatch>,
+    rows: Range<usize>,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct PayloadQueue {
+    config: QueueConfig,
+    slices: VecDeque<Slice>,
+    payloads: usize,
+    cost: usize,
+}
+
+impl FullPolicy {
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for a word that is no policy.
+    pub(crate) fn parse(key: &str, text: &str) -> Result<Self, EventFluxError> {
+        match text {
+            "block" => Ok(Self::Block),
+            "drop_oldest" => Ok(Self::DropOldest),
+            "drop_newest" => Ok(Self::DropNewest),
+            "disconnect" => Ok(Self::Disconnect),
+            other => Err(EventFluxError::property(key, format!("'{other}' is not allowed"))),
+        }
+    }
+}
+
+impl Slice {
+    /// All payloads of a batch.
+    pub(crate) fn whole(batch: Arc<EncodedBatch>) -> Self {
+        Self { rows: 0..batch.len(), batch }
+    }
+
+    /// The payloads before `row`.
+    #[must_use]
+    pub(crate) fn before(mut self, row: usize) -> Self {
+        self.rows.end = self.rows.end.min(row);
+        self
+    }
+
+    /// Number of payloads.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The payloads, sharing the batch's buffer.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = Bytes> {
+        self.rows.clone().map(|row| self.batch.shared(row))
+    }
+
+    /// The payloads as a batch of their own.
+    pub(crate) fn to_batch(&self) -> EncodedBatch {
+        if self.rows == (0..self.batch.len()) {
+            return (*self.batch).clone();
+        }
+        let mut writer = eventflux_core::PayloadWriter::default();
+        for row in self.rows.clone() {
+            writer.buffer().extend_from_slice(self.batch.payload(row));
+            writer.finish(self.batch.position(row));
+        }
+        writer.take()
+    }
+
+    /// Splits off the largest payload: those before it, itself, those behind it.
+    pub(crate) fn split_largest(&self) -> Option<[Self; 3]> {
+        let row = self.rows.clone().max_by_key(|row| self.batch.payload(*row).len())?;
+        let part = |rows| Self { batch: self.batch.clone(), rows };
+        Some([part(self.rows.start..row), part(row..row + 1), part(row + 1..self.rows.end)])
+    }
+
+    /// Size of the largest payload, in bytes.
+    pub(crate) fn largest_bytes(&self) -> usize {
+        self.rows.clone().map(|row| self.batch.payload(row).len()).max().unwrap_or(0)
+    }
+
+    /// What the payloads count against a queue's size, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        if self.len() == self.batch.len() {
+            return self.batch.bytes() + self.len() * PAYLOAD_OVERHEAD_BYTES;
+        }
+        self.rows.clone().map(|row| self.cost_of(row)).sum()
+    }
+
+    fn cost_of(&self, row: usize) -> usize {
+        self.batch.payload(row).len() + PAYLOAD_OVERHEAD_BYTES
+    }
+}
+
+impl PayloadQueue {
+    /// An empty queue.
+    pub(crate) fn new(config: QueueConfig) -> Self {
+        Self { config, slices: VecDeque::new(), payloads: 0, cost: 0 }
+    }
+
+    /// Payloads that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.payloads
+    }
+
+    /// Bytes that wait, with the overhead of each payload.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Whether nothing more fits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.cost >= self.config.max_bytes
+    }
+
+    /// Takes a batch in. `in_flight` bytes of the same queue were taken out and not yet released.
+    pub(crate) fn push(&mut self, mut slice: Slice, in_flight: usize) -> Pushed {
+        let mut dropped = 0;
+        let mut cost = slice.cost();
+        let over = (self.cost + in_flight + cost).saturating_sub(self.config.max_bytes);
+        match self.config.full {
+            FullPolicy::Disconnect if over > 0 => return Pushed { dropped: 0, overflowed: true },
+            FullPolicy::DropNewest if over > 0 => {
+                let free = cost.saturating_sub(over);
+                cost = 0;
+                let fits = slice.rows.clone().take_while(|row| {
+                    let more = slice.cost_of(*row);
+                    let fits = cost + more <= free;
+                    cost += if fits { more } else { 0 };
+                    fits
+                });
+                let kept = fits.count();
+                dropped = slice.len() - kept;
+                slice.rows.end = slice.rows.start + kept;
+            }
+            _ => {}
+        }
+        if slice.len() > 0 {
+            self.payloads += slice.len();
+            self.cost += cost;
+            self.slices.push_back(slice);
+        }
+        if self.config.full == FullPolicy::DropOldest {
+            dropped = self.drop_oldest(self.config.max_bytes.saturating_sub(in_flight));
+        }
+        Pushed { dropped, overflowed: false }
+    }
+
+    /// Puts payloads back that were taken and not sent; they will be the first again.
+    pub(crate) fn put_back(&mut self, slices: impl DoubleEndedIterator<Item = Slice>) {
+        for slice in slices.rev().filter(|slice| slice.len() > 0) {
+            self.payloads += slice.len();
+            self.cost += slice.cost();
+            self.slices.push_front(slice);
+        }
+    }
+
+    /// Takes payloads out until they have `bytes` or nothing is left; at least one when there is one.
+    pub(crate) fn take(&mut self, bytes: usize, taken: &mut Vec<Slice>) -> usize {
+        let mut total = 0;
+        while total < bytes
+            && let Some(front) = self.slices.front_mut()
+        {
+            let mut part = front.clone();
+            part.rows.end = part.rows.start;
+            while total < bytes && part.rows.end < front.rows.end {
+                total += front.cost_of(part.rows.end);
+                part.rows.end += 1;
+            }
+            front.rows.start = part.rows.end;
+            if front.len() == 0 {
+                self.slices.pop_front();
+            }
+            self.payloads -= part.len();
+            taken.push(part);
+        }
+        self.cost -= total;
+        total
+    }
+
+    /// Takes everything out.
+    pub(crate) fn take_all(&mut self) -> Vec<Slice> {
+        self.payloads = 0;
+        self.cost = 0;
+        self.slices.drain(..).collect()
+    }
+
+    /// Drops from the front until the rest fits; the last payload stays, however large.
+    fn drop_oldest(&mut self, max_bytes: usize) -> usize {
+        let before = self.payloads;
+        while self.cost > max_bytes
+            && self.payloads > 1
+            && let Some(front) = self.slices.front_mut()
+        {
+            self.cost -= front.cost_of(front.rows.start);
+            self.payloads -= 1;
+            front.rows.start += 1;
+            if front.len() == 0 {
+                self.slices.pop_front();
+            }
+        }
+        before - self.payloads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::PayloadWriter;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A payload of the given length costs 16 more.
+    fn batch(first: u64, lengths: &[usize]) -> Slice {
+        let mut writer = PayloadWriter::default();
+        for (index, length) in lengths.iter().enumerate() {
+            writer.buffer().extend(std::iter::repeat_n(b'x', *length));
+            writer.finish(first + index as u64);
+        }
+        Slice::whole(Arc::new(writer.take()))
+    }
+
+    fn queue(max_bytes: usize, full: FullPolicy) -> PayloadQueue {
+        PayloadQueue::new(QueueConfig { max_bytes, full })
+    }
+
+    fn positions(queue: &mut PayloadQueue) -> Vec<u64> {
+        let slices = queue.take_all();
+        slices.iter().flat_map(|slice| slice.rows.clone().map(|row| slice.batch.position(row))).collect()
+    }
+
+    #[test]
+    fn a_blocking_queue_takes_all_and_says_when_it_is_full() {
+        let mut queue = queue(60, FullPolicy::Block);
+        assert_eq!(queue.push(batch(0, &[4, 4]), 0), Pushed::default());
+        assert!(!queue.is_full());
+        assert_eq!(queue.push(batch(2, &[4]), 0), Pushed::default());
+        assert!(queue.is_full());
+        assert_eq!(positions(&mut queue), [0, 1, 2]);
+        assert_eq!((queue.len(), queue.cost()), (0, 0));
+    }
+
+    #[test]
+    fn the_oldest_make_room_for_the_newest() {
+        let mut queue = queue(60, FullPolicy::DropOldest);
+        assert_eq!(queue.push(batch(0, &[4, 4, 4]), 0).dropped, 0);
+        assert_eq!(queue.push(batch(3, &[4, 4]), 0).dropped, 2);
+        assert_eq!(positions(&mut queue), [2, 3, 4]);
+        assert_eq!(queue.push(batch(5, &[4, 100]), 0).dropped, 1);
+        assert_eq!(positions(&mut queue), [6]);
+    }
+
+    #[test]
+    fn the_newest_are_dropped_when_that_is_the_policy() {
+        let mut queue = queue(60, FullPolicy::DropNewest);
+        assert_eq!(queue.push(batch(0, &[4, 4]), 0).dropped, 0);
+        assert_eq!(queue.push(batch(2, &[4, 4]), 0).dropped, 1);
+        assert_eq!(queue.push(batch(4, &[4]), 0).dropped, 1);
+        assert_eq!(positions(&mut queue), [0, 1, 2]);
+        assert_eq!(queue.push(batch(0, &[4]), 60).dropped, 1);
+    }
+
+    #[test]
+    fn a_client_that_overflows_is_given_up() {
+        let mut queue = queue(30, FullPolicy::Disconnect);
+        assert!(!queue.push(batch(0, &[4]), 0).overflowed);
+        assert!(queue.push(batch(1, &[4]), 0).overflowed);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_again() {
+        let mut queue = queue(1000, FullPolicy::Block);
+        queue.push(batch(0, &[4, 4, 4]), 0);
+        let mut taken = Vec::new();
+        assert_eq!(queue.take(30, &mut taken), 40);
+        assert_eq!((queue.len(), queue.cost()), (1, 20));
+        queue.put_back(taken.into_iter());
+        assert_eq!(queue.cost(), 60);
+        assert_eq!(positions(&mut queue), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_largest_payload_can_be_singled_out() {
+        let [before, largest, behind] = batch(0, &[1, 9, 2]).split_largest().unwrap();
+        assert_eq!((before.len(), largest.to_batch().position(0), behind.len()), (1, 1, 1));
+        assert!(batch(0, &[]).split_largest().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn every_payload_is_kept_in_order_or_counted(
+            pushes in proptest::collection::vec(proptest::collection::vec(0_usize..50, 0..6), 0..20),
+            max_bytes in 1_usize..400,
+            policy in proptest::sample::select(vec![FullPolicy::Block, FullPolicy::DropOldest, FullPolicy::DropNewest]),
+        ) {
+            let mut queue = queue(max_bytes, policy);
+            let (mut next, mut dropped) = (0, 0);
+            for lengths in &pushes {
+                dropped += queue.push(batch(next, lengths), 0).dropped;
+                next += lengths.len() as u64;
+            }
+            prop_assert_eq!(queue.len() + dropped, next as usize);
+            if policy == FullPolicy::DropNewest {
+                prop_assert!(queue.cost() <= max_bytes);
+            }
+            let kept = positions(&mut queue);
+            prop_assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(queue.cost(), 0);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+# What the scripts of this repository share. Sourced, never run.
+
+# Says what comes next.
+step() {
+    printf '\n==> %s\n' "$*"
+}
+
+# Whether there is a command of that name.
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# Makes a build possible: links the system's OpenSSL where it has headers, which saves building one (a choice already
+# made in OPENSSL_NO_VENDOR is respected); else installs what building OpenSSL needs.
+prepare_build() {
+    if [ -z "${OPENSSL_NO_VENDOR:-}" ] && have pkg-config && pkg-config --exists 'openssl >= 1.1.1'; then
+        export OPENSSL_NO_VENDOR=1
+    fi
+    if [ "${OPENSSL_NO_VENDOR:-0}" != 0 ]; then
+        echo "OpenSSL: the system's"
+        return
+    fi
+    echo "OpenSSL: built from source"
+    local missing=()
+    perl -MFindBin -MIPC::Cmd -MTime::Piece -e 1 2>/dev/null || missing+=(perl)
+    have make || missing+=(make)
+    install_packages ${missing[@]+"${missing[@]}"}
+}
+
+# Installs the interpreters of the interoperability tests.
+prepare_interop() {
+    local missing=()
+    have python3 || missing+=(python3)
+    # Debian and Ubuntu ship the module that makes virtual environments on its own.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    have node || missing+=(nodejs)
+    have npm || missing+=(npm)
+    install_packages ${missing[@]+"${missing[@]}"}
+}
+
+# Installs system packages by name. Without root or apt-get, says what to install.
+install_packages() {
+    if [ "$#" -eq 0 ]; then
+        return
+    fi
+    echo "missing: $*"
+    if ! have apt-get || [ "$(id -u)" -ne 0 ]; then
+        echo "error: install these with your package manager (or run this as root where apt-get exists): $*" >&2
+        exit 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}

@@ -1,0 +1,177 @@
+//! The rules of docs/ARCHITECTURE.md that a program can check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use eventflux_tests::{files, repository, text};
+use serde_json::Value;
+
+/// Who may depend on whom in a running system. A crate that is missing here fails the test.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("eventflux-core", &[]),
+    ("eventflux-mappers", &["eventflux-core"]),
+    ("eventflux-engine", &["eventflux-core"]),
+    ("eventflux-websocket-connector", &["eventflux-core"]),
+    ("eventflux-local-connectors", &["eventflux-core"]),
+    ("eventflux-testkit", &["eventflux-core"]),
+    (
+        "eventflux",
+        &[
+            "eventflux-core",
+            "eventflux-engine",
+            "eventflux-local-connectors",
+            "eventflux-mappers",
+            "eventflux-websocket-connector",
+        ],
+    ),
+    ("eventflux-tests", &[]),
+    ("eventflux-benches", &[]),
+];
+
+/// Crates that know a protocol, a format or SQL: core has to do without them.
+const NOT_IN_CORE: [&str; 9] = [
+    "tokio-tungstenite",
+    "tungstenite",
+    "native-tls",
+    "tokio-native-tls",
+    "sqlparser",
+    "serde_json",
+    "csv",
+    "url",
+    "clap",
+];
+
+#[test]
+fn crates_depend_on_each_other_only_along_the_arrows() {
+    let packages = packages();
+    let known: BTreeMap<_, _> = ARROWS.iter().copied().collect();
+    let mut problems = Vec::new();
+    for (name, dependencies) in &packages {
+        let Some(allowed) = known.get(name.as_str()) else {
+            problems.push(format!("{name} has no arrows: add it to this test and to docs/ARCHITECTURE.md"));
+            continue;
+        };
+        let ours = dependencies.iter().filter(|dependency| packages.contains_key(&dependency.name));
+        for dependency in ours.filter(|dependency| !dependency.for_tests) {
+            if !allowed.contains(&dependency.name.as_str()) {
+                problems.push(format!("{name} must not depend on {}", dependency.name));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn a_connector_is_tested_without_the_engine_and_without_other_connectors() {
+    let packages = packages();
+    for connector in ["eventflux-websocket-connector", "eventflux-local-connectors"] {
+        let ours: BTreeSet<_> = packages[connector]
+            .iter()
+            .map(|dependency| dependency.name.as_str())
+            .filter(|name| packages.contains_key(*name))
+            .collect();
+        let allowed = BTreeSet::from(["eventflux-core", "eventflux-testkit"]);
+        assert!(ours.is_subset(&allowed), "{connector} depends on {ours:?}");
+    }
+}
+
+#[test]
+fn core_knows_no_protocol_no_format_and_no_sql() {
+    let core = &packages()["eventflux-core"];
+    let found: Vec<_> = core
+        .iter()
+        .map(|dependency| dependency.name.as_str())
+        .filter(|name| NOT_IN_CORE.contains(name))
+        .collect();
+    assert!(found.is_empty(), "eventflux-core depends on {found:?}");
+}
+
+#[test]
+fn paths_named_in_the_architecture_document_exist() {
+    let page = text("docs/ARCHITECTURE.md".as_ref()).unwrap();
+    let missing: Vec<_> = inline_code(&page).filter(|code| is_path(code) && !exists(code)).collect();
+    assert!(missing.is_empty(), "docs/ARCHITECTURE.md names {missing:?}");
+}
+
+#[test]
+fn every_crate_is_in_the_code_map() {
+    let page = text("docs/ARCHITECTURE.md".as_ref()).unwrap();
+    for folder in std::fs::read_dir(repository().join("crates")).unwrap().flatten() {
+        let path = format!("`crates/{}`", folder.file_name().to_string_lossy());
+        assert!(page.contains(&path), "docs/ARCHITECTURE.md does not mention {path}");
+    }
+}
+
+#[test]
+fn the_repository_speaks_of_itself_alone() {
+    // Put together here, so that this file does not contain them.
+    let foreign = [
+        concat!("/wo", "rk/main"),
+        concat!("/wo", "rk/shared"),
+        concat!("/tmp", "/briefs"),
+        concat!("97c7bf", "139a2700e3"),
+        concat!("770353", "15d151f65a"),
+        concat!("4469be", "7f1f14d578"),
+        concat!("4c8600", "93ec4b0c2a"),
+        concat!("fffdb4", "bf58850b3f"),
+        concat!("STYLE", ".md"),
+        concat!("FAILURES", ".md"),
+        concat!("PEERS", ".md"),
+    ];
+    let mut problems = Vec::new();
+    for path in files(".") {
+        let Some(text) = text(&path) else { continue };
+        let found = foreign.iter().filter(|word| text.contains(**word));
+        problems.extend(found.map(|word| format!("{} contains {word}", path.display())));
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+struct Dependency {
+    name: String,
+    for_tests: bool,
+}
+
+/// The packages of the workspace with what they declare to depend on.
+fn packages() -> BTreeMap<String, Vec<Dependency>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().map(|package| (text_of(&package["name"]), dependencies(package))).collect()
+}
+
+fn dependencies(package: &Value) -> Vec<Dependency> {
+    let all = package["dependencies"].as_array().unwrap();
+    all.iter()
+        .map(|dependency| Dependency {
+            name: text_of(&dependency["name"]),
+            for_tests: dependency["kind"] == "dev",
+        })
+        .collect()
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// What stands between single backticks, outside fenced blocks.
+fn inline_code(page: &str) -> impl Iterator<Item = &str> {
+    let prose = page.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').skip(1).step_by(2))
+}
+
+/// Whether inline code looks like a path from the root: `crates/core`, `docs/formats.md`, `README.md`.
+fn is_path(code: &str) -> bool {
+    let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let rooted = ["crates/", "docs/", "tests/", "examples/", "scripts/", "benches/", ".ci/"];
+    plain && rooted.iter().any(|root| code.starts_with(root))
+}
+
+fn exists(path: &str) -> bool {
+    repository().join(path).exists()
+}
