@@ -1,6 +1,9 @@
-//! What the tests that cross crates share: where the repository is, and what is in it.
+//! What the tests that cross crates share: where the repository is, what is in it, and the connector that
+//! `docs/writing-a-connector.md` shows.
 //!
 //! Nothing here belongs into a running system.
+
+pub mod line_connector;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +30,9 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for path in entries.flatten().map(|entry| entry.path()) {
-            let generated = path.file_name().is_some_and(|name| GENERATED.iter().any(|known| name == *known));
+            let generated = path
+                .file_name()
+                .is_some_and(|name| GENERATED.iter().any(|known| name == *known));
             if path.is_dir() && !generated {
                 folders.push(path);
             } else if path.is_file() {

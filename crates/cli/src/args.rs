@@ -59,6 +59,9 @@ pub(crate) struct RunArgs {
     /// How long to deliver what is under way after the first signal: 500ms, 30s, 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) drain_timeout: Duration,
+    /// Pause between two lines of progress where standard error is no terminal
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) progress_interval: Duration,
     /// Show no progress while running
     #[arg(long)]
     pub(crate) no_progress: bool,
@@ -120,7 +123,8 @@ pub(crate) enum FunctionsFormat {
 }
 
 fn parse_level(text: &str) -> Result<LevelFilter, String> {
-    text.parse().map_err(|_| "use off, error, warn, info, debug or trace".to_owned())
+    text.parse()
+        .map_err(|_| "use off, error, warn, info, debug or trace".to_owned())
 }
 
 /// Durations are written as in properties; a bare number counts seconds.
@@ -151,7 +155,10 @@ mod tests {
 
     #[test]
     fn a_bad_drain_timeout_says_what_is_allowed() {
-        assert_eq!(parse_duration("soon"), Err("use a duration such as 500ms, 5s, 2m or 1h".to_owned()));
+        assert_eq!(
+            parse_duration("soon"),
+            Err("use a duration such as 500ms, 5s, 2m or 1h".to_owned())
+        );
     }
 
     #[test]

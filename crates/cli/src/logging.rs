@@ -1,8 +1,9 @@
 //! Log lines on standard error: one line each, safe to show, above the progress line.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use env_logger::{Builder, Env, Target, WriteStyle};
+use eventflux_local_connectors::console::escape_control;
 use log::LevelFilter;
 
 use crate::args::LoggingArgs;
@@ -19,8 +20,11 @@ const CREDENTIAL_LOGGERS: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 pub(crate) fn start(args: &LoggingArgs) {
     let mut builder = builder(args);
     builder.target(Target::Pipe(Box::new(LineWriter)));
-    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    builder.write_style(if color { WriteStyle::Always } else { WriteStyle::Never });
+    builder.write_style(if output::has_color() {
+        WriteStyle::Always
+    } else {
+        WriteStyle::Never
+    });
     builder.init();
 }
 
@@ -28,7 +32,9 @@ fn builder(args: &LoggingArgs) -> Builder {
     let mut builder = Builder::new();
     match (args.log_level, args.quiet) {
         (Some(level), _) => {
-            builder.filter_level(level.min(LevelFilter::Warn)).filter_module("eventflux", level);
+            builder
+                .filter_level(level.min(LevelFilter::Warn))
+                .filter_module("eventflux", level);
         }
         (None, true) => {
             builder.filter_level(LevelFilter::Warn);
@@ -44,8 +50,12 @@ fn builder(args: &LoggingArgs) -> Builder {
         let (level, message) = (record.level(), record.args().to_string());
         let style = buffer.default_level_style(level);
         let time = buffer.timestamp_millis();
-        let message = output::escape_control(&message);
-        writeln!(buffer, "{time} {style}{level:5}{style:#} {}: {message}", record.target())
+        let message = escape_control(&message);
+        writeln!(
+            buffer,
+            "{time} {style}{level:5}{style:#} {}: {message}",
+            record.target()
+        )
     });
     builder
 }
@@ -70,35 +80,53 @@ mod tests {
     use log::{Level, Log, Metadata};
 
     fn enabled(args: &LoggingArgs, target: &str, level: Level) -> bool {
-        builder(args).build().enabled(&Metadata::builder().target(target).level(level).build())
+        builder(args)
+            .build()
+            .enabled(&Metadata::builder().target(target).level(level).build())
     }
 
     fn with_level(level: LevelFilter) -> LoggingArgs {
-        LoggingArgs { log_level: Some(level), quiet: false }
+        LoggingArgs {
+            log_level: Some(level),
+            quiet: false,
+        }
     }
 
     #[test]
     fn a_level_applies_to_our_own_lines() {
-        assert!(enabled(&with_level(LevelFilter::Trace), "eventflux_engine::runtime", Level::Trace));
-        assert!(!enabled(&with_level(LevelFilter::Error), "eventflux_engine::runtime", Level::Warn));
+        assert!(enabled(
+            &with_level(LevelFilter::Trace),
+            "eventflux_engine::runtime",
+            Level::Trace
+        ));
+        assert!(!enabled(
+            &with_level(LevelFilter::Error),
+            "eventflux_engine::runtime",
+            Level::Warn
+        ));
     }
 
     #[test]
     fn libraries_that_would_log_credentials_stay_quiet_at_every_level() {
-        assert!(!enabled(&with_level(LevelFilter::Trace), "tungstenite::handshake::client", Level::Trace));
-        assert!(!enabled(&with_level(LevelFilter::Trace), "tokio_tungstenite", Level::Debug));
+        assert!(!enabled(
+            &with_level(LevelFilter::Trace),
+            "tungstenite::handshake::client",
+            Level::Trace
+        ));
+        assert!(!enabled(
+            &with_level(LevelFilter::Trace),
+            "tokio_tungstenite",
+            Level::Debug
+        ));
     }
 
     #[test]
     fn quiet_shows_warnings_only() {
-        let args = LoggingArgs { log_level: None, quiet: true };
+        let args = LoggingArgs {
+            log_level: None,
+            quiet: true,
+        };
         assert!(enabled(&args, "eventflux_core", Level::Warn));
         assert!(!enabled(&args, "eventflux_core", Level::Info));
-    }
-
-    #[test]
-    fn control_characters_cannot_forge_a_line() {
-        assert_eq!(output::escape_control("a\nERROR b\u{1b}[2J"), "a\\nERROR b\\u{1b}[2J");
-        assert_eq!(output::escape_control("plain äöü"), "plain äöü");
     }
 }

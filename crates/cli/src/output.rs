@@ -1,16 +1,18 @@
-//! Writing to standard output and standard error.
+//! Writing to standard output and standard error, by way of the console that also holds the progress line.
 //!
 //! A reader that went away (`eventflux connectors | head`) is no failure.
 
-use std::io::{self, Write};
+use std::env;
+use std::io::{ErrorKind, IsTerminal, stderr};
+
+use eventflux_local_connectors::console::{Console, Output, escape_control};
 
 use crate::exit::Exit;
 
-/// Prints the result of a command.
+/// Prints the result of a command to standard output.
 pub(crate) fn print(text: &str) -> Exit {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+    match Console::global().lines(Output::Stdout, text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             print_error(&format!("cannot write to standard output: {error}"));
             Exit::PipelineFailed
         }
@@ -18,10 +20,12 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
-/// Prints lines for the person at the terminal to standard error, above the progress line if there is one.
+/// Prints lines for the person at the terminal to standard error; nothing when there is no text.
 pub(crate) fn note(text: &str) {
-    // There is nowhere left to report that standard error cannot be written.
-    let _ = console::print_to_stderr(text.trim_end_matches('\n'));
+    if !text.is_empty() {
+        // Nowhere is left to report that standard error cannot be written.
+        let _ = Console::global().line(text);
+    }
 }
 
 /// Prints an error to standard error.
@@ -29,19 +33,17 @@ pub(crate) fn print_error(message: &str) {
     note(&format!("error: {}", escape_control(message)));
 }
 
-/// The text with each control character replaced by its escape sequence, so that data from elsewhere can neither forge
-/// a line nor change the terminal.
-pub(crate) fn escape_control(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
-        return text.into();
-    }
-    let mut escaped = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if character.is_control() {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped.into()
+/// Shows, replaces or removes the progress line.
+pub(crate) fn set_progress(line: Option<String>) {
+    Console::global().set_status(line);
+}
+
+/// Whether a progress line can be shown.
+pub(crate) fn has_progress_line() -> bool {
+    Console::global().has_status_line()
+}
+
+/// Whether to write in colour to standard error.
+pub(crate) fn has_color() -> bool {
+    stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

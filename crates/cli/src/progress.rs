@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use eventflux_core::ConnectorRole;
 use eventflux_core::health::{ConnectionState, Health};
 use eventflux_engine::ConnectorStatus;
+use eventflux_local_connectors::console::escape_control;
 
 use crate::output;
 use crate::summary::{clock, grouped};
 
 /// Pause between two refreshes of the line on a terminal.
 const REFRESH: Duration = Duration::from_millis(500);
-/// Pause between two plain lines.
-const PLAIN_PAUSE: Duration = Duration::from_secs(10);
+/// Shortest pause between two plain lines.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// Most connectors named on one line because they need attention; the rest is counted.
 const MAX_NAMED: usize = 3;
 
@@ -24,7 +24,8 @@ const MAX_NAMED: usize = 3;
 enum Style {
     Hidden,
     Live,
-    Plain,
+    /// With this pause between two lines.
+    Plain(Duration),
 }
 
 /// Shows progress; call [`Progress::show`] about every [`Progress::pause`].
@@ -47,22 +48,28 @@ struct Totals {
 }
 
 impl Progress {
-    /// Progress as fits the terminal, or none.
-    pub(crate) fn new(hidden: bool) -> Self {
-        let style = match (hidden, io::stderr().is_terminal()) {
+    /// Progress as fits the terminal, or none; `pause` stands between two lines where there is no terminal.
+    pub(crate) fn new(hidden: bool, pause: Duration) -> Self {
+        let style = match (hidden, output::has_progress_line()) {
             (true, _) => Style::Hidden,
             (false, true) => Style::Live,
-            (false, false) => Style::Plain,
+            (false, false) => Style::Plain(pause),
         };
         let now = Instant::now();
-        Self { style, started: now, last: Totals::default(), last_states: String::new(), last_shown: now }
+        Self {
+            style,
+            started: now,
+            last: Totals::default(),
+            last_states: String::new(),
+            last_shown: now,
+        }
     }
 
     /// Time until the next call makes sense.
     pub(crate) fn pause(&self) -> Duration {
         match self.style {
-            Style::Live => REFRESH,
-            Style::Plain | Style::Hidden => PLAIN_PAUSE,
+            Style::Live | Style::Hidden => REFRESH,
+            Style::Plain(pause) => pause.max(SHORTEST_PAUSE),
         }
     }
 
@@ -73,10 +80,14 @@ impl Progress {
         }
         let now = Instant::now();
         let totals = Totals::of(connectors);
-        let states = states(connectors.iter().map(|connector| (connector.stream.as_str(), &connector.health)));
+        let states = states(
+            connectors
+                .iter()
+                .map(|connector| (connector.stream.as_str(), &connector.health)),
+        );
         let line = line(self.last, totals, now - self.last_shown, now - self.started, &states);
         match self.style {
-            Style::Live => output::live(&line),
+            Style::Live => output::set_progress(Some(line)),
             _ if totals == self.last && states == self.last_states => {}
             _ => output::note(&line),
         }
@@ -88,7 +99,7 @@ impl Progress {
     /// Removes the line from the terminal.
     pub(crate) fn finish(&self) {
         if self.style == Style::Live {
-            output::clear_live();
+            output::set_progress(None);
         }
     }
 }
@@ -111,7 +122,11 @@ impl Totals {
 fn line(before: Totals, now: Totals, since: Duration, running: Duration, states: &str) -> String {
     let rate = |before: u64, now: u64| {
         let seconds = since.as_secs_f64();
-        if seconds > 0.0 { now.saturating_sub(before) as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            now.saturating_sub(before) as f64 / seconds
+        } else {
+            0.0
+        }
     };
     format!(
         "{}  in {} ({}/s)  out {} ({}/s)  dropped {}  failed {}  {states}",
@@ -137,7 +152,7 @@ fn states<'a>(connectors: impl Iterator<Item = (&'a str, &'a Health)>) -> String
         } else if parts.len() < MAX_NAMED {
             let mut part = format!("{stream} {}", health.state.name());
             if let Some(detail) = &health.detail {
-                let _ = write!(part, " ({})", output::escape_control(detail));
+                let _ = write!(part, " ({})", escape_control(detail));
             }
             parts.push(part);
         } else {
@@ -156,15 +171,36 @@ mod tests {
     use super::*;
 
     fn health(state: ConnectionState, detail: Option<&str>) -> Health {
-        Health { state, detail: detail.map(str::to_owned) }
+        Health {
+            state,
+            detail: detail.map(str::to_owned),
+        }
     }
 
     #[test]
     fn rates_count_what_came_since_the_last_line() {
-        let before = Totals { events_in: 1_000, events_out: 400, ..Totals::default() };
-        let now = Totals { events_in: 5_000, events_out: 1_400, dropped: 7, failed: 9 };
-        let line = line(before, now, Duration::from_secs(2), Duration::from_secs(62), "2 connected");
-        assert_eq!(line, "01:02  in 5,000 (2,000/s)  out 1,400 (500/s)  dropped 7  failed 9  2 connected");
+        let before = Totals {
+            events_in: 1_000,
+            events_out: 400,
+            ..Totals::default()
+        };
+        let now = Totals {
+            events_in: 5_000,
+            events_out: 1_400,
+            dropped: 7,
+            failed: 9,
+        };
+        let line = line(
+            before,
+            now,
+            Duration::from_secs(2),
+            Duration::from_secs(62),
+            "2 connected",
+        );
+        assert_eq!(
+            line,
+            "01:02  in 5,000 (2,000/s)  out 1,400 (500/s)  dropped 7  failed 9  2 connected"
+        );
     }
 
     #[test]
@@ -189,6 +225,9 @@ mod tests {
     fn a_hundred_lost_connections_still_fit_on_a_line() {
         let lost = health(ConnectionState::Reconnecting, None);
         let text = states((0..100).map(|_| ("S", &lost)));
-        assert_eq!(text, "S reconnecting, S reconnecting, S reconnecting, 97 more not connected");
+        assert_eq!(
+            text,
+            "S reconnecting, S reconnecting, S reconnecting, 97 more not connected"
+        );
     }
 }

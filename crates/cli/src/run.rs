@@ -29,7 +29,10 @@ pub(crate) fn run(args: &RunArgs, quiet: bool) -> Exit {
         return Exit::PipelineFailed;
     }
     match start(planned, args.drain_timeout, &stop_all) {
-        Ok(pipelines) => supervise(&pipelines, args.drain_timeout, args.no_progress || quiet, quiet),
+        Ok(pipelines) => {
+            let progress = Progress::new(args.no_progress || quiet, args.progress_interval);
+            supervise(&pipelines, args.drain_timeout, progress, quiet)
+        }
         Err(exit) => exit,
     }
 }
@@ -47,7 +50,11 @@ fn plan(args: &RunArgs) -> Result<Vec<(String, EventFlux)>, Exit> {
             Err(mistakes) => output::note(&mistakes.render(color)),
         }
     }
-    if pipelines.len() == args.files.len() { Ok(pipelines) } else { Err(Exit::Usage) }
+    if pipelines.len() == args.files.len() {
+        Ok(pipelines)
+    } else {
+        Err(Exit::Usage)
+    }
 }
 
 /// Passes the first signal on to every pipeline, those that start later included.
@@ -115,15 +122,19 @@ fn start(planned: Vec<(String, EventFlux)>, drain: Duration, stop_all: &StopAll)
         }
         stop_all.add(pipeline.stopper());
         let connectors = Mutex::new(pipeline.status());
-        running.push(Running { name, started: Instant::now(), pipeline: RwLock::new(pipeline), connectors });
+        running.push(Running {
+            name,
+            started: Instant::now(),
+            pipeline: RwLock::new(pipeline),
+            connectors,
+        });
     }
     Ok(running)
 }
 
 /// Waits for all pipelines, each on a thread of its own, and shows progress meanwhile.
-fn supervise(pipelines: &[Running], drain: Duration, no_progress: bool, quiet: bool) -> Exit {
+fn supervise(pipelines: &[Running], drain: Duration, mut progress: Progress, quiet: bool) -> Exit {
     let mut exit = Exit::Success;
-    let mut progress = Progress::new(no_progress);
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| {
         for running in pipelines {
@@ -156,11 +167,19 @@ impl Running {
     fn wait_and_stop(&self, drain: Duration) -> Ended<'_> {
         let result = self.pipeline.read().unwrap_or_else(PoisonError::into_inner).wait();
         let summary = self.stop(drain);
-        Ended { running: self, ran_for: self.started.elapsed(), result, summary }
+        Ended {
+            running: self,
+            ran_for: self.started.elapsed(),
+            result,
+            summary,
+        }
     }
 
     fn stop(&self, drain: Duration) -> Summary {
-        self.pipeline.write().unwrap_or_else(PoisonError::into_inner).stop(drain)
+        self.pipeline
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stop(drain)
     }
 
     /// The state of its connectors; while it drains, the state they had before.
@@ -181,9 +200,19 @@ impl Ended<'_> {
         }
         if !quiet {
             let how = if self.result.is_ok() { "ended" } else { "failed" };
-            output::note(&summary::text(name, how, self.ran_for, &self.summary, &self.running.status()));
+            output::note(&summary::text(
+                name,
+                how,
+                self.ran_for,
+                &self.summary,
+                &self.running.status(),
+            ));
         }
-        if self.result.is_ok() { Exit::Success } else { Exit::PipelineFailed }
+        if self.result.is_ok() {
+            Exit::Success
+        } else {
+            Exit::PipelineFailed
+        }
     }
 }
 

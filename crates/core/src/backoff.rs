@@ -25,12 +25,7 @@ pub struct Backoff {
 impl Backoff {
     /// A series that starts at `initial` and never exceeds `max`.
     pub fn new(initial: Duration, max: Duration, growth: Growth) -> Self {
-        Self {
-            initial,
-            max,
-            growth,
-            attempts: 0,
-        }
+        Self { initial, max, growth, attempts: 0 }
     }
 
     /// The same series as if `attempts` pauses had passed.

@@ -18,16 +18,8 @@ pub struct EventBatch {
 impl EventBatch {
     /// An empty batch of that schema.
     pub fn new(schema: Arc<Schema>) -> Self {
-        let columns = schema
-            .fields()
-            .iter()
-            .map(|field| Column::new(field.data_type))
-            .collect();
-        Self {
-            schema,
-            columns,
-            positions: Vec::new(),
-        }
+        let columns = schema.fields().iter().map(|field| Column::new(field.data_type)).collect();
+        Self { schema, columns, positions: Vec::new() }
     }
 
     /// A batch of whole columns.
@@ -40,11 +32,7 @@ impl EventBatch {
             assert_eq!(field.data_type, column.data_type(), "type of column {}", field.name);
             assert_eq!(positions.len(), column.len(), "length of column {}", field.name);
         }
-        Self {
-            schema,
-            columns,
-            positions,
-        }
+        Self { schema, columns, positions }
     }
 
     /// Names and types of the columns.
@@ -122,10 +110,7 @@ impl EventBatch {
     pub fn push_row(&mut self, values: &[Value], position: u64) -> Result<(), EventFluxError> {
         if values.len() != self.schema.len() {
             let (have, want) = (values.len(), self.schema.len());
-            return Err(EventFluxError::mapping(
-                None,
-                format!("a row of {have} values for {want} columns"),
-            ));
+            return Err(EventFluxError::mapping(None, format!("a row of {have} values for {want} columns")));
         }
         for (field, value) in self.schema.fields().iter().zip(values) {
             if let Some(data_type) = value.as_ref().data_type().filter(|&found| found != field.data_type) {

@@ -47,18 +47,12 @@ impl Column {
             DataType::Timestamp => Values::Timestamp(Vec::new()),
             DataType::Json => Values::Json(TextValues::default()),
         };
-        Self {
-            values,
-            nulls: Vec::new(),
-        }
+        Self { values, nulls: Vec::new() }
     }
 
     /// A column of these values, none of them `NULL`.
     pub fn from_values(values: Values) -> Self {
-        Self {
-            values,
-            nulls: Vec::new(),
-        }
+        Self { values, nulls: Vec::new() }
     }
 
     /// A column of these values; `nulls` is empty (no `NULL`) or has one flag per value.
@@ -67,10 +61,7 @@ impl Column {
     /// When `nulls` has another length.
     pub fn with_nulls(values: Values, nulls: Vec<bool>) -> Self {
         let column = Self { values, nulls };
-        assert!(
-            column.nulls.is_empty() || column.nulls.len() == column.len(),
-            "one null flag per value"
-        );
+        assert!(column.nulls.is_empty() || column.nulls.len() == column.len(), "one null flag per value");
         column
     }
 
@@ -222,11 +213,7 @@ impl Column {
                 rows.iter().for_each(|&row| to.push(from.get(row)));
             }
             (Values::Bytes(to), Values::Bytes(from)) => rows.iter().for_each(|&row| to.push(from.get(row))),
-            _ => panic!(
-                "a {} column got rows of a {} column",
-                self.data_type(),
-                other.data_type()
-            ),
+            _ => panic!("a {} column got rows of a {} column", self.data_type(), other.data_type()),
         }
         if !self.nulls.is_empty() || !other.nulls.is_empty() {
             self.nulls.resize(before, false);
@@ -459,10 +446,7 @@ mod tests {
         column.truncate(2);
         column.push_str("x");
         let values: Vec<_> = (0..3).map(|row| column.value(row)).collect();
-        assert_eq!(
-            values,
-            [ValueRef::String("a"), ValueRef::String("bc"), ValueRef::String("x")]
-        );
+        assert_eq!(values, [ValueRef::String("a"), ValueRef::String("bc"), ValueRef::String("x")]);
     }
 
     #[test]

@@ -49,13 +49,7 @@ impl ConnectorContext {
             ConnectorRole::Source => ConnectorMetrics::for_source(registry, stream, connector),
             ConnectorRole::Sink => ConnectorMetrics::for_sink(registry, stream, connector),
         };
-        Self {
-            stream: stream.to_owned(),
-            role,
-            metrics,
-            health: HealthReporter::default(),
-            registry: registry.clone(),
-        }
+        Self { stream: stream.to_owned(), role, metrics, health: HealthReporter::default(), registry: registry.clone() }
     }
 }
 
@@ -91,8 +85,7 @@ impl EventFluxContext {
 
     /// Adds a SQL function; one of the same name (in any case) is replaced.
     pub fn add_function(&mut self, function: impl ScalarFunction + 'static) {
-        self.functions
-            .insert(function.name().to_ascii_lowercase(), Arc::new(function));
+        self.functions.insert(function.name().to_ascii_lowercase(), Arc::new(function));
     }
 
     /// The source type of that name.

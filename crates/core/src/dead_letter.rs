@@ -73,27 +73,15 @@ pub const COLUMNS: &[DeadLetterColumn] = &[
         "The event as the failing stage saw it: raw message, row as JSON, or encoded payload. As STRING, bytes that are not UTF-8 are replaced by U+FFFD; as BYTES they are exact.",
     ),
     column("errorMessage", &[DataType::String], "Why it failed."),
-    column(
-        "errorType",
-        &[DataType::String],
-        "configuration, connection, mapping, query, send or panic.",
-    ),
+    column("errorType", &[DataType::String], "configuration, connection, mapping, query, send or panic."),
     column("errorClass", &[DataType::String], "fatal, transient or invalid."),
     column(
         "timestamp",
         &[DataType::Timestamp, DataType::Long],
         "When it was given up; as BIGINT, milliseconds since 1970.",
     ),
-    column(
-        "attemptCount",
-        &[DataType::Int, DataType::Long],
-        "Number of tries, the first one included.",
-    ),
-    column(
-        "streamName",
-        &[DataType::String],
-        "The stream whose source, query or sink failed.",
-    ),
+    column("attemptCount", &[DataType::Int, DataType::Long], "Number of tries, the first one included."),
+    column("streamName", &[DataType::String], "The stream whose source, query or sink failed."),
     column("stage", &[DataType::String], "receive, decode, query, encode or send."),
     column(
         "sourcePosition",
@@ -108,10 +96,7 @@ const fn column(name: &'static str, types: &'static [DataType], doc: &'static st
 
 /// A declaration of a dead-letter stream with all columns, to be shown in hints and documentation.
 pub fn declaration(stream: &str) -> String {
-    let columns: Vec<_> = COLUMNS
-        .iter()
-        .map(|column| format!("{} {}", column.name, column.types[0]))
-        .collect();
+    let columns: Vec<_> = COLUMNS.iter().map(|column| format!("{} {}", column.name, column.types[0])).collect();
     format!("CREATE STREAM {stream} ({});", columns.join(", "))
 }
 
@@ -129,20 +114,12 @@ pub fn check_schema(schema: &Schema) -> Result<(), Vec<(usize, String)>> {
                 let names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
                 return Some((
                     index,
-                    format!(
-                        "'{}' is no dead-letter column; they are {}",
-                        field.name,
-                        names.join(", ")
-                    ),
+                    format!("'{}' is no dead-letter column; they are {}", field.name, names.join(", ")),
                 ));
             };
             let allowed: Vec<_> = known.types.iter().map(|data_type| data_type.name()).collect();
-            (!known.types.contains(&field.data_type)).then(|| {
-                (
-                    index,
-                    format!("dead-letter column '{}' is {}", field.name, allowed.join(" or ")),
-                )
-            })
+            (!known.types.contains(&field.data_type))
+                .then(|| (index, format!("dead-letter column '{}' is {}", field.name, allowed.join(" or "))))
         })
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }

@@ -98,20 +98,12 @@ pub enum EventFluxError {
 impl EventFluxError {
     /// A [`EventFluxError::Configuration`] about one property.
     pub fn property(key: &str, reason: impl Into<String>) -> Self {
-        Self::Configuration {
-            property: Some(key.to_owned()),
-            reason: reason.into(),
-            hint: None,
-        }
+        Self::Configuration { property: Some(key.to_owned()), reason: reason.into(), hint: None }
     }
 
     /// A [`EventFluxError::Configuration`] about no property in particular.
     pub fn configuration(reason: impl Into<String>) -> Self {
-        Self::Configuration {
-            property: None,
-            reason: reason.into(),
-            hint: None,
-        }
+        Self::Configuration { property: None, reason: reason.into(), hint: None }
     }
 
     /// The same error with advice, where it is one of configuration.
@@ -125,10 +117,7 @@ impl EventFluxError {
 
     /// A [`EventFluxError::Mapping`].
     pub fn mapping(column: Option<&str>, reason: impl Into<String>) -> Self {
-        Self::Mapping {
-            column: column.map(str::to_owned),
-            reason: reason.into(),
-        }
+        Self::Mapping { column: column.map(str::to_owned), reason: reason.into() }
     }
 
     /// What the error means for what comes next.
@@ -210,13 +199,7 @@ mod tests {
     #[test]
     fn messages_name_the_thing_the_reason_and_the_way_out() {
         let error = EventFluxError::property("websocket.url", "is missing").with_hint("ws://host:port/path");
-        assert_eq!(
-            error.to_string(),
-            "property 'websocket.url': is missing (ws://host:port/path)"
-        );
-        assert_eq!(
-            EventFluxError::mapping(Some("p"), "is null").to_string(),
-            "column p: is null"
-        );
+        assert_eq!(error.to_string(), "property 'websocket.url': is missing (ws://host:port/path)");
+        assert_eq!(EventFluxError::mapping(Some("p"), "is null").to_string(), "column p: is null");
     }
 }

@@ -118,9 +118,5 @@ pub trait MapperFactory: Send + Sync {
 }
 
 fn keys(specs: &[PropertySpec], required: bool) -> Vec<&'static str> {
-    specs
-        .iter()
-        .filter(|spec| spec.required == required)
-        .map(|spec| spec.key)
-        .collect()
+    specs.iter().filter(|spec| spec.required == required).map(|spec| spec.key).collect()
 }

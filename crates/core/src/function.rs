@@ -14,18 +14,12 @@ pub struct FunctionError {
 impl FunctionError {
     /// An error that no retry can mend.
     pub fn invalid(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            retryable: false,
-        }
+        Self { reason: reason.into(), retryable: false }
     }
 
     /// An error that may be gone at the next try.
     pub fn transient(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            retryable: true,
-        }
+        Self { reason: reason.into(), retryable: true }
     }
 }
 

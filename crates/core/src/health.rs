@@ -60,23 +60,15 @@ pub struct HealthReporter {
 
 impl Default for HealthReporter {
     fn default() -> Self {
-        let (sender, _) = watch::channel(Health {
-            state: ConnectionState::Init,
-            detail: None,
-        });
-        Self {
-            sender: Arc::new(sender),
-        }
+        let (sender, _) = watch::channel(Health { state: ConnectionState::Init, detail: None });
+        Self { sender: Arc::new(sender) }
     }
 }
 
 impl HealthReporter {
     /// Reports a state; `detail` must hold nothing secret.
     pub fn set(&self, state: ConnectionState, detail: impl Into<Option<String>>) {
-        self.sender.send_replace(Health {
-            state,
-            detail: detail.into(),
-        });
+        self.sender.send_replace(Health { state, detail: detail.into() });
     }
 
     /// The state reported last.

@@ -48,9 +48,7 @@ impl Gauge {
 
     /// Subtracts one; stays at zero.
     pub fn decrement(&self) {
-        let _ = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| value.checked_sub(1));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| value.checked_sub(1));
     }
 
     /// The value now.

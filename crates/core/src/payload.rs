@@ -13,11 +13,7 @@ pub struct EncodedBatch {
 impl EncodedBatch {
     /// A batch of one payload that came from message `position`.
     pub fn single(payload: Bytes, position: u64) -> Self {
-        Self {
-            ends: vec![payload.len()],
-            buffer: payload,
-            positions: vec![position],
-        }
+        Self { ends: vec![payload.len()], buffer: payload, positions: vec![position] }
     }
 
     /// Number of payloads.

@@ -122,10 +122,7 @@ pub fn panicked(component: &str, panic: &(dyn Any + Send)) -> EventFluxError {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    EventFluxError::Panic {
-        component: component.to_owned(),
-        reason,
-    }
+    EventFluxError::Panic { component: component.to_owned(), reason }
 }
 
 /// Linux shows 15 bytes of a thread's name.

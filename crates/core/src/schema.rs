@@ -21,13 +21,7 @@ impl Schema {
     /// A schema of `(name, type)` pairs in order. Of two columns of the same name the first one is found by name;
     /// the SQL front end refuses such a declaration.
     pub fn new<N: Into<String>>(fields: impl IntoIterator<Item = (N, DataType)>) -> Self {
-        let fields = fields
-            .into_iter()
-            .map(|(name, data_type)| Field {
-                name: name.into(),
-                data_type,
-            })
-            .collect();
+        let fields = fields.into_iter().map(|(name, data_type)| Field { name: name.into(), data_type }).collect();
         Self { fields }
     }
 

@@ -34,9 +34,7 @@ impl ErrorStrategy {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Drop, Self::Retry, Self::Dlq, Self::Fail]
-            .into_iter()
-            .find(|strategy| strategy.name() == name)
+        [Self::Drop, Self::Retry, Self::Dlq, Self::Fail].into_iter().find(|strategy| strategy.name() == name)
     }
 }
 
@@ -116,11 +114,7 @@ impl ErrorPolicy {
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let choice = |key: &str| properties.optional_text(key).and_then(ErrorStrategy::from_name);
         let dlq_stream = properties.optional_text("error.dlq.stream").map(str::to_owned);
-        let default_fallback = if dlq_stream.is_some() {
-            ErrorStrategy::Dlq
-        } else {
-            ErrorStrategy::Fail
-        };
+        let default_fallback = if dlq_stream.is_some() { ErrorStrategy::Dlq } else { ErrorStrategy::Fail };
         let policy = Self {
             strategy: choice("error.strategy"),
             log_level: properties.text("error.log-level")?.parse().unwrap_or(Level::Warn),
@@ -163,10 +157,8 @@ impl ErrorPolicy {
     /// Every `error.*` property that was given must have an effect.
     fn check(&self, properties: &Properties) -> Result<(), EventFluxError> {
         if self.uses(ErrorStrategy::Dlq) && self.dlq_stream.is_none() {
-            return Err(
-                EventFluxError::property("error.dlq.stream", "is required by the strategy 'dlq'")
-                    .with_hint("name a stream that takes failed events"),
-            );
+            return Err(EventFluxError::property("error.dlq.stream", "is required by the strategy 'dlq'")
+                .with_hint("name a stream that takes failed events"));
         }
         let retries = self.strategy == Some(ErrorStrategy::Retry)
             || (self.uses(ErrorStrategy::Dlq) && self.dlq_fallback == ErrorStrategy::Retry);
@@ -178,10 +170,8 @@ impl ErrorPolicy {
                 _ => true,
             };
             if properties.is_given(spec.key) && !used {
-                return Err(
-                    EventFluxError::property(spec.key, "has no effect with this error.strategy")
-                        .with_hint("remove it, or choose a strategy that uses it"),
-                );
+                return Err(EventFluxError::property(spec.key, "has no effect with this error.strategy")
+                    .with_hint("remove it, or choose a strategy that uses it"));
             }
         }
         Ok(())
@@ -197,19 +187,13 @@ mod tests {
     }
 
     fn transient() -> EventFluxError {
-        EventFluxError::Send {
-            reason: "busy".into(),
-            retryable: true,
-        }
+        EventFluxError::Send { reason: "busy".into(), retryable: true }
     }
 
     #[test]
     fn without_a_strategy_bad_events_are_dropped_and_other_faults_stop() {
         let policy = policy(&[]).unwrap();
-        assert_eq!(
-            policy.strategy_for(&EventFluxError::mapping(None, "x")),
-            ErrorStrategy::Drop
-        );
+        assert_eq!(policy.strategy_for(&EventFluxError::mapping(None, "x")), ErrorStrategy::Drop);
         assert_eq!(policy.strategy_for(&transient()), ErrorStrategy::Fail);
     }
 
@@ -217,10 +201,7 @@ mod tests {
     fn what_no_retry_can_mend_goes_to_the_fallback_at_once() {
         let policy = policy(&[("error.strategy", "retry"), ("error.dlq.stream", "Failed")]).unwrap();
         assert_eq!(policy.strategy_for(&transient()), ErrorStrategy::Retry);
-        assert_eq!(
-            policy.strategy_for(&EventFluxError::mapping(None, "x")),
-            ErrorStrategy::Dlq
-        );
+        assert_eq!(policy.strategy_for(&EventFluxError::mapping(None, "x")), ErrorStrategy::Dlq);
     }
 
     #[test]

@@ -55,10 +55,7 @@ pub struct EventFlux {
 
 /// Where a pipeline is: a plan is used up by its start.
 enum Stage {
-    Planned {
-        plan: Box<Plan>,
-        subscribers: Vec<(usize, Subscriber)>,
-    },
+    Planned { plan: Box<Plan>, subscribers: Vec<(usize, Subscriber)> },
     Running(Running),
 }
 
@@ -81,26 +78,15 @@ impl EventFlux {
         context: &EventFluxContext,
     ) -> Result<Self, PlanError> {
         let metrics = Metrics::default();
-        let environment = Environment {
-            context,
-            metrics: &metrics,
-            overrides,
-        };
+        let environment = Environment { context, metrics: &metrics, overrides };
         let (plan, diagnostics) = plan::plan(&mut file, &environment);
         let failed = diagnostics.iter().any(Diagnostic::is_error);
         let warnings = PlanError { file, diagnostics };
         if failed {
             return Err(warnings);
         }
-        let stage = Stage::Planned {
-            plan: Box::new(plan),
-            subscribers: Vec::new(),
-        };
-        Ok(Self {
-            metrics,
-            warnings,
-            stage,
-        })
+        let stage = Stage::Planned { plan: Box::new(plan), subscribers: Vec::new() };
+        Ok(Self { metrics, warnings, stage })
     }
 
     /// What is odd about the file, though it can run.
@@ -118,9 +104,7 @@ impl EventFlux {
         subscriber: impl Fn(&EventBatch) + Send + Sync + 'static,
     ) -> Result<(), EventFluxError> {
         let Stage::Planned { plan, subscribers } = &mut self.stage else {
-            return Err(EventFluxError::configuration(
-                "subscribe before the pipeline is started",
-            ));
+            return Err(EventFluxError::configuration("subscribe before the pipeline is started"));
         };
         let index = find(plan.streams.iter().map(|stream| &*stream.name), stream)?;
         subscribers.push((index, Arc::new(subscriber)));
@@ -146,16 +130,11 @@ impl EventFlux {
     /// When there is no such stream, or the pipeline was not started.
     pub fn input(&self, stream: &str) -> Result<InputHandler, EventFluxError> {
         let Stage::Running(running) = &self.stage else {
-            return Err(EventFluxError::configuration(
-                "start the pipeline before pushing events into it",
-            ));
+            return Err(EventFluxError::configuration("start the pipeline before pushing events into it"));
         };
         let streams = &running.graph.streams;
         let index = find(streams.iter().map(|stream| &*stream.name), stream)?;
-        Ok(InputHandler {
-            entry: running.input(index)?,
-            schema: streams[index].schema.clone(),
-        })
+        Ok(InputHandler { entry: running.input(index)?, schema: streams[index].schema.clone() })
     }
 
     /// Blocks until the pipeline ends by itself, or is asked to by a [`Stopper`]. Every finite source is exhausted then;
@@ -317,10 +296,7 @@ impl InputHandler {
     /// When the batch has other columns, or the pipeline has failed or was stopped.
     pub fn send_batch(&self, batch: &EventBatch) -> Result<(), EventFluxError> {
         if batch.schema() != &self.schema {
-            return Err(EventFluxError::mapping(
-                None,
-                "the batch has other columns than the stream",
-            ));
+            return Err(EventFluxError::mapping(None, "the batch has other columns than the stream"));
         }
         if !self.entry.is_ready() {
             let _context = shared()?.enter();
@@ -378,14 +354,7 @@ pub struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            events_in,
-            events_out,
-            dropped,
-            failed,
-            dead_lettered,
-            undelivered,
-        } = self;
+        let Self { events_in, events_out, dropped, failed, dead_lettered, undelivered } = self;
         write!(
             f,
             "in {events_in}, out {events_out}, dropped {dropped}, failed {failed}, \
@@ -395,10 +364,7 @@ impl fmt::Display for Summary {
 }
 
 fn summary(running: &Running, undelivered: u64) -> Summary {
-    let mut summary = Summary {
-        undelivered,
-        ..Summary::default()
-    };
+    let mut summary = Summary { undelivered, ..Summary::default() };
     let mut add = |metrics: &ConnectorMetrics| {
         summary.dropped += metrics.dropped.value();
         summary.failed += metrics.failed.value();
@@ -408,13 +374,8 @@ fn summary(running: &Running, undelivered: u64) -> Summary {
     entries.iter().for_each(|entry| add(&entry.faults.metrics));
     running.graph.sinks.iter().for_each(|sink| add(&sink.faults.metrics));
     summary.events_in = entries.iter().map(|entry| entry.faults.metrics.events.value()).sum();
-    summary.events_out = running
-        .graph
-        .sinks
-        .iter()
-        .map(|sink| sink.delivered())
-        .sum::<u64>()
-        .saturating_sub(undelivered);
+    summary.events_out =
+        running.graph.sinks.iter().map(|sink| sink.delivered()).sum::<u64>().saturating_sub(undelivered);
     summary
 }
 

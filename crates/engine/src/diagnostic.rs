@@ -67,29 +67,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `span`.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            span: Some(span),
-            message: message.into(),
-            label: None,
-            hint: None,
-        }
+        Self { severity: Severity::Error, span: Some(span), message: message.into(), label: None, hint: None }
     }
 
     /// A warning at `span`.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     /// An error about the whole file.
     pub fn whole_file(message: impl Into<String>) -> Self {
-        Self {
-            span: None,
-            ..Self::error(Span::default(), message)
-        }
+        Self { span: None, ..Self::error(Span::default(), message) }
     }
 
     /// Adds a remark beside the caret.
@@ -118,10 +106,7 @@ impl Diagnostic {
 /// are made harmless, and spans given to [`SourceFile::hide`] are shown as asterisks.
 pub fn render(file: &SourceFile, diagnostics: &[Diagnostic], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let rendered: Vec<String> = diagnostics
-        .iter()
-        .map(|diagnostic| render_one(file, diagnostic, &renderer))
-        .collect();
+    let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| render_one(file, diagnostic, &renderer)).collect();
     let mut text = rendered.join("\n\n");
     if !text.is_empty() {
         text.push('\n');
@@ -139,14 +124,10 @@ fn render_one(file: &SourceFile, diagnostic: &Diagnostic, renderer: &Renderer) -
         None => title.element(Origin::path(file.name())),
         Some(span) => {
             let excerpt = file.excerpt(span);
-            let annotation = AnnotationKind::Primary
-                .span(excerpt.span.start..excerpt.span.end)
-                .label(diagnostic.label.as_deref());
+            let annotation =
+                AnnotationKind::Primary.span(excerpt.span.start..excerpt.span.end).label(diagnostic.label.as_deref());
             title.element(
-                Snippet::source(excerpt.text)
-                    .line_start(excerpt.line)
-                    .path(file.name())
-                    .annotation(annotation),
+                Snippet::source(excerpt.text).line_start(excerpt.line).path(file.name()).annotation(annotation),
             )
         }
     };
@@ -167,9 +148,8 @@ mod tests {
     #[test]
     fn an_error_shows_its_place_its_line_and_its_hint() {
         let file = file("CREATE STREAM S (a INT);\nSELECT b FROM S;\n");
-        let diagnostic = Diagnostic::error(Span::new(32, 33), "no column `b`")
-            .with_label("unknown")
-            .with_hint("did you mean `a`?");
+        let diagnostic =
+            Diagnostic::error(Span::new(32, 33), "no column `b`").with_label("unknown").with_hint("did you mean `a`?");
         let expected = "error: no column `b`\n --> trades.sql:2:8\n  |\n2 | SELECT b FROM S;\n  |        ^ unknown\n  |\n  = help: did you mean `a`?\n";
         assert_eq!(render(&file, &[diagnostic], false), expected);
     }
@@ -180,10 +160,7 @@ mod tests {
         let start = file.text().find("b FROM").unwrap();
         let text = render(&file, &[Diagnostic::error(Span::new(start, start + 1), "no")], false);
         let place = file.position(start);
-        assert!(
-            text.contains(&format!("trades.sql:{}:{}", place.line, place.column)),
-            "{text}"
-        );
+        assert!(text.contains(&format!("trades.sql:{}:{}", place.line, place.column)), "{text}");
         let lines: Vec<&str> = text.lines().collect();
         let source = lines.iter().position(|line| line.contains("SELECT")).unwrap();
         let caret = lines[source + 1].chars().position(|c| c == '^').unwrap();
@@ -204,20 +181,13 @@ mod tests {
             let file = file(text);
             let rendered = render(&file, &[Diagnostic::error(Span::at(text.len()), "end")], false);
             assert!(rendered.contains("error: end"), "{rendered}");
-            assert!(
-                rendered.contains("trades.sql:1:") || rendered.contains("trades.sql:2:1"),
-                "{rendered}"
-            );
+            assert!(rendered.contains("trades.sql:1:") || rendered.contains("trades.sql:2:1"), "{rendered}");
         }
     }
 
     #[test]
     fn a_diagnostic_without_a_place_names_the_file() {
-        let text = render(
-            &file("x"),
-            &[Diagnostic::whole_file("too large").with_hint("split it")],
-            false,
-        );
+        let text = render(&file("x"), &[Diagnostic::whole_file("too large").with_hint("split it")], false);
         assert_eq!(text, "error: too large\n--> trades.sql\n = help: split it\n");
     }
 

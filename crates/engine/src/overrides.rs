@@ -24,11 +24,7 @@ impl Override {
         if stream.is_empty() || key.is_empty() {
             return Err(usage.to_owned());
         }
-        Ok(Self {
-            stream: stream.to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Self { stream: stream.to_owned(), key: key.to_owned(), value: value.to_owned() })
     }
 }
 
@@ -46,10 +42,7 @@ mod tests {
     #[test]
     fn the_stream_ends_at_the_first_dot_and_the_key_at_the_first_equals_sign() {
         let parsed = Override::parse("S.websocket.headers.X-A=b=c").unwrap();
-        assert_eq!(
-            (&*parsed.stream, &*parsed.key, &*parsed.value),
-            ("S", "websocket.headers.X-A", "b=c")
-        );
+        assert_eq!((&*parsed.stream, &*parsed.key, &*parsed.value), ("S", "websocket.headers.X-A", "b=c"));
         for bad in ["S", "S.x", "=", ".x=1", "S.=1"] {
             assert!(Override::parse(bad).is_err(), "{bad}");
         }

@@ -11,16 +11,26 @@
 //! assert!(context.mapper_factory("json").is_some());
 //! ```
 
+mod bytes;
+mod csv;
 mod excerpt;
 mod json;
 mod template;
+mod text;
 mod timestamp;
+mod value_text;
 
 use eventflux_core::EventFluxContext;
 
+pub use crate::bytes::BytesMapperFactory;
+pub use crate::csv::CsvMapperFactory;
 pub use json::JsonMapperFactory;
+pub use text::TextMapperFactory;
 
 /// Adds every format of this crate to the registry.
 pub fn register(context: &mut EventFluxContext) {
     context.add_mapper_factory(JsonMapperFactory);
+    context.add_mapper_factory(TextMapperFactory);
+    context.add_mapper_factory(BytesMapperFactory);
+    context.add_mapper_factory(CsvMapperFactory);
 }

@@ -111,10 +111,16 @@ impl KeepAlive {
     /// When [`KeepAlive::due`] has something to say next; `None`: never.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.next_ping, self.next_heartbeat, self.pong_due, self.idle_due(), self.stalled_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.next_ping,
+            self.next_heartbeat,
+            self.pong_due,
+            self.idle_due(),
+            self.stalled_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What is to be done at `now`; call again until `None`.
@@ -148,7 +154,10 @@ impl KeepAlive {
     }
 
     fn idle_due(&self) -> Option<Instant> {
-        self.config.idle_timeout.filter(|_| !self.paused).map(|timeout| self.idle_since + timeout)
+        self.config
+            .idle_timeout
+            .filter(|_| !self.paused)
+            .map(|timeout| self.idle_since + timeout)
     }
 }
 
@@ -193,7 +202,10 @@ mod tests {
     #[test]
     fn pongs_keep_a_connection_alive_but_not_busy() {
         let start = Instant::now();
-        let config = KeepAliveConfig { idle_timeout: Some(seconds(60)), ..CONFIG };
+        let config = KeepAliveConfig {
+            idle_timeout: Some(seconds(60)),
+            ..CONFIG
+        };
         let mut timers = KeepAlive::new(config, None, start);
         timers.received(false, start + seconds(50));
         while timers.due(start + seconds(59)).is_some() {}
@@ -206,7 +218,14 @@ mod tests {
     #[test]
     fn a_paused_reader_pings_on_and_blames_nobody() {
         let start = Instant::now();
-        let mut timers = KeepAlive::new(KeepAliveConfig { idle_timeout: Some(seconds(5)), ..CONFIG }, None, start);
+        let mut timers = KeepAlive::new(
+            KeepAliveConfig {
+                idle_timeout: Some(seconds(5)),
+                ..CONFIG
+            },
+            None,
+            start,
+        );
         timers.pause();
         assert_eq!(timers.due(start + seconds(20)), Some(Due::Ping));
         assert_eq!(timers.due(start + seconds(39)), None);
@@ -218,7 +237,14 @@ mod tests {
     #[test]
     fn a_peer_that_takes_nothing_is_dropped_after_the_write_timeout() {
         let start = Instant::now();
-        let mut timers = KeepAlive::new(KeepAliveConfig { ping_interval: None, ..CONFIG }, None, start);
+        let mut timers = KeepAlive::new(
+            KeepAliveConfig {
+                ping_interval: None,
+                ..CONFIG
+            },
+            None,
+            start,
+        );
         timers.sending(start);
         timers.sending(start + seconds(29));
         assert_eq!(timers.due(start + seconds(30)), Some(Due::WriteStalled));
@@ -238,7 +264,10 @@ mod tests {
 
     #[test]
     fn without_periods_nothing_is_ever_due() {
-        let config = KeepAliveConfig { ping_interval: None, ..CONFIG };
+        let config = KeepAliveConfig {
+            ping_interval: None,
+            ..CONFIG
+        };
         let start = Instant::now();
         let mut timers = KeepAlive::new(config, None, start);
         assert_eq!(timers.deadline(), None);

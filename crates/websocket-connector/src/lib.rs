@@ -1,1 +1,49 @@
-//! The websocket source and sink of EventFlux.
+//! The `websocket` source and sink of EventFlux, in both roles.
+//!
+//! In client mode a source connects to a feed and a sink to a collector; both come back when the connection is lost. In
+//! server mode (`websocket.mode='server'`) they listen, and share a listener by path. The properties are declared in
+//! [`SOURCE_PROPERTIES`] and [`SINK_PROPERTIES`]; the documentation of the connectors is made from these tables.
+//!
+//! What it does not do: no permessage-deflate, no TLS and no authentication in server mode (put a reverse proxy in
+//! front), and no promise beyond what a plain WebSocket can hold: what the peer sent while a source was away is gone
+//! (counted as a gap), and what the kernel accepted from a sink is not known to be received.
+
+use std::sync::Arc;
+
+use eventflux_core::EventFluxContext;
+
+mod auth;
+mod blocking;
+mod client;
+mod compression;
+mod config;
+mod deliver;
+mod factory;
+mod keep_alive;
+mod properties;
+mod queue;
+mod server;
+mod sink;
+mod source;
+mod tls;
+mod transport;
+
+pub use config::{MessageType, WebSocketSinkConfig, WebSocketSourceConfig};
+pub use factory::{WebSocketSinkFactory, WebSocketSourceFactory};
+pub use properties::{SINK_PROPERTIES, SOURCE_PROPERTIES};
+pub use sink::WebSocketSink;
+pub use source::WebSocketSource;
+
+/// Adds the `websocket` source and sink types. They share listeners with each other.
+///
+/// ```
+/// let mut context = eventflux_core::EventFluxContext::new();
+/// eventflux_websocket_connector::register(&mut context);
+/// assert!(context.source_factory("websocket").is_some());
+/// assert!(context.sink_factory("websocket").is_some());
+/// ```
+pub fn register(context: &mut EventFluxContext) {
+    let listeners = Arc::default();
+    context.add_source_factory(WebSocketSourceFactory::sharing(Arc::clone(&listeners)));
+    context.add_sink_factory(WebSocketSinkFactory::sharing(listeners));
+}

@@ -408,8 +408,17 @@ mod tests {
     fn defaults_are_values_of_their_kind_and_keys_are_unique() {
         for table in [SOURCE_PROPERTIES, SINK_PROPERTIES] {
             for (index, spec) in table.iter().enumerate() {
-                assert!(table[index + 1..].iter().all(|other| other.key != spec.key), "{} twice", spec.key);
-                assert!(spec.default.is_none_or(|text| spec.kind.parse(text, spec.unit).is_some()), "{}", spec.key);
+                assert!(
+                    table[index + 1..].iter().all(|other| other.key != spec.key),
+                    "{} twice",
+                    spec.key
+                );
+                assert!(
+                    spec.default
+                        .is_none_or(|text| spec.kind.parse(text, spec.unit).is_some()),
+                    "{}",
+                    spec.key
+                );
             }
         }
     }
@@ -436,6 +445,9 @@ mod tests {
     fn numbered_messages_come_after_the_keys_they_would_swallow() {
         let position = |key: &str| SOURCE_PROPERTIES.iter().position(|spec| spec.key == key).unwrap();
         assert!(position("websocket.subscribe.message.timeout") < position("websocket.subscribe.message.*"));
-        assert_eq!(find(SOURCE_PROPERTIES, "websocket.subscribe.message.timeout").kind, PropertyKind::Duration);
+        assert_eq!(
+            find(SOURCE_PROPERTIES, "websocket.subscribe.message.timeout").kind,
+            PropertyKind::Duration
+        );
     }
 }

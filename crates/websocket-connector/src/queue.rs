@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use eventflux_core::{EncodedBatch, EventFluxError};
 
+use crate::transport::MessageKind;
+
 /// What a payload costs besides its bytes, so that empty payloads are bounded too.
 pub(crate) const PAYLOAD_OVERHEAD_BYTES: usize = 16;
 
@@ -44,14 +46,14 @@ pub(crate) struct Pushed {
 /// Some payloads of one batch, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Slice {
+    kind: MessageKind,
     batch: Arc<EncodedBatch>,
     rows: Range<usize>,
 }
 
 /// The queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PayloadQueue {
-    config: QueueConfig,
     slices: VecDeque<Slice>,
     payloads: usize,
     cost: usize,
@@ -72,9 +74,13 @@ impl FullPolicy {
 }
 
 impl Slice {
-    /// All payloads of a batch.
-    pub(crate) fn whole(batch: Arc<EncodedBatch>) -> Self {
-        Self { rows: 0..batch.len(), batch }
+    /// All payloads of a batch, to be sent as `kind`.
+    pub(crate) fn whole(batch: Arc<EncodedBatch>, kind: MessageKind) -> Self {
+        Self {
+            kind,
+            rows: 0..batch.len(),
+            batch,
+        }
     }
 
     /// The payloads before `row`.
@@ -90,8 +96,8 @@ impl Slice {
     }
 
     /// The payloads, sharing the batch's buffer.
-    pub(crate) fn payloads(&self) -> impl Iterator<Item = Bytes> {
-        self.rows.clone().map(|row| self.batch.shared(row))
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = (MessageKind, Bytes)> {
+        self.rows.clone().map(|row| (self.kind, self.batch.shared(row)))
     }
 
     /// The payloads as a batch of their own.
@@ -110,13 +116,25 @@ impl Slice {
     /// Splits off the largest payload: those before it, itself, those behind it.
     pub(crate) fn split_largest(&self) -> Option<[Self; 3]> {
         let row = self.rows.clone().max_by_key(|row| self.batch.payload(*row).len())?;
-        let part = |rows| Self { batch: self.batch.clone(), rows };
-        Some([part(self.rows.start..row), part(row..row + 1), part(row + 1..self.rows.end)])
+        let part = |rows| Self {
+            kind: self.kind,
+            batch: self.batch.clone(),
+            rows,
+        };
+        Some([
+            part(self.rows.start..row),
+            part(row..row + 1),
+            part(row + 1..self.rows.end),
+        ])
     }
 
     /// Size of the largest payload, in bytes.
     pub(crate) fn largest_bytes(&self) -> usize {
-        self.rows.clone().map(|row| self.batch.payload(row).len()).max().unwrap_or(0)
+        self.rows
+            .clone()
+            .map(|row| self.batch.payload(row).len())
+            .max()
+            .unwrap_or(0)
     }
 
     /// What the payloads count against a queue's size, in bytes.
@@ -133,11 +151,6 @@ impl Slice {
 }
 
 impl PayloadQueue {
-    /// An empty queue.
-    pub(crate) fn new(config: QueueConfig) -> Self {
-        Self { config, slices: VecDeque::new(), payloads: 0, cost: 0 }
-    }
-
     /// Payloads that wait.
     pub(crate) fn len(&self) -> usize {
         self.payloads
@@ -148,18 +161,18 @@ impl PayloadQueue {
         self.cost
     }
 
-    /// Whether nothing more fits.
-    pub(crate) fn is_full(&self) -> bool {
-        self.cost >= self.config.max_bytes
-    }
-
-    /// Takes a batch in. `in_flight` bytes of the same queue were taken out and not yet released.
-    pub(crate) fn push(&mut self, mut slice: Slice, in_flight: usize) -> Pushed {
+    /// Takes a batch in. `in_flight`: what was taken out and counts all the same, because it is not sent yet.
+    pub(crate) fn push(&mut self, config: QueueConfig, mut slice: Slice, in_flight: usize) -> Pushed {
         let mut dropped = 0;
         let mut cost = slice.cost();
-        let over = (self.cost + in_flight + cost).saturating_sub(self.config.max_bytes);
-        match self.config.full {
-            FullPolicy::Disconnect if over > 0 => return Pushed { dropped: 0, overflowed: true },
+        let over = (self.cost + in_flight + cost).saturating_sub(config.max_bytes);
+        match config.full {
+            FullPolicy::Disconnect if over > 0 => {
+                return Pushed {
+                    dropped: 0,
+                    overflowed: true,
+                };
+            }
             FullPolicy::DropNewest if over > 0 => {
                 let free = cost.saturating_sub(over);
                 cost = 0;
@@ -180,10 +193,13 @@ impl PayloadQueue {
             self.cost += cost;
             self.slices.push_back(slice);
         }
-        if self.config.full == FullPolicy::DropOldest {
-            dropped = self.drop_oldest(self.config.max_bytes.saturating_sub(in_flight));
+        if config.full == FullPolicy::DropOldest {
+            dropped = self.drop_oldest(config.max_bytes.saturating_sub(in_flight));
         }
-        Pushed { dropped, overflowed: false }
+        Pushed {
+            dropped,
+            overflowed: false,
+        }
     }
 
     /// Puts payloads back that were taken and not sent; they will be the first again.
@@ -257,60 +273,63 @@ mod tests {
             writer.buffer().extend(std::iter::repeat_n(b'x', *length));
             writer.finish(first + index as u64);
         }
-        Slice::whole(Arc::new(writer.take()))
+        Slice::whole(Arc::new(writer.take()), MessageKind::Text)
     }
 
-    fn queue(max_bytes: usize, full: FullPolicy) -> PayloadQueue {
-        PayloadQueue::new(QueueConfig { max_bytes, full })
+    fn config(max_bytes: usize, full: FullPolicy) -> QueueConfig {
+        QueueConfig { max_bytes, full }
     }
 
     fn positions(queue: &mut PayloadQueue) -> Vec<u64> {
         let slices = queue.take_all();
-        slices.iter().flat_map(|slice| slice.rows.clone().map(|row| slice.batch.position(row))).collect()
+        slices
+            .iter()
+            .flat_map(|slice| slice.rows.clone().map(|row| slice.batch.position(row)))
+            .collect()
     }
 
     #[test]
     fn a_blocking_queue_takes_all_and_says_when_it_is_full() {
-        let mut queue = queue(60, FullPolicy::Block);
-        assert_eq!(queue.push(batch(0, &[4, 4]), 0), Pushed::default());
-        assert!(!queue.is_full());
-        assert_eq!(queue.push(batch(2, &[4]), 0), Pushed::default());
-        assert!(queue.is_full());
+        let (config, mut queue) = (config(60, FullPolicy::Block), PayloadQueue::default());
+        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0), Pushed::default());
+        assert!(queue.cost() < 60);
+        assert_eq!(queue.push(config, batch(2, &[4]), 0), Pushed::default());
+        assert_eq!(queue.cost(), 60);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
         assert_eq!((queue.len(), queue.cost()), (0, 0));
     }
 
     #[test]
     fn the_oldest_make_room_for_the_newest() {
-        let mut queue = queue(60, FullPolicy::DropOldest);
-        assert_eq!(queue.push(batch(0, &[4, 4, 4]), 0).dropped, 0);
-        assert_eq!(queue.push(batch(3, &[4, 4]), 0).dropped, 2);
+        let (config, mut queue) = (config(60, FullPolicy::DropOldest), PayloadQueue::default());
+        assert_eq!(queue.push(config, batch(0, &[4, 4, 4]), 0).dropped, 0);
+        assert_eq!(queue.push(config, batch(3, &[4, 4]), 0).dropped, 2);
         assert_eq!(positions(&mut queue), [2, 3, 4]);
-        assert_eq!(queue.push(batch(5, &[4, 100]), 0).dropped, 1);
+        assert_eq!(queue.push(config, batch(5, &[4, 100]), 0).dropped, 1);
         assert_eq!(positions(&mut queue), [6]);
     }
 
     #[test]
     fn the_newest_are_dropped_when_that_is_the_policy() {
-        let mut queue = queue(60, FullPolicy::DropNewest);
-        assert_eq!(queue.push(batch(0, &[4, 4]), 0).dropped, 0);
-        assert_eq!(queue.push(batch(2, &[4, 4]), 0).dropped, 1);
-        assert_eq!(queue.push(batch(4, &[4]), 0).dropped, 1);
+        let (config, mut queue) = (config(60, FullPolicy::DropNewest), PayloadQueue::default());
+        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0).dropped, 0);
+        assert_eq!(queue.push(config, batch(2, &[4, 4]), 0).dropped, 1);
+        assert_eq!(queue.push(config, batch(4, &[4]), 0).dropped, 1);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
-        assert_eq!(queue.push(batch(0, &[4]), 60).dropped, 1);
+        assert_eq!(queue.push(config, batch(0, &[4]), 60).dropped, 1);
     }
 
     #[test]
     fn a_client_that_overflows_is_given_up() {
-        let mut queue = queue(30, FullPolicy::Disconnect);
-        assert!(!queue.push(batch(0, &[4]), 0).overflowed);
-        assert!(queue.push(batch(1, &[4]), 0).overflowed);
+        let (config, mut queue) = (config(30, FullPolicy::Disconnect), PayloadQueue::default());
+        assert!(!queue.push(config, batch(0, &[4]), 0).overflowed);
+        assert!(queue.push(config, batch(1, &[4]), 0).overflowed);
     }
 
     #[test]
     fn what_is_put_back_comes_first_again() {
-        let mut queue = queue(1000, FullPolicy::Block);
-        queue.push(batch(0, &[4, 4, 4]), 0);
+        let (config, mut queue) = (config(1000, FullPolicy::Block), PayloadQueue::default());
+        queue.push(config, batch(0, &[4, 4, 4]), 0);
         let mut taken = Vec::new();
         assert_eq!(queue.take(30, &mut taken), 40);
         assert_eq!((queue.len(), queue.cost()), (1, 20));
@@ -333,10 +352,10 @@ mod tests {
             max_bytes in 1_usize..400,
             policy in proptest::sample::select(vec![FullPolicy::Block, FullPolicy::DropOldest, FullPolicy::DropNewest]),
         ) {
-            let mut queue = queue(max_bytes, policy);
+            let (config, mut queue) = (config(max_bytes, policy), PayloadQueue::default());
             let (mut next, mut dropped) = (0, 0);
             for lengths in &pushes {
-                dropped += queue.push(batch(next, lengths), 0).dropped;
+                dropped += queue.push(config, batch(next, lengths), 0).dropped;
                 next += lengths.len() as u64;
             }
             prop_assert_eq!(queue.len() + dropped, next as usize);

@@ -99,11 +99,9 @@ impl PropertyKind {
         let trimmed = text.trim();
         match self {
             Self::Text => Some(PropertyValue::Text(text.to_owned())),
-            Self::Integer { min, max } => trimmed
-                .parse::<i64>()
-                .ok()
-                .filter(|value| (min..=max).contains(&value))
-                .map(PropertyValue::Integer),
+            Self::Integer { min, max } => {
+                trimmed.parse::<i64>().ok().filter(|value| (min..=max).contains(&value)).map(PropertyValue::Integer)
+            }
             Self::Number { min, max } => trimmed
                 .parse::<f64>()
                 .ok()
@@ -116,9 +114,7 @@ impl PropertyKind {
             },
             Self::Duration => parse_duration(trimmed, unit).map(PropertyValue::Duration),
             Self::Size => parse_size(trimmed).map(PropertyValue::Size),
-            Self::Choice(choices) => choices
-                .contains(&trimmed)
-                .then(|| PropertyValue::Text(trimmed.to_owned())),
+            Self::Choice(choices) => choices.contains(&trimmed).then(|| PropertyValue::Text(trimmed.to_owned())),
             Self::Url(schemes) => {
                 let (scheme, rest) = trimmed.split_once("://")?;
                 let known = schemes.iter().any(|allowed| allowed.eq_ignore_ascii_case(scheme));
@@ -126,9 +122,7 @@ impl PropertyKind {
             }
             Self::Address => {
                 let (_, port) = trimmed.rsplit_once(':')?;
-                port.parse::<u16>()
-                    .ok()
-                    .map(|_| PropertyValue::Text(trimmed.to_owned()))
+                port.parse::<u16>().ok().map(|_| PropertyValue::Text(trimmed.to_owned()))
             }
             Self::Path => (!trimmed.is_empty()).then(|| PropertyValue::Text(trimmed.to_owned())),
         }
@@ -187,37 +181,17 @@ mod tests {
             (integer, "1x", None),
             (PropertyKind::Boolean, "TRUE", Some(PropertyValue::Boolean(true))),
             (PropertyKind::Boolean, "yes", None),
-            (
-                PropertyKind::Duration,
-                "5s",
-                Some(PropertyValue::Duration(Duration::from_secs(5))),
-            ),
-            (
-                PropertyKind::Duration,
-                "250",
-                Some(PropertyValue::Duration(Duration::from_millis(250))),
-            ),
+            (PropertyKind::Duration, "5s", Some(PropertyValue::Duration(Duration::from_secs(5)))),
+            (PropertyKind::Duration, "250", Some(PropertyValue::Duration(Duration::from_millis(250)))),
             (PropertyKind::Duration, "5 parsecs", None),
             (PropertyKind::Duration, "99999999999999999h", None),
             (PropertyKind::Size, "64KiB", Some(PropertyValue::Size(65_536))),
             (PropertyKind::Size, "-1", None),
-            (
-                PropertyKind::Choice(&["a", "b"]),
-                "b",
-                Some(PropertyValue::Text("b".into())),
-            ),
+            (PropertyKind::Choice(&["a", "b"]), "b", Some(PropertyValue::Text("b".into()))),
             (PropertyKind::Choice(&["a", "b"]), "c", None),
-            (
-                PropertyKind::Url(&["ws", "wss"]),
-                "wss://h/p",
-                Some(PropertyValue::Text("wss://h/p".into())),
-            ),
+            (PropertyKind::Url(&["ws", "wss"]), "wss://h/p", Some(PropertyValue::Text("wss://h/p".into()))),
             (PropertyKind::Url(&["ws", "wss"]), "http://h", None),
-            (
-                PropertyKind::Address,
-                "127.0.0.1:0",
-                Some(PropertyValue::Text("127.0.0.1:0".into())),
-            ),
+            (PropertyKind::Address, "127.0.0.1:0", Some(PropertyValue::Text("127.0.0.1:0".into()))),
             (PropertyKind::Address, "127.0.0.1:99999", None),
         ];
         for (kind, text, expected) in cases {

@@ -29,11 +29,7 @@ impl fmt::Display for PropertyError {
 
 impl From<PropertyError> for EventFluxError {
     fn from(error: PropertyError) -> Self {
-        Self::Configuration {
-            property: Some(error.key),
-            reason: error.reason,
-            hint: error.hint,
-        }
+        Self::Configuration { property: Some(error.key), reason: error.reason, hint: error.hint }
     }
 }
 
@@ -193,19 +189,13 @@ impl Properties {
             self.optional_text(condition.key) == Some(condition.value) || failed.iter().any(|key| key == condition.key)
         });
         let error = |reason: String, hint: Option<String>| {
-            Some(PropertyError {
-                key: spec.key.to_owned(),
-                reason,
-                hint,
-                in_value: false,
-            })
+            Some(PropertyError { key: spec.key.to_owned(), reason, hint, in_value: false })
         };
         if holds {
             let absent = spec.required && !self.values.contains_key(spec.key);
             if absent && !failed.iter().any(|key| key == spec.key) {
-                let example = spec
-                    .example
-                    .map_or_else(|| spec.kind.allowed(), |example| format!("for example '{example}'"));
+                let example =
+                    spec.example.map_or_else(|| spec.kind.allowed(), |example| format!("for example '{example}'"));
                 return error("is required but missing".to_owned(), Some(example));
             }
             return None;
@@ -225,9 +215,7 @@ impl Properties {
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.values.iter().map(|(key, entry)| (key, &entry.shown)))
-            .finish()
+        f.debug_map().entries(self.values.iter().map(|(key, entry)| (key, &entry.shown))).finish()
     }
 }
 
@@ -237,12 +225,8 @@ fn given(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Entry, PropertyError> {
-    let error = |reason: String, hint: Option<String>, in_value| PropertyError {
-        key: key.to_owned(),
-        reason,
-        hint,
-        in_value,
-    };
+    let error =
+        |reason: String, hint: Option<String>, in_value| PropertyError { key: key.to_owned(), reason, hint, in_value };
     let Some(spec) = specs.iter().find(|spec| spec.matches(key)) else {
         let hint = nearest(key, specs.iter().map(|spec| spec.key)).map(|known| format!("did you mean '{known}'?"));
         return Err(error("is not known here".to_owned(), hint, false));
@@ -250,11 +234,7 @@ fn given(
     let value = env::interpolate(text, lookup).map_err(|unset| error(unset.to_string(), unset.hint(), true))?;
     let shown = if spec.secret { "***".to_owned() } else { text.to_owned() };
     match spec.kind.parse(&value, spec.unit) {
-        Some(value) => Ok(Entry {
-            value,
-            shown,
-            given: true,
-        }),
+        Some(value) => Ok(Entry { value, shown, given: true }),
         None => {
             let reason = if spec.secret {
                 "has a value that is not allowed".to_owned()
@@ -269,11 +249,7 @@ fn given(
 fn default(spec: &PropertySpec) -> Option<Entry> {
     let text = spec.default?;
     let value = spec.kind.parse(text, spec.unit)?;
-    Some(Entry {
-        value,
-        shown: text.to_owned(),
-        given: false,
-    })
+    Some(Entry { value, shown: text.to_owned(), given: false })
 }
 
 fn missing(key: &str) -> EventFluxError {
@@ -287,9 +263,7 @@ mod tests {
 
     const SPECS: &[PropertySpec] = &[
         PropertySpec::new("x.mode", PropertyKind::Choice(&["client", "server"]), "Mode.").default("client"),
-        PropertySpec::new("x.url", PropertyKind::Url(&["ws"]), "Where.")
-            .required()
-            .only_if("x.mode", "client"),
+        PropertySpec::new("x.url", PropertyKind::Url(&["ws"]), "Where.").required().only_if("x.mode", "client"),
         PropertySpec::new("x.delay.ms", PropertyKind::Integer { min: 0, max: 10 }, "Delay.").default("5"),
         PropertySpec::new("x.headers.*", PropertyKind::Text, "Headers.").secret(),
         PropertySpec::new("x.listen", PropertyKind::Address, "Listen.").only_if("x.mode", "server"),
@@ -308,10 +282,7 @@ mod tests {
         let properties = resolve(&[("x.url", "ws://h"), ("x.headers.A-B", "${env:TOKEN}")]).unwrap();
         assert_eq!(properties.integer::<u64>("x.delay.ms").unwrap(), 5);
         assert_eq!(properties.text("x.url").unwrap(), "ws://h");
-        assert_eq!(
-            properties.prefixed("x.headers.").collect::<Vec<_>>(),
-            [("A-B", "sesame")]
-        );
+        assert_eq!(properties.prefixed("x.headers.").collect::<Vec<_>>(), [("A-B", "sesame")]);
         assert!(properties.is_given("x.url") && !properties.is_given("x.delay.ms"));
     }
 

@@ -49,17 +49,7 @@ pub struct PropertySpec {
 impl PropertySpec {
     /// An optional property without a default.
     pub const fn new(key: &'static str, kind: PropertyKind, doc: &'static str) -> Self {
-        Self {
-            key,
-            kind,
-            doc,
-            default: None,
-            required: false,
-            secret: false,
-            unit: None,
-            example: None,
-            only_if: None,
-        }
+        Self { key, kind, doc, default: None, required: false, secret: false, unit: None, example: None, only_if: None }
     }
 
     /// The value when none is given.

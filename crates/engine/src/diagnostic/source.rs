@@ -40,18 +40,8 @@ impl SourceFile {
             text.drain(..'\u{feff}'.len_utf8());
         }
         let mut line_starts = vec![0];
-        line_starts.extend(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(index, _)| index + 1),
-        );
-        Self {
-            name: name.into(),
-            text,
-            line_starts,
-            hidden: Vec::new(),
-        }
+        line_starts.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(index, _)| index + 1));
+        Self { name: name.into(), text, line_starts, hidden: Vec::new() }
     }
 
     /// The name messages use.
@@ -86,11 +76,7 @@ impl SourceFile {
         let end = self.line_end(position.line.saturating_sub(1));
         let line = &self.text[start..end];
         let characters = position.column.saturating_sub(1);
-        start
-            + line
-                .char_indices()
-                .nth(characters)
-                .map_or(line.len(), |(index, _)| index)
+        start + line.char_indices().nth(characters).map_or(line.len(), |(index, _)| index)
     }
 
     /// `name:line:column` of an offset.
@@ -120,11 +106,7 @@ impl SourceFile {
         }
         let inside = |offset: usize| (offset - from).min(text.len());
         let span = Span::new(inside(start), inside(end));
-        Excerpt {
-            text,
-            line: first + 1,
-            span,
-        }
+        Excerpt { text, line: first + 1, span }
     }
 
     /// The nearest character boundary at or before `offset`.
@@ -137,19 +119,13 @@ impl SourceFile {
     }
 
     fn line_index(&self, offset: usize) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= offset)
-            .saturating_sub(1)
+        self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
     /// The end of that line (from 0), without its line break.
     fn line_end(&self, index: usize) -> usize {
         let end = self.line_starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
-        if self.text[..end].ends_with('\r') && end > self.line_starts[index] {
-            end - 1
-        } else {
-            end
-        }
+        if self.text[..end].ends_with('\r') && end > self.line_starts[index] { end - 1 } else { end }
     }
 }
 

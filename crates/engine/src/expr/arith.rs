@@ -53,14 +53,12 @@ pub(super) fn negate<'b, 'r>(
         0
     };
     let values = match operand.column.values() {
-        Values::Int(v) => {
-            Values::Int(map(v, index, len, |i, a| a.checked_neg().unwrap_or_else(|| fail(i))))
-        }
+        Values::Int(v) => Values::Int(map(v, index, len, |i, a| a.checked_neg().unwrap_or_else(|| fail(i)))),
         Values::Float(v) => Values::Float(map(v, index, len, |_, a| -a)),
         Values::Double(v) => Values::Double(map(v, index, len, |_, a| -a)),
-        _ => Values::Long(map(operand.longs(), index, len, |i, a| {
-            a.checked_neg().unwrap_or_else(|| i64::from(fail(i)))
-        })),
+        _ => {
+            Values::Long(map(operand.longs(), index, len, |i, a| a.checked_neg().unwrap_or_else(|| i64::from(fail(i)))))
+        }
     };
     Operand::of(values, nulls)
 }

@@ -89,11 +89,7 @@ struct Parts<'b> {
 
 impl<'b> Parts<'b> {
     fn new(len: usize) -> Self {
-        Self {
-            origins: vec![(0, 0); len],
-            branches: Vec::new(),
-            open: (0..len).collect(),
-        }
+        Self { origins: vec![(0, 0); len], branches: Vec::new(), open: (0..len).collect() }
     }
 
     /// Entry `i` of `result` belongs to the `i`th of `positions`, which ascend.

@@ -46,12 +46,7 @@ pub(super) fn distinct<'b, 'r>(
 }
 
 /// The comparison at every position, whatever it is where an operand is `NULL`.
-pub(super) fn bools(
-    comparison: Comparison,
-    left: &Operand<'_, '_>,
-    right: &Operand<'_, '_>,
-    len: usize,
-) -> Vec<bool> {
+pub(super) fn bools(comparison: Comparison, left: &Operand<'_, '_>, right: &Operand<'_, '_>, len: usize) -> Vec<bool> {
     match comparison {
         Comparison::Equal => equal(left, right, len, true),
         Comparison::NotEqual => equal(left, right, len, false),

@@ -17,11 +17,7 @@ pub(super) struct Evaluation<'b, 'r, 'e> {
 impl<'b, 'r> Evaluation<'b, 'r, '_> {
     /// The same batch, over other rows.
     pub(super) fn over<'s>(&mut self, rows: Rows<'s>) -> Evaluation<'b, 's, '_> {
-        Evaluation {
-            batch: self.batch,
-            rows,
-            errors: self.errors,
-        }
+        Evaluation { batch: self.batch, rows, errors: self.errors }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -33,7 +29,9 @@ impl<'b, 'r> Evaluation<'b, 'r, '_> {
         match &node.kind {
             Kind::Column(index) => Operand::reference(self.batch.column(*index), self.rows),
             Kind::Constant { value, .. } => Operand::constant(value),
-            Kind::Arithmetic { .. } | Kind::Compare { .. } | Kind::Distinct { .. } | Kind::NullIf(_) => self.binary(node),
+            Kind::Arithmetic { .. } | Kind::Compare { .. } | Kind::Distinct { .. } | Kind::NullIf(_) => {
+                self.binary(node)
+            }
             Kind::Negate(operand) | Kind::Not(operand) | Kind::Cast { operand, .. } => self.unary(node, operand),
             Kind::IsNull { operand, .. } | Kind::IsTruth { operand, .. } | Kind::Json { operand, .. } => {
                 self.unary(node, operand)
@@ -84,9 +82,7 @@ impl<'b, 'r> Evaluation<'b, 'r, '_> {
         let right = self.eval(&operands[1]);
         let len = self.len();
         match &node.kind {
-            Kind::Arithmetic { operator, .. } => {
-                arith::binary(node, *operator, &left, &right, self.rows, self.errors)
-            }
+            Kind::Arithmetic { operator, .. } => arith::binary(node, *operator, &left, &right, self.rows, self.errors),
             Kind::Compare { comparison, .. } => compare::compare(*comparison, &left, &right, len),
             Kind::Distinct { negated, .. } => compare::distinct(&left, &right, *negated, len),
             _ => logic::null_if(left, &right, len),
@@ -119,13 +115,7 @@ impl<'b, 'r> Evaluation<'b, 'r, '_> {
     }
 
     #[inline(never)]
-    fn like(
-        &mut self,
-        node: &'b Node,
-        operand: &'b Node,
-        pattern: &'b LikePattern,
-        negated: bool,
-    ) -> Operand<'b, 'r> {
+    fn like(&mut self, node: &'b Node, operand: &'b Node, pattern: &'b LikePattern, negated: bool) -> Operand<'b, 'r> {
         let operand = self.eval(operand);
         match pattern {
             LikePattern::Constant(pattern) => like::like(&operand, pattern, negated, self.len()),

@@ -22,10 +22,12 @@ impl Set {
         let values = constants.map(|column| column.value(0));
         Some(match values.clone().next()? {
             Int(_) => Self::Ints(values.map(|v| if let Int(v) = v { Some(v) } else { None }).collect::<Option<_>>()?),
-            Long(_) => Self::Longs(values.map(|v| if let Long(v) = v { Some(v) } else { None }).collect::<Option<_>>()?),
-            String(_) => {
-                Self::Texts(values.map(|v| if let String(v) = v { Some(v.into()) } else { None }).collect::<Option<_>>()?)
+            Long(_) => {
+                Self::Longs(values.map(|v| if let Long(v) = v { Some(v) } else { None }).collect::<Option<_>>()?)
             }
+            String(_) => Self::Texts(
+                values.map(|v| if let String(v) = v { Some(v.into()) } else { None }).collect::<Option<_>>()?,
+            ),
             _ => return None,
         })
     }
@@ -58,10 +60,7 @@ impl Matches {
     pub(super) fn new(operand: &Operand<'_, '_>, len: usize) -> Self {
         let mut unknown = operand.nulls(len);
         unknown.resize(len, false);
-        Self {
-            found: vec![false; len],
-            unknown,
-        }
+        Self { found: vec![false; len], unknown }
     }
 
     /// Compares with the next item of the list.

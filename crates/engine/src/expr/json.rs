@@ -360,7 +360,19 @@ mod tests {
 
     #[test]
     fn text_that_is_no_json_is_an_error_or_nothing() {
-        for text in ["{", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":[", "{\"a\":1 \"b\":2}", "{a:1}", "[", "[1 2]", "{\"a\":}", "{\"\\"] {
+        for text in [
+            "{",
+            "{\"a",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":[",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "[",
+            "[1 2]",
+            "{\"a\":}",
+            "{\"\\",
+        ] {
             let _ = find(text, &[key("a"), Step::Element(1)]);
             let _ = find(text, &[Step::Element(1)]);
             let _ = find(text, &[Step::Element(-1)]);

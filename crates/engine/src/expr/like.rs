@@ -148,12 +148,7 @@ fn general(parts: &[Part], text: &str, fold_case: bool) -> bool {
 }
 
 /// Where `operand` matches, or with `negated` does not match, the pattern.
-pub(super) fn like<'b, 'r>(
-    operand: &Operand<'_, '_>,
-    pattern: &Pattern,
-    negated: bool,
-    len: usize,
-) -> Operand<'b, 'r> {
+pub(super) fn like<'b, 'r>(operand: &Operand<'_, '_>, pattern: &Pattern, negated: bool, len: usize) -> Operand<'b, 'r> {
     let texts = operand.texts();
     let matches = |position| pattern.matches(texts.get(operand.index.at(position))) != negated;
     eval::bools((0..len).map(matches).collect(), operand.nulls(len))

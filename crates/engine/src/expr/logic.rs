@@ -1,10 +1,10 @@
 //! Truth: `AND`, `OR`, `NOT`, `IS`, `BETWEEN` and `NULLIF` with three truth values.
 
+use super::Rows;
 use super::compare::{self, Comparison};
 use super::eval::{self, Evaluation};
 use super::node::Node;
 use super::operand::{Operand, either_null, map};
-use super::Rows;
 
 impl<'b, 'r> Evaluation<'b, 'r, '_> {
     /// `AND` (`decisive` is `FALSE`) or `OR` (`decisive` is `TRUE`): the first operand that has the decisive value decides,
@@ -40,11 +40,7 @@ struct Truth {
 
 impl Truth {
     fn new(len: usize, value: bool) -> Self {
-        Self {
-            values: vec![value; len],
-            nulls: vec![false; len],
-            any_null: false,
-        }
+        Self { values: vec![value; len], nulls: vec![false; len], any_null: false }
     }
 
     /// Entry `i` of `operand` belongs to the `i`th of `positions`, each of them undecided.
@@ -80,12 +76,7 @@ pub(super) fn is_null<'b, 'r>(operand: &Operand<'_, '_>, negated: bool, len: usi
     eval::bools(values, Vec::new())
 }
 
-pub(super) fn is_truth<'b, 'r>(
-    operand: &Operand<'_, '_>,
-    truth: bool,
-    negated: bool,
-    len: usize,
-) -> Operand<'b, 'r> {
+pub(super) fn is_truth<'b, 'r>(operand: &Operand<'_, '_>, truth: bool, negated: bool, len: usize) -> Operand<'b, 'r> {
     let values = map(operand.bools(), operand.index, len, |position, value| {
         (value == truth && !operand.is_null(position)) != negated
     });

@@ -203,9 +203,8 @@ impl fmt::Debug for CompiledExpr {
 }
 
 fn without_failed_rows(result: &Column, rows: Rows<'_>, errors: &RowErrors) -> Column {
-    let nulls = (0..rows.len())
-        .map(|position| result.is_null(position) || errors.contains(rows.row(position)))
-        .collect();
+    let nulls =
+        (0..rows.len()).map(|position| result.is_null(position) || errors.contains(rows.row(position))).collect();
     Column::with_nulls(result.values().clone(), nulls)
 }
 
@@ -283,11 +282,7 @@ impl RowErrors {
     /// Records that `row` has no result. `place` is where the sub-expression stands.
     #[cold]
     pub(crate) fn fail(&mut self, row: usize, reason: impl fmt::Display, retryable: bool, place: &Arc<str>) {
-        let reason = if self.without_places {
-            reason.to_string()
-        } else {
-            format!("{reason} ({place})")
-        };
+        let reason = if self.without_places { reason.to_string() } else { format!("{reason} ({place})") };
         let error = EventFluxError::Query { reason, retryable };
         self.failures.push(RowFailure { row, error });
     }

@@ -26,45 +26,89 @@ pub(crate) enum Kind {
     /// Column number of the batch.
     Column(usize),
     /// A column of one entry. `untyped` marks a literal `NULL`, which takes any type.
-    Constant { value: Column, untyped: bool },
+    Constant {
+        value: Column,
+        untyped: bool,
+    },
     /// Of two operands of the same number type; or `TIMESTAMP` ± `BIGINT` microseconds; or `TIMESTAMP - TIMESTAMP`.
-    Arithmetic { operator: Arithmetic, operands: Box<[Node; 2]> },
+    Arithmetic {
+        operator: Arithmetic,
+        operands: Box<[Node; 2]>,
+    },
     /// Of a number.
     Negate(Box<Node>),
     /// To the node's type. With `lenient`, a value that cannot be converted is `NULL` instead of an error.
-    Cast { operand: Box<Node>, lenient: bool },
+    Cast {
+        operand: Box<Node>,
+        lenient: bool,
+    },
     /// Of two operands that [`super::compare::bools`] knows.
-    Compare { comparison: Comparison, operands: Box<[Node; 2]> },
+    Compare {
+        comparison: Comparison,
+        operands: Box<[Node; 2]>,
+    },
     /// `IS [NOT] DISTINCT FROM`, of the same operands.
-    Distinct { operands: Box<[Node; 2]>, negated: bool },
+    Distinct {
+        operands: Box<[Node; 2]>,
+        negated: bool,
+    },
     /// Value, lower and upper bound; each bound comparable with the value.
-    Between { operands: Box<[Node; 3]>, negated: bool },
+    Between {
+        operands: Box<[Node; 3]>,
+        negated: bool,
+    },
     /// Two `BOOL`s or more.
     And(Vec<Node>),
     /// Two `BOOL`s or more.
     Or(Vec<Node>),
     /// Of a `BOOL`.
     Not(Box<Node>),
-    IsNull { operand: Box<Node>, negated: bool },
+    IsNull {
+        operand: Box<Node>,
+        negated: bool,
+    },
     /// `IS [NOT] TRUE` and `IS [NOT] FALSE`.
-    IsTruth { operand: Box<Node>, truth: bool, negated: bool },
+    IsTruth {
+        operand: Box<Node>,
+        truth: bool,
+        negated: bool,
+    },
     /// Each of `list` comparable with the operand; `set` holds all of them when they are constants.
-    InList { operand: Box<Node>, list: Vec<Node>, set: Option<Set>, negated: bool },
+    InList {
+        operand: Box<Node>,
+        list: Vec<Node>,
+        set: Option<Set>,
+        negated: bool,
+    },
     /// Of a `STRING`.
-    Like { operand: Box<Node>, pattern: LikePattern, negated: bool },
+    Like {
+        operand: Box<Node>,
+        pattern: LikePattern,
+        negated: bool,
+    },
     Case(Box<Case>),
     /// Operands of the node's type.
     Coalesce(Vec<Node>),
     /// Two comparable operands; the result is the first.
     NullIf(Box<[Node; 2]>),
     /// Reaches into a `JSON` operand; the result is `JSON`, or with `text` a `STRING`.
-    Json { operand: Box<Node>, path: Vec<Step>, text: bool },
+    Json {
+        operand: Box<Node>,
+        path: Vec<Step>,
+        text: bool,
+    },
     /// Of `STRING`s.
     Concat(Vec<Node>),
     /// A built-in function.
-    Call { function: BoundFunction, arguments: Vec<Node> },
+    Call {
+        function: BoundFunction,
+        arguments: Vec<Node>,
+    },
     /// A function of the registry.
-    UserCall { function: Arc<dyn ScalarFunction>, arguments: Vec<Node> },
+    UserCall {
+        function: Arc<dyn ScalarFunction>,
+        arguments: Vec<Node>,
+    },
 }
 
 /// The pattern of `LIKE` and `ILIKE`.

@@ -41,10 +41,7 @@ pub(crate) struct Operand<'b, 'r> {
 impl<'b, 'r> Operand<'b, 'r> {
     /// One entry per evaluated row.
     pub(crate) fn owned(column: Column) -> Self {
-        Self {
-            column: Cow::Owned(column),
-            index: Index::Dense,
-        }
+        Self { column: Cow::Owned(column), index: Index::Dense }
     }
 
     /// The values and flags of [`Operand::owned`].
@@ -54,10 +51,7 @@ impl<'b, 'r> Operand<'b, 'r> {
 
     /// A column of one entry that stands for every row.
     pub(crate) fn constant(column: &'b Column) -> Self {
-        Self {
-            column: Cow::Borrowed(column),
-            index: Index::Constant,
-        }
+        Self { column: Cow::Borrowed(column), index: Index::Constant }
     }
 
     /// The evaluated rows of a column of the batch.
@@ -66,10 +60,7 @@ impl<'b, 'r> Operand<'b, 'r> {
             Rows::All(_) => Index::Dense,
             Rows::Some(rows) => Index::Rows(rows),
         };
-        Self {
-            column: Cow::Borrowed(column),
-            index,
-        }
+        Self { column: Cow::Borrowed(column), index }
     }
 
     /// The same entries for other positions: position `i` of the result is position `positions[i]` of this dense or
@@ -79,10 +70,7 @@ impl<'b, 'r> Operand<'b, 'r> {
             Index::Constant => Index::Constant,
             _ => Index::Rows(positions),
         };
-        Operand {
-            column: Cow::Borrowed(&self.column),
-            index,
-        }
+        Operand { column: Cow::Borrowed(&self.column), index }
     }
 
     /// Whether some entry of the column is `NULL`.
@@ -128,18 +116,9 @@ impl<'b, 'r> Operand<'b, 'r> {
     /// The same operand without a reference to the rows, which may be gone afterwards.
     pub(crate) fn detach(self, len: usize) -> Operand<'b, 'static> {
         match self.index {
-            Index::Constant => Operand {
-                column: self.column,
-                index: Index::Constant,
-            },
-            Index::Dense => Operand {
-                column: self.column,
-                index: Index::Dense,
-            },
-            Index::Rows(_) => Operand {
-                column: self.into_dense(len),
-                index: Index::Dense,
-            },
+            Index::Constant => Operand { column: self.column, index: Index::Constant },
+            Index::Dense => Operand { column: self.column, index: Index::Dense },
+            Index::Rows(_) => Operand { column: self.into_dense(len), index: Index::Dense },
         }
     }
 }
@@ -173,9 +152,7 @@ impl Operand<'_, '_> {
     }
 
     pub(crate) fn byte_values(&self) -> &ByteValues {
-        self.column
-            .byte_values()
-            .unwrap_or_else(|| self.mismatch(DataType::Bytes))
+        self.column.byte_values().unwrap_or_else(|| self.mismatch(DataType::Bytes))
     }
 
     #[cold]
@@ -196,12 +173,7 @@ pub(crate) fn either_null(left: &Operand<'_, '_>, right: &Operand<'_, '_>, len: 
 
 /// `f(position, value)` of each of `len` positions.
 #[inline]
-pub(crate) fn map<A: Copy, R>(
-    values: &[A],
-    index: Index<'_>,
-    len: usize,
-    mut f: impl FnMut(usize, A) -> R,
-) -> Vec<R> {
+pub(crate) fn map<A: Copy, R>(values: &[A], index: Index<'_>, len: usize, mut f: impl FnMut(usize, A) -> R) -> Vec<R> {
     match index {
         Index::Dense => values[..len].iter().enumerate().map(|(i, &a)| f(i, a)).collect(),
         Index::Rows(rows) => rows.iter().enumerate().map(|(i, &row)| f(i, values[row])).collect(),
@@ -226,8 +198,6 @@ pub(crate) fn map2<A: Copy, B: Copy, R>(
             let b = right[0];
             map(left, left_index, len, |i, a| f(i, a, b))
         }
-        _ => (0..len)
-            .map(|i| f(i, left[left_index.at(i)], right[right_index.at(i)]))
-            .collect(),
+        _ => (0..len).map(|i| f(i, left[left_index.at(i)], right[right_index.at(i)])).collect(),
     }
 }

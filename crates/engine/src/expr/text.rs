@@ -234,7 +234,9 @@ fn shown_text(value: &str) -> String {
     for character in characters.by_ref().take(MAX_SHOWN_CHARACTERS) {
         match character {
             // Also what reorders or hides text in a terminal.
-            c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+            c if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
                 text.extend(c.escape_unicode());
             }
             c => text.push(c),
@@ -266,7 +268,20 @@ mod tests {
             assert_eq!(written, expected);
             assert_eq!(parse_timestamp(&written).unwrap(), parse_timestamp(text).unwrap());
         }
-        for text in ["", "2024", "2024-1-1", "2023-02-29", "2024-01-01T25:00", "2024-01-01T", "2024-01-01 10:00:60", "2024-01-01Z", "2024-01-01T10:00:00.", "2024-01-01T10:00+25", "2024-01-01T10:00:00Zx", "é024-01-01"] {
+        for text in [
+            "",
+            "2024",
+            "2024-1-1",
+            "2023-02-29",
+            "2024-01-01T25:00",
+            "2024-01-01T",
+            "2024-01-01 10:00:60",
+            "2024-01-01Z",
+            "2024-01-01T10:00:00.",
+            "2024-01-01T10:00+25",
+            "2024-01-01T10:00:00Zx",
+            "é024-01-01",
+        ] {
             assert!(parse_timestamp(text).is_err(), "{text}");
         }
         let mut written = String::new();

@@ -17,7 +17,9 @@ static FAMILIES: [&[Builtin]; 7] = [
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Builtin>> = LazyLock::new(|| {
-    all().flat_map(|function| function.doc.aliases.iter().chain([&function.doc.name]).map(move |name| (*name, function))).collect()
+    all()
+        .flat_map(|function| function.doc.aliases.iter().chain([&function.doc.name]).map(move |name| (*name, function)))
+        .collect()
 });
 
 fn all() -> impl Iterator<Item = &'static Builtin> {

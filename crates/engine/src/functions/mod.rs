@@ -21,6 +21,7 @@ use eventflux_core::{Column, DataType, FunctionError};
 
 pub use catalogue::{catalogue, markdown};
 pub(crate) use catalogue::{find, names};
+pub(crate) use hash::decode_hex;
 pub(crate) use string::join_texts;
 pub(crate) use values::{Args, Output};
 
@@ -48,15 +49,8 @@ pub enum Family {
 
 impl Family {
     /// All families, in the order of the reference page.
-    pub const ALL: [Self; 7] = [
-        Self::Conditional,
-        Self::Text,
-        Self::Regex,
-        Self::Number,
-        Self::Time,
-        Self::Json,
-        Self::Hash,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Conditional, Self::Text, Self::Regex, Self::Number, Self::Time, Self::Json, Self::Hash];
 
     /// The heading of the reference page.
     pub fn title(self) -> &'static str {
@@ -115,6 +109,8 @@ pub enum ParameterKind {
     Number,
     /// Any type; all of these widen to one type.
     Same,
+    /// Any type but `JSON`, which has no order; all of these widen to one type.
+    Ordered,
     /// `STRING` or `BYTES`.
     Binary,
     /// Any type.
@@ -126,7 +122,7 @@ pub enum ParameterKind {
 pub enum ResultKind {
     /// This type.
     Exact(DataType),
-    /// The type that the `Number` or `Same` arguments widen to.
+    /// The type that the `Number`, `Same` or `Ordered` arguments widen to.
     Common,
 }
 
@@ -135,7 +131,7 @@ impl fmt::Display for ParameterKind {
         match self {
             Self::Exact(data_type) => data_type.fmt(f),
             Self::Number => f.write_str("number"),
-            Self::Same => f.write_str("T"),
+            Self::Same | Self::Ordered => f.write_str("T"),
             Self::Binary => f.write_str("STRING|BYTES"),
             Self::Any => f.write_str("any"),
         }
@@ -162,10 +158,10 @@ impl Signature {
         text.push_str(") → ");
         match self.result {
             ResultKind::Exact(data_type) => text.push_str(data_type.name()),
-            ResultKind::Common if self.parameters.iter().any(|(_, kind)| *kind == ParameterKind::Same) => {
-                text.push('T');
+            ResultKind::Common if self.parameters.iter().any(|(_, kind)| *kind == ParameterKind::Number) => {
+                text.push_str("number");
             }
-            ResultKind::Common => text.push_str("the same type"),
+            ResultKind::Common => text.push('T'),
         }
         text
     }
@@ -229,16 +225,7 @@ impl Builtin {
         examples: &'static [(&'static str, &'static str)],
         kernel: Kernel,
     ) -> Self {
-        let doc = FunctionDoc {
-            name,
-            aliases: &[],
-            family,
-            signatures,
-            summary,
-            nulls: None,
-            errors: None,
-            examples,
-        };
+        let doc = FunctionDoc { name, aliases: &[], family, signatures, summary, nulls: None, errors: None, examples };
         Self { doc, kernel, volatile: false, sees_nulls: false }
     }
 
@@ -289,6 +276,11 @@ pub(crate) struct Constants<'a> {
 }
 
 impl<'a> Constants<'a> {
+    /// Number of arguments, constant or not.
+    fn len(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The text of a `STRING` argument; `None` when it is not constant, not given, or `NULL`.
     fn text(&self, index: usize) -> Option<&'a str> {
         let column = self.columns.get(index).copied().flatten()?;
@@ -367,7 +359,6 @@ mod short {
     use super::{DataType, ParameterKind, ResultKind};
 
     pub(super) const STRING: ParameterKind = ParameterKind::Exact(DataType::String);
-    pub(super) const INT: ParameterKind = ParameterKind::Exact(DataType::Int);
     pub(super) const BIGINT: ParameterKind = ParameterKind::Exact(DataType::Long);
     pub(super) const DOUBLE: ParameterKind = ParameterKind::Exact(DataType::Double);
     pub(super) const BOOL: ParameterKind = ParameterKind::Exact(DataType::Bool);
@@ -375,11 +366,11 @@ mod short {
     pub(super) const JSON: ParameterKind = ParameterKind::Exact(DataType::Json);
     pub(super) const NUMBER: ParameterKind = ParameterKind::Number;
     pub(super) const SAME: ParameterKind = ParameterKind::Same;
+    pub(super) const ORDERED: ParameterKind = ParameterKind::Ordered;
     pub(super) const BINARY: ParameterKind = ParameterKind::Binary;
     pub(super) const ANY: ParameterKind = ParameterKind::Any;
 
     pub(super) const TO_STRING: ResultKind = ResultKind::Exact(DataType::String);
-    pub(super) const TO_INT: ResultKind = ResultKind::Exact(DataType::Int);
     pub(super) const TO_BIGINT: ResultKind = ResultKind::Exact(DataType::Long);
     pub(super) const TO_DOUBLE: ResultKind = ResultKind::Exact(DataType::Double);
     pub(super) const TO_BOOL: ResultKind = ResultKind::Exact(DataType::Bool);

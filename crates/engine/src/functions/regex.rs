@@ -143,11 +143,14 @@ fn replace(regex: &Regex, args: &Args<'_>, out: &mut Output) -> RowResult {
     out.write(|o| {
         let start = o.len();
         let mut end = 0;
+        let references = replacement.matches('$').count();
         for captures in regex.captures_iter(text) {
             let whole = captures.get_match();
             o.push_str(&text[end..whole.start()]);
+            // No group captures more than the whole match.
+            let longest = replacement.len().saturating_add(references.saturating_mul(whole.len()));
+            check_size((o.len() - start).saturating_add(longest))?;
             captures.expand(replacement, o);
-            check_size(o.len() - start)?;
             end = whole.end();
         }
         o.push_str(&text[end..]);

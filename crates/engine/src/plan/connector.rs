@@ -57,11 +57,7 @@ impl<'a> Planner<'a> {
         let format = self.format(&plugin, diagnostics);
         let mapper = format.and_then(|format| {
             let properties = self.map_properties(&plugin, format.source_properties(), diagnostics)?;
-            self.made(
-                self.map_written(),
-                format.source_mapper(schema, &properties),
-                diagnostics,
-            )
+            self.made(self.map_written(), format.source_mapper(schema, &properties), diagnostics)
         });
         self.assemble(&plugin, mapper, diagnostics, |properties, context| {
             factory.create_initialized(properties, context)
@@ -125,11 +121,7 @@ impl<'a> Planner<'a> {
     ) -> Option<&'a str> {
         let known: Vec<_> = known.collect();
         let written = Written::new(&self.annotation.properties, self.annotation.name_span);
-        let key = if self.annotation.spelling == Spelling::With {
-            "extension"
-        } else {
-            TYPE
-        };
+        let key = if self.annotation.spelling == Spelling::With { "extension" } else { TYPE };
         let Some((name, span)) = written.type_name() else {
             let message = format!("this {} has no '{key}'", role.name());
             let hint = format!("add {key}='...', one of {}", known.join(", "));
@@ -196,12 +188,7 @@ impl<'a> Planner<'a> {
     /// A property given from outside must be known to the connector or its mapper.
     fn check_overrides(&self, plugin: &Plugin<'_>, map_specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) {
         let stream = &self.streams.plan(self.stream).name;
-        for given in self
-            .environment
-            .overrides
-            .iter()
-            .filter(|given| given.stream == *stream)
-        {
+        for given in self.environment.overrides.iter().filter(|given| given.stream == *stream) {
             let specs = || plugin.specs.iter().chain(map_specs);
             if specs().any(|spec| spec.matches(&given.key)) {
                 continue;
@@ -234,12 +221,7 @@ impl<'a> Planner<'a> {
         };
         let dead_letters = self.dead_letters(&written, &policy, diagnostics)?;
         let context = ConnectorContext::new(self.environment.metrics, plugin.role, stream, plugin.name);
-        Some(Parts {
-            properties,
-            context,
-            policy,
-            dead_letters,
-        })
+        Some(Parts { properties, context, policy, dead_letters })
     }
 
     /// The dead-letter stream, `Some(None)` when the policy needs none.

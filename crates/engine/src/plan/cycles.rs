@@ -73,14 +73,8 @@ fn combine(below: impl Iterator<Item = (Depth, Span)>, diagnostics: &mut Vec<Dia
 
 /// A dead letter must not come back to where it came from, and is not dead-lettered again.
 fn check_dead_letters(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
-    let sources = plan
-        .sources
-        .iter()
-        .map(|source| (source.stream, source.dead_letters, source.span));
-    let sinks = plan
-        .sinks
-        .iter()
-        .map(|sink| (sink.stream, sink.dead_letters, sink.span));
+    let sources = plan.sources.iter().map(|source| (source.stream, source.dead_letters, source.span));
+    let sinks = plan.sinks.iter().map(|sink| (sink.stream, sink.dead_letters, sink.span));
     for (stream, dead_letters, span) in sources.chain(sinks) {
         let Some(dead_letters) = dead_letters else { continue };
         let (from, to) = (reach(plan, stream), reach(plan, dead_letters));
@@ -105,18 +99,9 @@ fn check_dead_letters(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
 
 /// A sink that takes dead letters and declares no strategy of its own does what `error.dlq.fallback-strategy` says.
 pub(super) fn hand_down_fallbacks(plan: &mut Plan) {
-    let sources = plan
-        .sources
-        .iter()
-        .map(|source| (source.dead_letters, source.policy.dlq_fallback));
-    let sinks = plan
-        .sinks
-        .iter()
-        .map(|sink| (sink.dead_letters, sink.policy.dlq_fallback));
-    let uses: Vec<_> = sources
-        .chain(sinks)
-        .filter_map(|(stream, fallback)| Some((stream?, fallback)))
-        .collect();
+    let sources = plan.sources.iter().map(|source| (source.dead_letters, source.policy.dlq_fallback));
+    let sinks = plan.sinks.iter().map(|sink| (sink.dead_letters, sink.policy.dlq_fallback));
+    let uses: Vec<_> = sources.chain(sinks).filter_map(|(stream, fallback)| Some((stream?, fallback))).collect();
     for (dead_letters, fallback) in uses {
         let reached = reach(plan, dead_letters);
         for sink in plan.sinks.iter_mut().filter(|sink| reached[sink.stream]) {
@@ -131,12 +116,7 @@ pub(crate) fn reach(plan: &Plan, start: usize) -> Vec<bool> {
     let mut todo = vec![start];
     while let Some(stream) = todo.pop() {
         if !std::mem::replace(&mut reached[stream], true) {
-            todo.extend(
-                plan.queries
-                    .iter()
-                    .filter(|query| query.from == stream)
-                    .map(|query| query.into),
-            );
+            todo.extend(plan.queries.iter().filter(|query| query.from == stream).map(|query| query.into));
         }
     }
     reached
@@ -146,10 +126,7 @@ pub(crate) fn reach(plan: &Plan, start: usize) -> Vec<bool> {
 pub(super) fn warn_about_dead_ends(plan: &Plan, diagnostics: &mut Vec<Diagnostic>) {
     for (index, stream) in plan.streams.iter().enumerate() {
         let is_dead_letters = |dead_letters: Option<usize>| dead_letters == Some(index);
-        let written = plan
-            .sources
-            .iter()
-            .any(|source| source.stream == index || is_dead_letters(source.dead_letters))
+        let written = plan.sources.iter().any(|source| source.stream == index || is_dead_letters(source.dead_letters))
             || plan.sinks.iter().any(|sink| is_dead_letters(sink.dead_letters))
             || plan.queries.iter().any(|query| query.into == index);
         let read =

@@ -36,6 +36,8 @@ pub(crate) struct StreamPlan {
     pub(crate) schema: Arc<Schema>,
     /// Where the name is declared.
     pub(crate) span: Span,
+    /// Whether its whole declaration could be read.
+    pub(crate) complete: bool,
     /// Where each column is declared.
     pub(crate) column_spans: Vec<Span>,
 }
@@ -84,12 +86,7 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
             let Some(stream) = streams.index_of(&declaration.name.name) else {
                 continue;
             };
-            let planner = connector::Planner {
-                environment,
-                streams: &streams,
-                stream,
-                annotation,
-            };
+            let planner = connector::Planner { environment, streams: &streams, stream, annotation };
             match annotation.kind {
                 AnnotationKind::Source => plan.sources.extend(planner.source(&mut diagnostics)),
                 AnnotationKind::Sink => plan.sinks.extend(planner.sink(&mut diagnostics)),
@@ -97,13 +94,7 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
         }
     }
     for query in &document.queries {
-        plan.queries.extend(query::plan(
-            file,
-            query,
-            &streams,
-            environment.context,
-            &mut diagnostics,
-        ));
+        plan.queries.extend(query::plan(file, query, &streams, environment.context, &mut diagnostics));
     }
     plan.streams = streams.into_plans();
     cycles::check(&plan, &mut diagnostics);

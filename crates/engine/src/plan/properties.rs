@@ -44,11 +44,7 @@ impl<'a> Written<'a> {
 
     /// Validates everything but `type`.
     pub(super) fn resolve(&self, specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) -> Option<Properties> {
-        let pairs = self
-            .properties
-            .iter()
-            .filter(|(key, ..)| *key != TYPE)
-            .map(|(key, value, _)| (*key, *value));
+        let pairs = self.properties.iter().filter(|(key, ..)| *key != TYPE).map(|(key, value, _)| (*key, *value));
         match Properties::resolve(specs, pairs, &env::process) {
             Ok(properties) => Some(properties),
             Err(errors) => {
@@ -61,21 +57,10 @@ impl<'a> Written<'a> {
     /// A mistake that a factory found, at the property it names.
     pub(super) fn mistake_of(&self, error: EventFluxError) -> Diagnostic {
         match error {
-            EventFluxError::Configuration {
-                property: Some(key),
-                reason,
-                hint,
-            } => self.mistake(PropertyError {
-                key,
-                reason,
-                hint,
-                in_value: true,
-            }),
-            EventFluxError::Configuration {
-                property: None,
-                reason,
-                hint,
-            } => {
+            EventFluxError::Configuration { property: Some(key), reason, hint } => {
+                self.mistake(PropertyError { key, reason, hint, in_value: true })
+            }
+            EventFluxError::Configuration { property: None, reason, hint } => {
                 let mistake = Diagnostic::error(self.span, reason);
                 hint.into_iter().fold(mistake, Diagnostic::with_hint)
             }
@@ -84,11 +69,7 @@ impl<'a> Written<'a> {
     }
 
     fn mistake(&self, error: PropertyError) -> Diagnostic {
-        let written = self
-            .properties
-            .iter()
-            .find(|(key, ..)| *key == error.key)
-            .and_then(|(.., property)| *property);
+        let written = self.properties.iter().find(|(key, ..)| *key == error.key).and_then(|(.., property)| *property);
         let span = match written {
             Some(property) if error.in_value => property.value_span,
             Some(property) => property.key_span,
@@ -119,11 +100,7 @@ pub(super) fn hide_secrets(file: &mut SourceFile, document: &Document, context: 
 }
 
 fn own_specs(annotation: &Annotation, context: &EventFluxContext) -> Vec<PropertySpec> {
-    let name = annotation
-        .properties
-        .iter()
-        .find(|property| property.key == TYPE)
-        .map(|property| &*property.value);
+    let name = annotation.properties.iter().find(|property| property.key == TYPE).map(|property| &*property.value);
     let own = match (annotation.kind, name) {
         (AnnotationKind::Source, Some(name)) => context.source_factory(name).map(|factory| factory.properties()),
         (AnnotationKind::Sink, Some(name)) => context.sink_factory(name).map(|factory| factory.properties()),

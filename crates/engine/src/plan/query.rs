@@ -32,28 +32,25 @@ pub(super) fn plan(
     let into = streams.resolve(&query.into, diagnostics);
     let from = from?;
     let source = streams.plan(from);
+    if !source.complete || into.is_some_and(|into| !streams.plan(into).complete) {
+        // What seems to be missing may stand where the declaration could not be read.
+        return None;
+    }
     let alias = query.alias.as_ref().map(|alias| alias.name.as_str());
-    let scope = Scope {
-        file,
-        stream: &source.name,
-        alias,
-        schema: &source.schema,
-        context,
-    };
+    let scope = Scope { file, stream: &source.name, alias, schema: &source.schema, context };
     let before = diagnostics.len();
     let predicate = query.predicate.as_ref().and_then(|predicate| {
-        expr::compile_condition(predicate, &scope)
-            .map_err(|mistakes| diagnostics.extend(mistakes))
-            .ok()
+        expr::compile_condition(predicate, &scope).map_err(|mistakes| diagnostics.extend(mistakes)).ok()
     });
     let target = into.map(|into| streams.plan(into).schema.as_ref());
-    let mut outputs = Vec::new();
+    let mut outputs = Some(Vec::new());
     for item in &query.projection {
-        let place = outputs.len();
-        outputs.extend(outputs_of(item, place, &scope, target, diagnostics));
+        let place = outputs.as_ref().map_or(0, Vec::len);
+        let more = outputs_of(item, place, &scope, target, diagnostics);
+        outputs = outputs.zip(more).map(|(outputs, more)| outputs.into_iter().chain(more).collect());
     }
     let into = into?;
-    let projection = fit(query, outputs, streams, into, diagnostics);
+    let projection = fit(query, outputs?, streams, into, diagnostics);
     (diagnostics.len() == before).then_some(QueryPlan {
         from,
         into,
@@ -63,44 +60,34 @@ pub(super) fn plan(
     })
 }
 
-/// What a select item yields: several results for `*`, else one.
+/// What a select item yields: several results for `*`, else one; `None` when that cannot be told.
 fn outputs_of(
     item: &SelectItem,
     place: usize,
     scope: &Scope<'_>,
     target: Option<&Schema>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Output> {
+) -> Option<Vec<Output>> {
     match &item.kind {
         SelectItemKind::Wildcard { qualifier } => {
             let name = scope.alias.unwrap_or(scope.stream);
             if let Some(wrong) = qualifier.as_ref().filter(|qualifier| qualifier.name != name) {
                 let message = format!("'{}' is not what this query reads", wrong.name);
                 diagnostics.push(Diagnostic::error(wrong.span, message).with_hint(format!("write * or {name}.*")));
-                return Vec::new();
+                return None;
             }
-            scope
-                .schema
-                .names()
-                .map(|name| wildcard_column(name, item.span, scope, target, diagnostics))
-                .collect()
+            let columns = scope.schema.names();
+            Some(columns.map(|name| wildcard_column(name, item.span, scope, target, diagnostics)).collect())
         }
         SelectItemKind::Expr { expr, alias } => {
-            let name = alias
-                .as_ref()
-                .map(|alias: &Ident| alias.name.clone())
-                .or_else(|| column_name(expr));
+            let name = alias.as_ref().map(|alias: &Ident| alias.name.clone()).or_else(|| column_name(expr));
             let wanted = match &name {
                 Some(name) => target.and_then(|schema| schema.index_of(name)),
                 None => Some(place),
             };
             let compiled = compile_for(expr, wanted, scope, target);
             let compiled = compiled.map_err(|mistakes| diagnostics.extend(mistakes)).ok();
-            vec![Output {
-                name,
-                span: item.span,
-                compiled,
-            }]
+            Some(vec![Output { name, span: item.span, compiled }])
         }
     }
 }
@@ -117,16 +104,9 @@ fn wildcard_column(
     let wanted = target.and_then(|schema| schema.index_of(name));
     let compiled = compile_for(&column, wanted, scope, target);
     let at_star = |mistakes: Vec<Diagnostic>| {
-        diagnostics.extend(mistakes.into_iter().map(|mistake| Diagnostic {
-            span: Some(span),
-            ..mistake
-        }));
+        diagnostics.extend(mistakes.into_iter().map(|mistake| Diagnostic { span: Some(span), ..mistake }));
     };
-    Output {
-        name: Some(name.to_owned()),
-        span,
-        compiled: compiled.map_err(at_star).ok(),
-    }
+    Output { name: Some(name.to_owned()), span, compiled: compiled.map_err(at_star).ok() }
 }
 
 /// Compiles for the column number `wanted` of the target, or as it is when there is no such column.
@@ -182,18 +162,10 @@ fn fit(
         }
         columns[index] = output.compiled;
     }
-    let missing: Vec<_> = schema
-        .names()
-        .zip(&taken)
-        .filter(|(_, taken)| !**taken)
-        .map(|(name, _)| name)
-        .collect();
+    let missing: Vec<_> = schema.names().zip(&taken).filter(|(_, taken)| !**taken).map(|(name, _)| name).collect();
     if !missing.is_empty() && diagnostics.len() == before {
-        let message = format!(
-            "stream '{}' has columns this query does not select: {}",
-            target.name,
-            missing.join(", ")
-        );
+        let message =
+            format!("stream '{}' has columns this query does not select: {}", target.name, missing.join(", "));
         let hint = format!("select them, or leave them empty: NULL AS {}", missing[0]);
         diagnostics.push(Diagnostic::error(query.into.span, message).with_hint(hint));
     }
@@ -210,10 +182,7 @@ fn no_such_column(output: &Output, stream: &str, schema: &Schema) -> Diagnostic 
                 None => format!("name it with AS as one of {}", names().collect::<Vec<_>>().join(", ")),
             })
         }
-        None => Diagnostic::error(
-            output.span,
-            format!("stream '{stream}' has only {} columns", schema.len()),
-        )
-        .with_hint("remove this, or name it with AS"),
+        None => Diagnostic::error(output.span, format!("stream '{stream}' has only {} columns", schema.len()))
+            .with_hint("remove this, or name it with AS"),
     }
 }

@@ -21,11 +21,7 @@ pub(super) struct Streams {
 impl Streams {
     /// Collects the declarations; a second one of a name is a mistake.
     pub(super) fn declare(document: &Document, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let mut streams = Self {
-            plans: Vec::new(),
-            by_name: HashMap::new(),
-            complete: document.complete,
-        };
+        let mut streams = Self { plans: Vec::new(), by_name: HashMap::new(), complete: document.complete };
         for declaration in &document.streams {
             let name = &declaration.name;
             if streams.by_name.contains_key(&name.name) {
@@ -36,14 +32,12 @@ impl Streams {
                 continue;
             }
             streams.by_name.insert(name.name.clone(), streams.plans.len());
-            let columns = declaration
-                .columns
-                .iter()
-                .map(|column| (column.name.name.clone(), column.data_type));
+            let columns = declaration.columns.iter().map(|column| (column.name.name.clone(), column.data_type));
             streams.plans.push(StreamPlan {
                 name: name.name.clone(),
                 schema: Arc::new(Schema::new(columns)),
                 span: name.span,
+                complete: declaration.complete,
                 column_spans: declaration.columns.iter().map(|column| column.span).collect(),
             });
         }

@@ -27,38 +27,18 @@ pub(super) fn assemble(plan: Plan, subscribers: Vec<(usize, Subscriber)>) -> (Ar
     for (index, sink) in plan.sinks.iter().enumerate() {
         streams[sink.stream].sinks.push(index);
     }
-    let queries = plan
-        .queries
-        .into_iter()
-        .enumerate()
-        .map(|(index, query)| query_node(index, query, &plan.streams))
-        .collect();
+    let queries =
+        plan.queries.into_iter().enumerate().map(|(index, query)| query_node(index, query, &plan.streams)).collect();
     let sinks = plan
         .sinks
         .into_iter()
         .map(|sink| {
             let faults = faults(&sink.context, &sink.connector, sink.policy, sink.dead_letters);
-            Arc::new(SinkNode::new(
-                sink.connector,
-                sink.instance,
-                sink.mapper,
-                sink.context,
-                faults,
-                sink.validates,
-            ))
+            Arc::new(SinkNode::new(sink.connector, sink.instance, sink.mapper, sink.context, faults, sink.validates))
         })
         .collect();
-    let graph = Arc::new(Graph {
-        streams,
-        queries,
-        sinks,
-        control: Control::new(),
-    });
-    let sources = plan
-        .sources
-        .into_iter()
-        .map(|source| source_node(&graph, source))
-        .collect();
+    let graph = Arc::new(Graph { streams, queries, sinks, control: Control::new() });
+    let sources = plan.sources.into_iter().map(|source| source_node(&graph, source)).collect();
     (graph, sources)
 }
 
@@ -96,13 +76,7 @@ fn query_node(index: usize, plan: QueryPlan, streams: &[StreamPlan]) -> QueryNod
 fn source_node(graph: &Arc<Graph>, plan: ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>) -> Arc<SourceNode> {
     let faults = faults(&plan.context, &plan.connector, plan.policy, plan.dead_letters);
     let entry = Arc::new(Entry::new(graph.clone(), plan.stream, faults, Some(plan.mapper)));
-    Arc::new(SourceNode::new(
-        plan.connector,
-        plan.context,
-        entry,
-        plan.validates,
-        plan.instance,
-    ))
+    Arc::new(SourceNode::new(plan.connector, plan.context, entry, plan.validates, plan.instance))
 }
 
 fn faults(context: &ConnectorContext, connector: &str, policy: ErrorPolicy, dead_letters: Option<usize>) -> Faults {

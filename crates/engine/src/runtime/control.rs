@@ -27,11 +27,7 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new() -> Self {
         let (stop, signal) = StopSignal::new();
-        Self {
-            phase: watch::channel(Phase::Running).0,
-            stop,
-            signal,
-        }
+        Self { phase: watch::channel(Phase::Running).0, stop, signal }
     }
 
     /// Ends the pipeline with a fault; the first one stays.

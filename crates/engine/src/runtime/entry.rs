@@ -66,12 +66,7 @@ impl Entry {
         Self {
             stream,
             faults,
-            decoder: Mutex::new(Decoder {
-                mapper,
-                batch,
-                failures: Vec::new(),
-                position: 0,
-            }),
+            decoder: Mutex::new(Decoder { mapper, batch, failures: Vec::new(), position: 0 }),
             sinks,
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
@@ -123,10 +118,7 @@ impl Entry {
 
     /// Lets rows wait for another try of query number `query`; the first of them failed `failed_tries` times.
     pub(crate) fn retry_query(&self, query: usize, rows: EventBatch, failed_tries: u32) {
-        self.wait_behind(Waiting {
-            work: Work::Rows { query, rows },
-            failed_tries,
-        });
+        self.wait_behind(Waiting { work: Work::Rows { query, rows }, failed_tries });
     }
 
     /// Takes what waits, at the end of the pipeline: the number of events that are given up.
@@ -149,12 +141,7 @@ impl Entry {
                 () = self.retry.notified() => {}
             }
             while let Some(failed_tries) = self.first_waiting() {
-                let pause = self
-                    .faults
-                    .policy
-                    .backoff()
-                    .after(failed_tries.saturating_sub(1))
-                    .next_equal_jitter();
+                let pause = self.faults.policy.backoff().after(failed_tries.saturating_sub(1)).next_equal_jitter();
                 if !stop.sleep(pause).await {
                     return;
                 }
@@ -173,10 +160,7 @@ impl Entry {
         };
         self.faults.metrics.retried.increment();
         match first.work {
-            Work::Messages {
-                messages,
-                first_position,
-            } => {
+            Work::Messages { messages, first_position } => {
                 self.decode(&mut decoder, &messages, first_position, first.failed_tries);
             }
             Work::Rows { query, rows } => {
@@ -190,10 +174,7 @@ impl Entry {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin {
-            faults: &self.faults,
-            entry: Some(self),
-        }
+        Origin { faults: &self.faults, entry: Some(self) }
     }
 
     fn dispatch(&self, rows: &EventBatch) {
@@ -203,12 +184,7 @@ impl Entry {
 
     /// Decodes messages and dispatches their rows.
     fn decode(&self, decoder: &mut Decoder, messages: &[Bytes], first_position: u64, failed_tries: u32) {
-        let Decoder {
-            mapper,
-            batch,
-            failures,
-            ..
-        } = decoder;
+        let Decoder { mapper, batch, failures, .. } = decoder;
         let Some(mapper) = mapper else { return };
         batch.clear();
         failures.clear();
@@ -226,13 +202,7 @@ impl Entry {
         if let Some((message, failed_tries)) = waiting {
             let messages = messages[message..].to_vec();
             let first_position = first_position + message as u64;
-            self.wait_behind(Waiting {
-                work: Work::Messages {
-                    messages,
-                    first_position,
-                },
-                failed_tries,
-            });
+            self.wait_behind(Waiting { work: Work::Messages { messages, first_position }, failed_tries });
         }
     }
 
@@ -250,9 +220,7 @@ impl Entry {
             if self.faults.retries(&error, attempts) {
                 return Some((row, attempts));
             }
-            self.settle_message(Stage::Decode, first_position + row as u64, attempts, error, || {
-                messages[row].clone()
-            });
+            self.settle_message(Stage::Decode, first_position + row as u64, attempts, error, || messages[row].clone());
         }
         None
     }
@@ -266,17 +234,7 @@ impl Entry {
         original: impl FnOnce() -> Bytes,
     ) {
         let stream = &self.graph.streams[self.stream].name;
-        self.faults.settle(
-            &self.graph,
-            Failure {
-                stage,
-                stream,
-                attempts,
-                position,
-                error,
-            },
-            original,
-        );
+        self.faults.settle(&self.graph, Failure { stage, stream, attempts, position, error }, original);
     }
 
     fn first_waiting(&self) -> Option<u32> {
@@ -326,10 +284,7 @@ impl SourceCallback for Entry {
         let first_position = decoder.position + 1;
         decoder.position += messages.len() as u64;
         self.faults.metrics.messages.add(messages.len() as u64);
-        self.faults
-            .metrics
-            .bytes
-            .add(messages.iter().map(|message| message.len() as u64).sum());
+        self.faults.metrics.bytes.add(messages.iter().map(|message| message.len() as u64).sum());
         self.decode(&mut decoder, messages, first_position, 0);
         self.graph.control.check()
     }
@@ -366,10 +321,7 @@ impl SourceCallback for Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
-            .field("stream", &self.stream)
-            .field("faults", &self.faults)
-            .finish_non_exhaustive()
+        f.debug_struct("Entry").field("stream", &self.stream).field("faults", &self.faults).finish_non_exhaustive()
     }
 }
 
@@ -387,13 +339,8 @@ fn decode_one_by_one(
     for (row, message) in messages.iter().enumerate() {
         let (rows, mut failed) = (batch.len(), Vec::new());
         let one = std::slice::from_ref(message);
-        match contain("a mapper", || {
-            mapper.decode(one, first_position + row as u64, batch, &mut failed)
-        }) {
-            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure {
-                row,
-                error: failure.error,
-            })),
+        match contain("a mapper", || mapper.decode(one, first_position + row as u64, batch, &mut failed)) {
+            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure { row, error: failure.error })),
             Err(error) => {
                 batch.truncate(rows);
                 failures.push(RowFailure { row, error });

@@ -55,13 +55,7 @@ impl Faults {
         component: String,
         dead_letters: Option<usize>,
     ) -> Self {
-        Self {
-            policy,
-            metrics,
-            component,
-            dead_letters,
-            quiet: Mutex::default(),
-        }
+        Self { policy, metrics, component, dead_letters, quiet: Mutex::default() }
     }
 
     /// Whether a failure with this error is to be tried again, after `attempts` tries.
@@ -119,11 +113,7 @@ impl Faults {
             quiet.last = Some(now);
             std::mem::take(&mut quiet.left_out)
         };
-        let more = if left_out == 0 {
-            String::new()
-        } else {
-            format!(" ({left_out} more since the last line)")
-        };
+        let more = if left_out == 0 { String::new() } else { format!(" ({left_out} more since the last line)") };
         log::log!(
             self.policy.log_level,
             "{}: event from message {} failed to {} (stream {}), strategy {}: {}{more}",

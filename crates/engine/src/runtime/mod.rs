@@ -53,13 +53,7 @@ impl Running {
         metrics: &Metrics,
     ) -> Result<Self, EventFluxError> {
         let (graph, sources) = assemble::assemble(plan, subscribers);
-        let mut running = Self {
-            graph,
-            sources,
-            inputs: Mutex::default(),
-            metrics: metrics.clone(),
-            stopped: None,
-        };
+        let mut running = Self { graph, sources, inputs: Mutex::default(), metrics: metrics.clone(), stopped: None };
         if let Err(error) = running.start_all() {
             running.stop(GOODBYE);
             return Err(error);
@@ -92,20 +86,14 @@ impl Running {
             if node.validates {
                 off_runtime(|| node.sink.validate_connectivity()).map_err(named)?;
             }
-            node.sink
-                .start(Arc::new(SinkReporter::new(&self.graph, index)))
-                .map_err(named)?;
+            node.sink.start(Arc::new(SinkReporter::new(&self.graph, index))).map_err(named)?;
             handle.spawn(node.clone().retry_loop(self.graph.clone()));
         }
         for node in &self.sources {
             handle.spawn(node.entry.clone().retry_loop());
             off_runtime(|| node.start()).map_err(|error| name_fault(error, &node.entry.faults.component))?;
         }
-        let supervisors: Vec<_> = self
-            .sources
-            .iter()
-            .map(|node| node.clone().supervise(self.graph.clone()))
-            .collect();
+        let supervisors: Vec<_> = self.sources.iter().map(|node| node.clone().supervise(self.graph.clone())).collect();
         if !supervisors.is_empty() {
             let graph = self.graph.clone();
             handle.spawn(async move {
@@ -176,20 +164,12 @@ fn remaining(end: Instant) -> Duration {
 /// Says whose fault it is in front of the reason.
 fn name_fault(error: EventFluxError, component: &str) -> EventFluxError {
     match error {
-        EventFluxError::Configuration { property, reason, hint } => EventFluxError::Configuration {
-            property,
-            reason: format!("{component}: {reason}"),
-            hint,
-        },
-        EventFluxError::ConnectionUnavailable {
-            endpoint,
-            reason,
-            retryable,
-        } => EventFluxError::ConnectionUnavailable {
-            endpoint,
-            reason: format!("{reason} ({component})"),
-            retryable,
-        },
+        EventFluxError::Configuration { property, reason, hint } => {
+            EventFluxError::Configuration { property, reason: format!("{component}: {reason}"), hint }
+        }
+        EventFluxError::ConnectionUnavailable { endpoint, reason, retryable } => {
+            EventFluxError::ConnectionUnavailable { endpoint, reason: format!("{reason} ({component})"), retryable }
+        }
         other => other,
     }
 }

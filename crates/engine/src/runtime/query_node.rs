@@ -81,32 +81,18 @@ impl QueryNode {
         };
         let result = EventBatch::from_columns(self.schema.clone(), columns, positions);
         if errors.is_empty() {
-            return Evaluated {
-                result,
-                rows: Vec::new(),
-                bad: Vec::new(),
-            };
+            return Evaluated { result, rows: Vec::new(), bad: Vec::new() };
         }
-        let good: Vec<usize> = (0..rows.len())
-            .filter(|&index| !errors.contains(rows.row(index)))
-            .collect();
+        let good: Vec<usize> = (0..rows.len()).filter(|&index| !errors.contains(rows.row(index))).collect();
         let mut kept = EventBatch::new(self.schema.clone());
         kept.extend_from(&result, &good);
         let rows = good.into_iter().map(|index| rows.row(index)).collect();
-        Evaluated {
-            result: kept,
-            rows,
-            bad: errors.take(),
-        }
+        Evaluated { result: kept, rows, bad: errors.take() }
     }
 
     /// After a panic: finds the rows that cause it.
     fn evaluate_one_by_one(&self, batch: &EventBatch) -> Evaluated {
-        let mut done = Evaluated {
-            result: EventBatch::new(self.schema.clone()),
-            rows: Vec::new(),
-            bad: Vec::new(),
-        };
+        let mut done = Evaluated { result: EventBatch::new(self.schema.clone()), rows: Vec::new(), bad: Vec::new() };
         for row in 0..batch.len() {
             let mut single = EventBatch::new(batch.schema().clone());
             single.extend_from(batch, &[row]);
@@ -115,10 +101,7 @@ impl QueryNode {
                     let all: Vec<usize> = (0..one.result.len()).collect();
                     done.result.extend_from(&one.result, &all);
                     done.rows.extend(all.iter().map(|_| row));
-                    done.bad.extend(one.bad.into_iter().map(|failed| RowFailure {
-                        row,
-                        error: failed.error,
-                    }));
+                    done.bad.extend(one.bad.into_iter().map(|failed| RowFailure { row, error: failed.error }));
                 }
                 Err(error) => done.bad.push(RowFailure { row, error }),
             }
@@ -146,13 +129,7 @@ impl QueryNode {
                 return Some(row);
             }
             let position = batch.positions()[row];
-            let failure = Failure {
-                stage: Stage::Query,
-                stream: &self.name,
-                attempts,
-                position,
-                error,
-            };
+            let failure = Failure { stage: Stage::Query, stream: &self.name, attempts, position, error };
             origin.settle(graph, failure, || row_json(batch, row));
         }
         None

@@ -76,11 +76,7 @@ impl SinkNode {
             sink,
             context,
             faults,
-            encoder: Mutex::new(Encoder {
-                mapper,
-                writer: PayloadWriter::default(),
-                failures: Vec::new(),
-            }),
+            encoder: Mutex::new(Encoder { mapper, writer: PayloadWriter::default(), failures: Vec::new() }),
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
             taken_back: AtomicU64::new(0),
@@ -93,10 +89,7 @@ impl SinkNode {
     pub(crate) fn accept(&self, graph: &Graph, batch: &EventBatch) {
         let mut encoder = lock(&self.encoder);
         if self.waits() {
-            self.wait_behind(Waiting {
-                work: Work::Rows(batch.clone()),
-                failed_tries: 0,
-            });
+            self.wait_behind(Waiting { work: Work::Rows(batch.clone()), failed_tries: 0 });
             return;
         }
         self.encode(graph, &mut encoder, batch, 0);
@@ -132,11 +125,7 @@ impl SinkNode {
 
     /// Payloads that were accepted and not reported as failed.
     pub(crate) fn delivered(&self) -> u64 {
-        self.faults
-            .metrics
-            .events
-            .value()
-            .saturating_sub(self.taken_back.load(Ordering::Relaxed))
+        self.faults.metrics.events.value().saturating_sub(self.taken_back.load(Ordering::Relaxed))
     }
 
     /// Takes what waits, at the end of the pipeline: the number of events that are given up.
@@ -194,11 +183,7 @@ impl SinkNode {
     }
 
     fn encode(&self, graph: &Graph, encoder: &mut Encoder, batch: &EventBatch, failed_tries: u32) {
-        let Encoder {
-            mapper,
-            writer,
-            failures,
-        } = encoder;
+        let Encoder { mapper, writer, failures } = encoder;
         failures.clear();
         if contain("a mapper", || mapper.encode(batch, writer, failures)).is_err() {
             drop(writer.take());
@@ -211,20 +196,11 @@ impl SinkNode {
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
                 self.publish(graph, payloads.head(row - settled), 0);
-                self.wait_behind(Waiting {
-                    work: Work::Rows(tail(batch, row)),
-                    failed_tries: attempts,
-                });
+                self.wait_behind(Waiting { work: Work::Rows(tail(batch, row)), failed_tries: attempts });
                 return;
             }
             let position = batch.positions()[row];
-            let failure = Failure {
-                stage: Stage::Encode,
-                stream: &self.stream,
-                attempts,
-                position,
-                error,
-            };
+            let failure = Failure { stage: Stage::Encode, stream: &self.stream, attempts, position, error };
             self.faults.settle(graph, failure, || row_json(batch, row));
         }
         self.publish(graph, payloads, 0);
@@ -232,19 +208,14 @@ impl SinkNode {
 
     fn publish(&self, graph: &Graph, mut batch: EncodedBatch, mut failed_tries: u32) {
         while !batch.is_empty() {
-            let published = contain("a sink", || self.sink.publish_batch(&batch))
-                .unwrap_or_else(|error| Err(RowFailure { row: 0, error }));
-            let Err(RowFailure { row, error }) = published else {
+            let Err(RowFailure { row, error }) = self.publish_contained(&batch) else {
                 self.count(batch.len(), batch.bytes());
                 return;
             };
             self.count(row, batch.head(row).bytes());
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
-                self.wait_behind(Waiting {
-                    work: Work::Payloads(batch.tail(row)),
-                    failed_tries: attempts,
-                });
+                self.wait_behind(Waiting { work: Work::Payloads(batch.tail(row)), failed_tries: attempts });
                 return;
             }
             self.settle_payload(graph, &batch, row, attempts, error);
@@ -253,15 +224,23 @@ impl SinkNode {
         }
     }
 
+    /// Publishes; after a panic once more, one by one, to find the payload that causes it. What the sink had accepted
+    /// before it panicked is then published twice.
+    fn publish_contained(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
+        let component = &self.faults.component;
+        if let Ok(published) = contain(component, || self.sink.publish_batch(batch)) {
+            return published;
+        }
+        (0..batch.len()).try_for_each(|row| {
+            contain(component, || self.sink.publish(batch.payload(row)))
+                .and_then(|published| published)
+                .map_err(|error| RowFailure { row, error })
+        })
+    }
+
     fn settle_payload(&self, graph: &Graph, batch: &EncodedBatch, row: usize, attempts: u32, error: EventFluxError) {
         let position = batch.position(row);
-        let failure = Failure {
-            stage: Stage::Send,
-            stream: &self.stream,
-            attempts,
-            position,
-            error,
-        };
+        let failure = Failure { stage: Stage::Send, stream: &self.stream, attempts, position, error };
         self.faults.settle(graph, failure, || batch.shared(row));
     }
 
@@ -301,10 +280,7 @@ impl Work {
 
 impl fmt::Debug for SinkNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SinkNode")
-            .field("stream", &self.stream)
-            .field("sink", &self.sink)
-            .finish_non_exhaustive()
+        f.debug_struct("SinkNode").field("stream", &self.stream).field("sink", &self.sink).finish_non_exhaustive()
     }
 }
 
@@ -316,10 +292,7 @@ pub(crate) struct SinkReporter {
 
 impl SinkReporter {
     pub(crate) fn new(graph: &Arc<Graph>, index: usize) -> Self {
-        Self {
-            graph: Arc::downgrade(graph),
-            index,
-        }
+        Self { graph: Arc::downgrade(graph), index }
     }
 }
 
@@ -329,10 +302,7 @@ impl SinkCallback for SinkReporter {
         let node = &graph.sinks[self.index];
         node.taken_back.fetch_add(batch.len() as u64, Ordering::Relaxed);
         if node.faults.retries(&error, 1) {
-            node.wait_in_front(Waiting {
-                work: Work::Payloads(batch),
-                failed_tries: 1,
-            });
+            node.wait_in_front(Waiting { work: Work::Payloads(batch), failed_tries: 1 });
             return;
         }
         for row in 0..batch.len() {
@@ -361,10 +331,7 @@ fn encode_one_by_one(
         single.extend_from(batch, &[row]);
         let mut failed = Vec::new();
         match contain("a mapper", || mapper.encode(&single, writer, &mut failed)) {
-            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure {
-                row,
-                error: failure.error,
-            })),
+            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure { row, error: failure.error })),
             Err(error) => {
                 writer.rollback();
                 failures.push(RowFailure { row, error });

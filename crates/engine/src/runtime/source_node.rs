@@ -46,13 +46,7 @@ impl SourceNode {
         validates: bool,
         source: Box<dyn Source>,
     ) -> Self {
-        Self {
-            connector,
-            context,
-            entry,
-            validates,
-            source: Mutex::new(source),
-        }
+        Self { connector, context, entry, validates, source: Mutex::new(source) }
     }
 
     pub(crate) fn start(&self) -> Result<(), EventFluxError> {
@@ -85,13 +79,7 @@ impl SourceNode {
             if self.sequel(&graph, error, failures) != Sequel::Restart {
                 return;
             }
-            let pause = self
-                .entry
-                .faults
-                .policy
-                .backoff()
-                .after(failures - 1)
-                .next_equal_jitter();
+            let pause = self.entry.faults.policy.backoff().after(failures - 1).next_equal_jitter();
             if !graph.control.signal().sleep(pause).await || self.entry.expects_end() {
                 return;
             }
@@ -109,13 +97,7 @@ impl SourceNode {
             return Sequel::Restart;
         }
         let stream = &self.context.stream;
-        let failure = Failure {
-            stage: Stage::Receive,
-            stream,
-            attempts: failures,
-            position: 0,
-            error,
-        };
+        let failure = Failure { stage: Stage::Receive, stream, attempts: failures, position: 0, error };
         let fails = match faults.policy.strategy_for(&failure.error) {
             ErrorStrategy::Retry => faults.policy.retry_fallback == ErrorStrategy::Fail,
             strategy => strategy == ErrorStrategy::Fail,

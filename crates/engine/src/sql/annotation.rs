@@ -27,14 +27,7 @@ pub(super) fn annotations(
         let owner = quoted(&format!("@{name}"));
         let PropertyList { properties, map } = property_list(cursor, &owner, true, diagnostics)?;
         let span = name_span.to(cursor.previous());
-        annotations.push(Annotation {
-            kind,
-            spelling: Spelling::Annotation,
-            properties,
-            map,
-            name_span,
-            span,
-        });
+        annotations.push(Annotation { kind, spelling: Spelling::Annotation, properties, map, name_span, span });
     }
     Ok(annotations)
 }
@@ -56,16 +49,10 @@ pub(super) fn map_annotation(
     }
     if !with_map {
         skip_arguments(cursor);
-        return Err(Diagnostic::error(
-            name_span,
-            format!("`@map` cannot stand inside {owner}"),
-        ));
+        return Err(Diagnostic::error(name_span, format!("`@map` cannot stand inside {owner}")));
     }
     let PropertyList { properties, .. } = property_list(cursor, "`@map`", false, diagnostics)?;
-    Ok(MapAnnotation {
-        properties,
-        span: name_span.to(cursor.previous()),
-    })
+    Ok(MapAnnotation { properties, span: name_span.to(cursor.previous()) })
 }
 
 /// Reads `WITH (...)` into the annotation it stands for.
@@ -87,36 +74,17 @@ fn with_annotation(properties: Vec<Property>, name_span: Span, span: Span) -> Re
     let mut kind = None;
     let mut connector = Vec::new();
     let mut map: Option<MapAnnotation> = None;
-    let format = properties
-        .iter()
-        .find(|property| property.key == "format")
-        .map(|property| property.value.clone());
-    let belongs_to_map = |key: &str| {
-        format
-            .as_deref()
-            .is_some_and(|format| key.split('.').next() == Some(format))
-    };
+    let format = properties.iter().find(|property| property.key == "format").map(|property| property.value.clone());
+    let belongs_to_map = |key: &str| format.as_deref().is_some_and(|format| key.split('.').next() == Some(format));
     let mut map_properties = Vec::new();
     for property in properties {
         match property.key.as_str() {
             "type" => kind = Some(with_kind(&property)?),
-            "extension" => connector.push(Property {
-                key: "type".to_owned(),
-                ..property
-            }),
+            "extension" => connector.push(Property { key: "type".to_owned(), ..property }),
             "format" => {
                 let span = property.key_span.to(property.value_span);
-                map = Some(MapAnnotation {
-                    properties: Vec::new(),
-                    span,
-                });
-                map_properties.insert(
-                    0,
-                    Property {
-                        key: "type".to_owned(),
-                        ..property
-                    },
-                );
+                map = Some(MapAnnotation { properties: Vec::new(), span });
+                map_properties.insert(0, Property { key: "type".to_owned(), ..property });
             }
             key if belongs_to_map(key) => map_properties.push(property),
             _ => connector.push(property),
@@ -126,19 +94,10 @@ fn with_annotation(properties: Vec<Property>, name_span: Span, span: Span) -> Re
         map.properties = map_properties;
     }
     let Some(kind) = kind else {
-        return Err(
-            Diagnostic::error(name_span, "`WITH` does not say whether it is a source or a sink")
-                .with_hint("add type='source' or type='sink'"),
-        );
+        return Err(Diagnostic::error(name_span, "`WITH` does not say whether it is a source or a sink")
+            .with_hint("add type='source' or type='sink'"));
     };
-    Ok(Annotation {
-        kind,
-        spelling: Spelling::With,
-        properties: connector,
-        map,
-        name_span,
-        span,
-    })
+    Ok(Annotation { kind, spelling: Spelling::With, properties: connector, map, name_span, span })
 }
 
 fn with_kind(property: &Property) -> Result<AnnotationKind, Diagnostic> {
@@ -147,11 +106,7 @@ fn with_kind(property: &Property) -> Result<AnnotationKind, Diagnostic> {
             Some(name) => format!("did you mean type='{name}'?"),
             None => "write type='source' or type='sink'; the connector's name belongs into extension='...'".to_owned(),
         };
-        Diagnostic::error(
-            property.value_span,
-            "the `type` in `WITH` is neither `source` nor `sink`",
-        )
-        .with_hint(hint)
+        Diagnostic::error(property.value_span, "the `type` in `WITH` is neither `source` nor `sink`").with_hint(hint)
     })
 }
 
@@ -171,10 +126,8 @@ fn annotation_name(cursor: &mut Cursor<'_>) -> Result<(String, Span), Diagnostic
     cursor.position += 1;
     let touching = cursor.peek().filter(|token| token.span.start == at.end);
     let Some(name) = touching.and_then(|token| token.word()) else {
-        return Err(
-            Diagnostic::error(at, "expected the name of an annotation directly after `@`")
-                .with_hint("annotations are @source and @sink, and @map inside them"),
-        );
+        return Err(Diagnostic::error(at, "expected the name of an annotation directly after `@`")
+            .with_hint("annotations are @source and @sink, and @map inside them"));
     };
     let span = at.to(cursor.here());
     cursor.position += 1;

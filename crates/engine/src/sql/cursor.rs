@@ -17,11 +17,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(file: &'a SourceFile, tokens: &'a [Token]) -> Self {
-        Self {
-            file,
-            tokens,
-            position: 0,
-        }
+        Self { file, tokens, position: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<&'a Token> {
@@ -66,16 +62,12 @@ impl<'a> Cursor<'a> {
 
     /// The span of the token before the next one.
     pub(super) fn previous(&self) -> Span {
-        self.position
-            .checked_sub(1)
-            .and_then(|index| self.tokens.get(index))
-            .map_or_else(|| self.here(), |t| t.span)
+        self.position.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or_else(|| self.here(), |t| t.span)
     }
 
     /// How messages name what comes next.
     pub(super) fn found(&self) -> String {
-        self.peek()
-            .map_or_else(|| "the end of the statement".to_owned(), Token::describe)
+        self.peek().map_or_else(|| "the end of the statement".to_owned(), Token::describe)
     }
 
     /// `expected …, found …` at the next token.
@@ -89,11 +81,7 @@ impl<'a> Cursor<'a> {
     /// When something else comes next; `expected` names what was needed.
     pub(super) fn expect(&mut self, token: &SqlToken, expected: &str) -> Result<Span, Diagnostic> {
         let span = self.here();
-        if self.eat(token) {
-            Ok(span)
-        } else {
-            Err(self.unexpected(expected))
-        }
+        if self.eat(token) { Ok(span) } else { Err(self.unexpected(expected)) }
     }
 
     /// Takes a name. `what` says of what.
@@ -123,17 +111,11 @@ impl<'a> Cursor<'a> {
         }
         self.position += 1;
         if self.at(&SqlToken::Period) {
-            let message = format!(
-                "{} is followed by a dot: the name of {what} has one part",
-                quoted(&word.value)
-            );
+            let message = format!("{} is followed by a dot: the name of {what} has one part", quoted(&word.value));
             return Err(Diagnostic::error(self.here(), message)
                 .with_hint("a name that contains a dot is written in double quotes"));
         }
-        Ok(Ident {
-            name: word.value.clone(),
-            span: token.span,
-        })
+        Ok(Ident { name: word.value.clone(), span: token.span })
     }
 
     /// Moves to the next token outside brackets for which `stop` holds, or to the end.
@@ -144,18 +126,12 @@ impl<'a> Cursor<'a> {
 
 /// Whether the words at `index` are these, in any case and not quoted.
 pub(super) fn words_at(tokens: &[Token], index: usize, words: &[&str]) -> bool {
-    words
-        .iter()
-        .enumerate()
-        .all(|(distance, word)| tokens.get(index + distance).is_some_and(|t| t.is_word(word)))
+    words.iter().enumerate().all(|(distance, word)| tokens.get(index + distance).is_some_and(|t| t.is_word(word)))
 }
 
 /// The span of the token at `index`; past the end, the empty span behind the last token.
 pub(super) fn span_at(tokens: &[Token], index: usize) -> Span {
-    tokens.get(index).map_or_else(
-        || Span::at(tokens.last().map_or(0, |last| last.span.end)),
-        |token| token.span,
-    )
+    tokens.get(index).map_or_else(|| Span::at(tokens.last().map_or(0, |last| last.span.end)), |token| token.span)
 }
 
 /// The first index from `start` on that is in no bracket opened since `start` and for which `stop` holds; a bracket that

@@ -37,9 +37,7 @@ pub(super) fn expression(cursor: &Cursor<'_>, range: Range<usize>) -> Result<Exp
     let mut parser = Parser::new(&EventFluxDialect)
         .with_recursion_limit(PARSER_RECURSION_LIMIT)
         .with_tokens_with_locations(sql_tokens);
-    let expr = parser
-        .parse_expr()
-        .map_err(|error| explain(&error, cursor, range.clone()))?;
+    let expr = parser.parse_expr().map_err(|error| explain(&error, cursor, range.clone()))?;
     let rest = parser.peek_token_ref();
     if rest.token == SqlToken::EOF {
         Ok(expr)
@@ -81,10 +79,7 @@ fn explain(error: &ParserError, cursor: &Cursor<'_>, range: Range<usize>) -> Dia
         (None, Some(location)) => Span::at(cursor.file.offset(position(location))),
         _ => span_at(cursor.tokens, index),
     };
-    let message = match text
-        .strip_prefix("Expected: ")
-        .and_then(|text| text.rsplit_once(", found: "))
-    {
+    let message = match text.strip_prefix("Expected: ").and_then(|text| text.rsplit_once(", found: ")) {
         Some((expected, _)) => format!("expected {}, found {}", wanted(expected), found_at(cursor, index)),
         None if text.starts_with("No infix parser for token") => {
             format!("{} is not supported here", found_at(cursor, index))
@@ -98,11 +93,7 @@ fn explain(error: &ParserError, cursor: &Cursor<'_>, range: Range<usize>) -> Dia
 fn wanted(expected: &str) -> String {
     let is_literal =
         !expected.contains(' ') && expected.chars().all(|c| c.is_ascii_uppercase() || !c.is_alphanumeric());
-    if is_literal {
-        format!("`{expected}`")
-    } else {
-        expected.to_owned()
-    }
+    if is_literal { format!("`{expected}`") } else { expected.to_owned() }
 }
 
 /// Splits `text at Line: 3, Column: 7`, the form in which the expression parser reports places.
@@ -121,23 +112,14 @@ fn index_at(tokens: &[Token], range: Range<usize>, location: Location) -> usize 
 }
 
 fn found_at(cursor: &Cursor<'_>, index: usize) -> String {
-    cursor
-        .tokens
-        .get(index)
-        .map_or_else(|| "the end of the statement".to_owned(), Token::describe)
+    cursor.tokens.get(index).map_or_else(|| "the end of the statement".to_owned(), Token::describe)
 }
 
 fn position(location: Location) -> Position {
-    Position {
-        line: location.line as usize,
-        column: location.column as usize,
-    }
+    Position { line: location.line as usize, column: location.column as usize }
 }
 
 fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
-    characters
-        .next()
-        .map(|first| first.to_lowercase().collect::<String>() + characters.as_str())
-        .unwrap_or_default()
+    characters.next().map(|first| first.to_lowercase().collect::<String>() + characters.as_str()).unwrap_or_default()
 }

@@ -108,11 +108,7 @@ impl Level {
     }
 
     fn end_item(&mut self) {
-        *self = Self {
-            is_case: self.is_case,
-            deepest_item: self.depth(),
-            ..Self::default()
-        };
+        *self = Self { is_case: self.is_case, deepest_item: self.depth(), ..Self::default() };
     }
 
     fn and_side(&self) -> usize {

@@ -153,8 +153,5 @@ fn blame_string(suspect: Suspect, mut found: Vec<Diagnostic>) -> Diagnostic {
         .drain(..)
         .next()
         .filter(|first| first.span.is_some_and(|span| span.start < suspect.string))
-        .map_or_else(
-            || suspect.blame(),
-            |first| first.with_hint("a single quote seems to be missing here or before"),
-        )
+        .map_or_else(|| suspect.blame(), |first| first.with_hint("a single quote seems to be missing here or before"))
 }

@@ -29,10 +29,7 @@ pub(super) fn property_list(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<PropertyList, Diagnostic> {
     cursor.expect(&SqlToken::LParen, &format!("`(` after {owner}"))?;
-    let mut list = PropertyList {
-        properties: Vec::new(),
-        map: None,
-    };
+    let mut list = PropertyList { properties: Vec::new(), map: None };
     if cursor.eat(&SqlToken::RParen) {
         return Ok(list);
     }
@@ -86,31 +83,18 @@ fn item(
 /// Whether a property seems to begin here: a comma was forgotten.
 fn begins_item(cursor: &Cursor<'_>) -> bool {
     cursor.at(&SqlToken::AtSign)
-        || cursor
-            .peek()
-            .is_some_and(|token| matches!(token.sql.token, SqlToken::Word(_)))
-            && cursor
-                .peek_nth(1)
-                .is_some_and(|token| matches!(token.sql.token, SqlToken::Eq | SqlToken::Period))
+        || cursor.peek().is_some_and(|token| matches!(token.sql.token, SqlToken::Word(_)))
+            && cursor.peek_nth(1).is_some_and(|token| matches!(token.sql.token, SqlToken::Eq | SqlToken::Period))
 }
 
 fn property(cursor: &mut Cursor<'_>, owner: &str) -> Result<Property, Diagnostic> {
     let (key, key_span) = key(cursor, owner)?;
     if !cursor.eat(&SqlToken::Eq) {
-        let message = format!(
-            "expected `=` after the property {}, found {}",
-            quoted(&key),
-            cursor.found()
-        );
+        let message = format!("expected `=` after the property {}, found {}", quoted(&key), cursor.found());
         return Err(Diagnostic::error(cursor.here(), message));
     }
     let (value, value_span) = value(cursor, &key)?;
-    Ok(Property {
-        key,
-        key_span,
-        value,
-        value_span,
-    })
+    Ok(Property { key, key_span, value, value_span })
 }
 
 fn key(cursor: &mut Cursor<'_>, owner: &str) -> Result<(String, Span), Diagnostic> {
@@ -167,9 +151,7 @@ fn value(cursor: &mut Cursor<'_>, key: &str) -> Result<(String, Span), Diagnosti
             }
             Ok((cursor.file.slice(span).to_owned(), span))
         }
-        _ => Err(cursor
-            .unexpected(&expected)
-            .with_hint("write the value in single quotes")),
+        _ => Err(cursor.unexpected(&expected).with_hint("write the value in single quotes")),
     }
 }
 

@@ -21,19 +21,11 @@ use crate::diagnostic::{Diagnostic, nearest};
 pub(super) fn query(cursor: &mut Cursor<'_>, diagnostics: &mut Vec<Diagnostic>) -> Result<Option<Query>, Diagnostic> {
     let reported = diagnostics.len();
     let start = cursor.here();
-    let into = if cursor.at_words(&["INSERT"]) {
-        Some(insert_into(cursor)?)
-    } else {
-        None
-    };
+    let into = if cursor.at_words(&["INSERT"]) { Some(insert_into(cursor)?) } else { None };
     select_word(cursor)?;
     let projection = projection(cursor, diagnostics)?;
     let (from, alias) = from(cursor)?;
-    let mut tail = Tail {
-        into,
-        predicate: None,
-        refused: Vec::new(),
-    };
+    let mut tail = Tail { into, predicate: None, refused: Vec::new() };
     tail.read(cursor, diagnostics)?;
     let span = start.to(cursor.previous());
     let Some(into) = tail.into else {
@@ -44,14 +36,7 @@ pub(super) fn query(cursor: &mut Cursor<'_>, diagnostics: &mut Vec<Diagnostic>) 
     if diagnostics.len() > reported {
         return Ok(None);
     }
-    Ok(Some(Query {
-        into,
-        from,
-        alias,
-        projection,
-        predicate: tail.predicate,
-        span,
-    }))
+    Ok(Some(Query { into, from, alias, projection, predicate: tail.predicate, span }))
 }
 
 /// Reads `INSERT INTO name`.
@@ -62,10 +47,8 @@ fn insert_into(cursor: &mut Cursor<'_>) -> Result<Ident, Diagnostic> {
     }
     let name = cursor.name("the stream to insert into")?;
     if cursor.at(&SqlToken::LParen) {
-        return Err(
-            Diagnostic::error(cursor.here(), "a column list after INSERT INTO is not supported")
-                .with_hint("results go to the columns of the same name: give each one its name with AS in the SELECT"),
-        );
+        return Err(Diagnostic::error(cursor.here(), "a column list after INSERT INTO is not supported")
+            .with_hint("results go to the columns of the same name: give each one its name with AS in the SELECT"));
     }
     Ok(name)
 }
@@ -75,11 +58,7 @@ fn select_word(cursor: &mut Cursor<'_>) -> Result<(), Diagnostic> {
     let refuse =
         |cursor: &Cursor<'_>, message: &str, hint: &str| Err(Diagnostic::error(cursor.here(), message).with_hint(hint));
     if cursor.at_words(&["VALUES"]) {
-        return refuse(
-            cursor,
-            "INSERT … VALUES is not supported",
-            "events come from sources; read one with SELECT",
-        );
+        return refuse(cursor, "INSERT … VALUES is not supported", "events come from sources; read one with SELECT");
     }
     if cursor.at_words(&["WITH"]) {
         return refuse(cursor, CTE_MESSAGE, CTE_HINT);
@@ -88,19 +67,11 @@ fn select_word(cursor: &mut Cursor<'_>) -> Result<(), Diagnostic> {
         return Err(cursor.unexpected("SELECT"));
     }
     if cursor.at_words(&["DISTINCT"]) {
-        return refuse(
-            cursor,
-            "SELECT DISTINCT is not supported",
-            "a query handles each event by itself",
-        );
+        return refuse(cursor, "SELECT DISTINCT is not supported", "a query handles each event by itself");
     }
     let next = cursor.peek_nth(1).map(|token| &token.sql.token);
     if cursor.at_words(&["ALL"]) && !matches!(next, Some(SqlToken::Comma | SqlToken::Period) | None) {
-        return refuse(
-            cursor,
-            "SELECT ALL is not supported",
-            "leave out ALL: every event is selected anyway",
-        );
+        return refuse(cursor, "SELECT ALL is not supported", "leave out ALL: every event is selected anyway");
     }
     if cursor.at_words(&["TOP"]) && matches!(next, Some(SqlToken::Number(..) | SqlToken::LParen)) {
         return refuse(
@@ -158,9 +129,7 @@ fn ends_select(tokens: &[Token], index: usize) -> bool {
 fn select_item(cursor: &Cursor<'_>, range: Range<usize>) -> Result<SelectItem, Diagnostic> {
     let tokens = &cursor.tokens[range.clone()];
     let Some(last) = tokens.last() else {
-        return Err(expression(cursor, range)
-            .err()
-            .unwrap_or_else(|| cursor.unexpected("an expression")));
+        return Err(expression(cursor, range).err().unwrap_or_else(|| cursor.unexpected("an expression")));
     };
     let span = tokens[0].span.to(last.span);
     if let Some((qualifier, length)) = wildcard(tokens) {
@@ -170,24 +139,12 @@ fn select_item(cursor: &Cursor<'_>, range: Range<usize>) -> Result<SelectItem, D
                 Diagnostic::error(tokens[length].span, message).with_hint("list the columns you want instead of `*`")
             );
         }
-        return Ok(SelectItem {
-            kind: SelectItemKind::Wildcard { qualifier },
-            span,
-        });
+        return Ok(SelectItem { kind: SelectItemKind::Wildcard { qualifier }, span });
     }
-    let as_word = find_outside_brackets(&cursor.tokens[..range.end], range.start, |i| {
-        cursor.tokens[i].is_word("AS")
-    });
+    let as_word = find_outside_brackets(&cursor.tokens[..range.end], range.start, |i| cursor.tokens[i].is_word("AS"));
     let expr = Box::new(expression(cursor, range.start..as_word)?);
-    let alias = if as_word < range.end {
-        Some(alias(cursor, as_word + 1..range.end)?)
-    } else {
-        None
-    };
-    Ok(SelectItem {
-        kind: SelectItemKind::Expr { expr, alias },
-        span,
-    })
+    let alias = if as_word < range.end { Some(alias(cursor, as_word + 1..range.end)?) } else { None };
+    Ok(SelectItem { kind: SelectItemKind::Expr { expr, alias }, span })
 }
 
 /// `*` or `name.*` at the start of `tokens`, and the number of its tokens.
@@ -195,13 +152,7 @@ fn wildcard(tokens: &[Token]) -> Option<(Option<Ident>, usize)> {
     match tokens {
         [star, ..] if star.is(&SqlToken::Mul) => Some((None, 1)),
         [name, dot, star, ..] if dot.is(&SqlToken::Period) && star.is(&SqlToken::Mul) => match &name.sql.token {
-            SqlToken::Word(word) => Some((
-                Some(Ident {
-                    name: word.value.clone(),
-                    span: name.span,
-                }),
-                3,
-            )),
+            SqlToken::Word(word) => Some((Some(Ident { name: word.value.clone(), span: name.span }), 3)),
             _ => None,
         },
         _ => None,
@@ -210,16 +161,9 @@ fn wildcard(tokens: &[Token]) -> Option<(Option<Ident>, usize)> {
 
 /// The name behind `AS`, which must end the item.
 fn alias(cursor: &Cursor<'_>, range: Range<usize>) -> Result<Ident, Diagnostic> {
-    let mut inner = Cursor {
-        position: range.start,
-        ..*cursor
-    };
+    let mut inner = Cursor { position: range.start, ..*cursor };
     let name = inner.name("the result column after AS")?;
-    if inner.position == range.end {
-        Ok(name)
-    } else {
-        Err(inner.unexpected("`,` or FROM"))
-    }
+    if inner.position == range.end { Ok(name) } else { Err(inner.unexpected("`,` or FROM")) }
 }
 
 /// Reads the stream behind `FROM` and its alias.
@@ -229,17 +173,10 @@ fn from(cursor: &mut Cursor<'_>) -> Result<(Ident, Option<Ident>), Diagnostic> {
     }
     let name = cursor.name("the stream to read")?;
     if cursor.at(&SqlToken::LParen) {
-        let message = format!(
-            "{} is read like a function: table functions are not supported",
-            quoted(&name.name)
-        );
+        let message = format!("{} is read like a function: table functions are not supported", quoted(&name.name));
         return Err(Diagnostic::error(cursor.here(), message).with_hint("write the name of a stream"));
     }
-    let alias = if cursor.eat_words(&["AS"]) {
-        Some(cursor.name("the alias after AS")?)
-    } else {
-        None
-    };
+    let alias = if cursor.eat_words(&["AS"]) { Some(cursor.name("the alias after AS")?) } else { None };
     Ok((name, alias))
 }
 
@@ -347,9 +284,7 @@ pub(super) fn begins_statement(cursor: &Cursor<'_>) -> bool {
 /// Moves from the first word of a clause to the next part of the query.
 fn skip_clause(cursor: &mut Cursor<'_>) {
     let tokens = cursor.tokens;
-    let is_set_operation = ["UNION", "INTERSECT", "EXCEPT", "MINUS"]
-        .iter()
-        .any(|word| cursor.at_words(&[word]));
+    let is_set_operation = ["UNION", "INTERSECT", "EXCEPT", "MINUS"].iter().any(|word| cursor.at_words(&[word]));
     cursor.position = if is_set_operation {
         tokens.len()
     } else {

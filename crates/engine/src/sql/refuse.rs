@@ -30,11 +30,7 @@ const CLAUSES: [Clause; 34] = [
     clause(&["SORT", "BY"], "SORT BY is not supported", NO_ORDER),
     clause(&["CLUSTER", "BY"], "CLUSTER BY is not supported", NO_ORDER),
     clause(&["DISTRIBUTE", "BY"], "DISTRIBUTE BY is not supported", NO_ORDER),
-    clause(
-        &["PARTITION", "BY"],
-        "PARTITION BY is not supported",
-        "a query handles each event by itself",
-    ),
+    clause(&["PARTITION", "BY"], "PARTITION BY is not supported", "a query handles each event by itself"),
     clause(&["HAVING"], "HAVING is not supported", NO_AGGREGATES),
     clause(&["QUALIFY"], "QUALIFY is not supported", NO_WINDOWS),
     clause(&["WINDOW"], "WINDOW is not supported", NO_WINDOWS),
@@ -56,28 +52,12 @@ const CLAUSES: [Clause; 34] = [
     clause(&["UNIDIRECTIONAL"], "joins are not supported", NO_JOINS),
     clause(&["LATERAL"], "LATERAL is not supported", NO_JOINS),
     clause(&["TABLESAMPLE"], "TABLESAMPLE is not supported", "filter with WHERE"),
-    clause(
-        &["MATCH_RECOGNIZE"],
-        "MATCH_RECOGNIZE is not supported",
-        "patterns over several events are not supported",
-    ),
+    clause(&["MATCH_RECOGNIZE"], "MATCH_RECOGNIZE is not supported", "patterns over several events are not supported"),
     clause(&["WITHIN"], "WITHIN is not supported", NO_WINDOWS),
-    clause(
-        &["EMIT"],
-        "EMIT is not supported",
-        "results are sent as soon as their event has come; leave it out",
-    ),
-    clause(
-        &["OUTPUT"],
-        "OUTPUT is not supported",
-        "results are sent as soon as their event has come; leave it out",
-    ),
+    clause(&["EMIT"], "EMIT is not supported", "results are sent as soon as their event has come; leave it out"),
+    clause(&["OUTPUT"], "OUTPUT is not supported", "results are sent as soon as their event has come; leave it out"),
     clause(&["FOR"], "FOR is not supported", "leave it out"),
-    clause(
-        &["ON", "CONFLICT"],
-        "ON CONFLICT is not supported",
-        "a stream has no keys; leave it out",
-    ),
+    clause(&["ON", "CONFLICT"], "ON CONFLICT is not supported", "a stream has no keys; leave it out"),
     clause(&["RETURNING"], "RETURNING is not supported", "leave it out"),
 ];
 
@@ -85,9 +65,7 @@ impl Clause {
     /// The clause that begins at `index`, if the token before it can end what comes before a clause.
     pub(super) fn at(tokens: &[Token], index: usize) -> Option<&'static Self> {
         let after_operand = index.checked_sub(1).is_none_or(|before| ends_operand(&tokens[before]));
-        CLAUSES
-            .iter()
-            .find(|clause| (after_operand || clause.words.len() > 1) && words_at(tokens, index, clause.words))
+        CLAUSES.iter().find(|clause| (after_operand || clause.words.len() > 1) && words_at(tokens, index, clause.words))
     }
 
     /// The complaint about this clause at `index`.
@@ -106,9 +84,7 @@ impl Clause {
 fn ends_operand(token: &Token) -> bool {
     match &token.sql.token {
         SqlToken::Word(word) if word.quote_style.is_none() => {
-            let operator = ["NOT", "XOR", "ILIKE", "RLIKE", "REGEXP", "ESCAPE"]
-                .iter()
-                .any(|word| token.is_word(word));
+            let operator = ["NOT", "XOR", "ILIKE", "RLIKE", "REGEXP", "ESCAPE"].iter().any(|word| token.is_word(word));
             !operator && (token.is_word("END") || !is_never_operand(word.keyword))
         }
         SqlToken::Word(_)
@@ -135,9 +111,7 @@ pub(super) fn check_expression(tokens: &[Token]) -> Result<(), Diagnostic> {
 }
 
 fn check_query_parts(tokens: &[Token], index: usize) -> Result<(), Diagnostic> {
-    let after_paren = index
-        .checked_sub(1)
-        .is_some_and(|before| tokens[before].is(&SqlToken::LParen));
+    let after_paren = index.checked_sub(1).is_some_and(|before| tokens[before].is(&SqlToken::LParen));
     let before_paren = tokens.get(index + 1).is_some_and(|next| next.is(&SqlToken::LParen));
     let token = &tokens[index];
     let starts_query = token.is_word("SELECT")
@@ -180,27 +154,22 @@ fn check_calls(tokens: &[Token], index: usize) -> Result<(), Diagnostic> {
 
 fn check_token(token: &Token) -> Result<(), Diagnostic> {
     let (message, hint) = match &token.sql.token {
-        SqlToken::Placeholder(_) | SqlToken::Question => (
-            format!("{} is not supported: queries have no parameters", token.describe()),
-            "write the value itself",
-        ),
+        SqlToken::Placeholder(_) | SqlToken::Question => {
+            (format!("{} is not supported: queries have no parameters", token.describe()), "write the value itself")
+        }
         SqlToken::NationalStringLiteral(_) => ("strings have no prefix".to_owned(), "write '...' without N before it"),
-        SqlToken::Char('`') => (
-            "names are not quoted with back quotes".to_owned(),
-            "quote the name with double quotes",
-        ),
-        SqlToken::Char('‘' | '’' | '“' | '”' | '„' | '‚') => (
-            "this is a typographic quote".to_owned(),
-            "write ' around strings and \" around names",
-        ),
-        SqlToken::Char(_) | SqlToken::Backslash | SqlToken::Sharp | SqlToken::AtSign | SqlToken::LBrace => (
-            format!("unexpected {} in an expression", token.describe()),
-            "remove it, or quote it inside a string",
-        ),
-        SqlToken::Number(text, true) => (
-            format!("the number {} has a letter behind it", quoted(&format!("{text}L"))),
-            "write the digits alone",
-        ),
+        SqlToken::Char('`') => {
+            ("names are not quoted with back quotes".to_owned(), "quote the name with double quotes")
+        }
+        SqlToken::Char('‘' | '’' | '“' | '”' | '„' | '‚') => {
+            ("this is a typographic quote".to_owned(), "write ' around strings and \" around names")
+        }
+        SqlToken::Char(_) | SqlToken::Backslash | SqlToken::Sharp | SqlToken::AtSign | SqlToken::LBrace => {
+            (format!("unexpected {} in an expression", token.describe()), "remove it, or quote it inside a string")
+        }
+        SqlToken::Number(text, true) => {
+            (format!("the number {} has a letter behind it", quoted(&format!("{text}L"))), "write the digits alone")
+        }
         SqlToken::Number(..) | SqlToken::Word(_) => return Ok(()),
         _ => return Ok(()),
     };

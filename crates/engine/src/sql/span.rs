@@ -54,31 +54,19 @@ fn place(file: &SourceFile, expr: &Expr) -> Option<Span> {
         Expr::Function(function) => function_place(file, function).or_else(remembered),
         Expr::CompoundFieldAccess { root, access_chain } => {
             let start = place(file, root)?;
-            let end = access_chain
-                .iter()
-                .filter_map(|access| access_place(file, access))
-                .fold(start, Span::to);
+            let end = access_chain.iter().filter_map(|access| access_place(file, access)).fold(start, Span::to);
             Some(end)
         }
         Expr::Interval(interval) => place(file, &interval.value).map(|span| backward(file, span, "INTERVAL")),
         Expr::TypedString(typed) => {
             located(file, typed.value.span).map(|span| backward(file, span, &typed.data_type.to_string()))
         }
-        Expr::Trim { expr, .. } => place(file, expr)
-            .or_else(remembered)
-            .map(|span| keyword_call(file, span, &["TRIM"])),
-        Expr::Substring {
-            expr,
-            substring_from,
-            substring_for,
-            ..
-        } => {
+        Expr::Trim { expr, .. } => {
+            place(file, expr).or_else(remembered).map(|span| keyword_call(file, span, &["TRIM"]))
+        }
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
             let parts = [Some(expr), substring_from.as_ref(), substring_for.as_ref()];
-            let all = parts
-                .into_iter()
-                .flatten()
-                .filter_map(|part| place(file, part))
-                .reduce(Span::to);
+            let all = parts.into_iter().flatten().filter_map(|part| place(file, part)).reduce(Span::to);
             all.map(|span| keyword_call(file, span, &["SUBSTRING", "SUBSTR"]))
         }
         Expr::Extract { expr, .. } => place(file, expr).map(|span| keyword_call(file, span, &["EXTRACT"])),
@@ -115,16 +103,9 @@ fn function_place(file: &SourceFile, function: &Function) -> Option<Span> {
     let FunctionArguments::List(arguments) = &function.args else {
         return Some(name);
     };
-    let arguments_end = arguments
-        .args
-        .iter()
-        .filter_map(|argument| argument_place(file, argument))
-        .fold(name, Span::to);
-    let open = if arguments_end == name {
-        forward(file, name, "(")
-    } else {
-        arguments_end
-    };
+    let arguments_end =
+        arguments.args.iter().filter_map(|argument| argument_place(file, argument)).fold(name, Span::to);
+    let open = if arguments_end == name { forward(file, name, "(") } else { arguments_end };
     Some(forward(file, forward(file, open, "*"), ")"))
 }
 
@@ -150,9 +131,7 @@ fn cast(file: &SourceFile, span: Span, kind: &CastKind) -> Span {
             let colons = forward(file, span, "::");
             let rest = file.slice(Span::new(colons.end, file.text().len()));
             let blank = rest.len() - rest.trim_start().len();
-            let name = rest[blank..]
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(rest.len() - blank);
+            let name = rest[blank..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len() - blank);
             return Span::new(span.start, colons.end + blank + name);
         }
         CastKind::TryCast => "TRY_CAST",
@@ -180,9 +159,7 @@ fn closing_paren(file: &SourceFile, from: usize) -> Option<usize> {
 fn is_words(file: &SourceFile, span: Span) -> Span {
     let is = forward(file, span, "IS");
     let not = forward(file, is, "NOT");
-    ["NULL", "TRUE", "FALSE", "UNKNOWN"]
-        .iter()
-        .fold(not, |span, word| forward(file, span, word))
+    ["NULL", "TRUE", "FALSE", "UNKNOWN"].iter().fold(not, |span, word| forward(file, span, word))
 }
 
 fn operator_text(operator: UnaryOperator) -> &'static str {
@@ -198,11 +175,7 @@ fn operator_text(operator: UnaryOperator) -> &'static str {
 /// `span` with `text` in front of it, if that stands there.
 fn backward(file: &SourceFile, span: Span, text: &str) -> Span {
     let before = file.slice(Span::new(0, span.start)).trim_end();
-    match before
-        .len()
-        .checked_sub(text.len())
-        .and_then(|start| Some((start, before.get(start..)?)))
-    {
+    match before.len().checked_sub(text.len()).and_then(|start| Some((start, before.get(start..)?))) {
         Some((start, found)) if !text.is_empty() && found.eq_ignore_ascii_case(text) => Span::new(start, span.end),
         _ => span,
     }
@@ -221,12 +194,8 @@ fn forward(file: &SourceFile, span: Span, text: &str) -> Span {
 }
 
 fn located(file: &SourceFile, span: SqlSpan) -> Option<Span> {
-    let offset = |location: Location| {
-        file.offset(Position {
-            line: location.line as usize,
-            column: location.column as usize,
-        })
-    };
+    let offset =
+        |location: Location| file.offset(Position { line: location.line as usize, column: location.column as usize });
     (span != SqlSpan::empty()).then(|| Span::new(offset(span.start), offset(span.end)))
 }
 
@@ -241,9 +210,7 @@ mod tests {
         let file = SourceFile::new("f", text);
         let (document, diagnostics) = parse(&file);
         assert_eq!(diagnostics, [], "{expression}");
-        let SelectItemKind::Expr { expr, .. } = &document.queries[0].projection[1].kind else {
-            panic!("{expression}")
-        };
+        let SelectItemKind::Expr { expr, .. } = &document.queries[0].projection[1].kind else { panic!("{expression}") };
         file.slice(span_of_expr(&file, expr)).to_owned()
     }
 

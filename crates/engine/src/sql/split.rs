@@ -135,12 +135,7 @@ impl<'a> Splitter<'a> {
             let message = format!("this statement is larger than {} KiB", MAX_STATEMENT_BYTES / 1024);
             Diagnostic::error(Span::at(span.start), message).with_hint("split it into several statements")
         });
-        Chunk {
-            span,
-            missing_semicolon,
-            problem,
-            suspect: scan.suspect,
-        }
+        Chunk { span, missing_semicolon, problem, suspect: scan.suspect }
     }
 
     /// The statement ends in something that is never closed. Reading goes on at the next line that begins a statement.
@@ -156,12 +151,7 @@ impl<'a> Splitter<'a> {
         };
         self.position = end;
         let span = Span::new(scan.start, end);
-        Chunk {
-            span,
-            missing_semicolon: false,
-            problem: Some(problem),
-            suspect: None,
-        }
+        Chunk { span, missing_semicolon: false, problem: Some(problem), suspect: None }
     }
 }
 
@@ -387,14 +377,8 @@ mod tests {
         let text = "SELECT 'a\n FROM b;\nINSERT INTO c SELECT 1;";
         assert_eq!(problems(text), [(7, "this string is not closed".to_owned())]);
         assert_eq!(chunks(text)[1], ("INSERT INTO c SELECT 1", false));
-        assert_eq!(
-            problems("SELECT \"a FROM b"),
-            [(7, "this quoted name is not closed".to_owned())]
-        );
-        assert_eq!(
-            problems("SELECT 1; /* /* */"),
-            [(10, "this comment is not closed".to_owned())]
-        );
+        assert_eq!(problems("SELECT \"a FROM b"), [(7, "this quoted name is not closed".to_owned())]);
+        assert_eq!(problems("SELECT 1; /* /* */"), [(10, "this comment is not closed".to_owned())]);
         assert_eq!(problems("SELECT 1 /* "), [(9, "this comment is not closed".to_owned())]);
     }
 
@@ -410,9 +394,6 @@ mod tests {
     fn a_statement_may_be_as_large_as_the_limit_and_no_larger() {
         let fits = format!("SELECT {}", "1".repeat(MAX_STATEMENT_BYTES - 7));
         assert_eq!(problems(&fits), []);
-        assert_eq!(
-            problems(&format!("{fits}1")),
-            [(0, "this statement is larger than 64 KiB".to_owned())]
-        );
+        assert_eq!(problems(&format!("{fits}1")), [(0, "this statement is larger than 64 KiB".to_owned())]);
     }
 }

@@ -27,23 +27,15 @@ pub(super) fn create_stream(
     create_words(cursor, &annotations)?;
     let name = cursor.name("the stream")?;
     if cursor.at_words(&["AS"]) {
-        return Err(
-            Diagnostic::error(cursor.here(), "CREATE STREAM … AS SELECT is not supported")
-                .with_hint("declare the columns, then fill the stream with INSERT INTO … SELECT"),
-        );
+        return Err(Diagnostic::error(cursor.here(), "CREATE STREAM … AS SELECT is not supported")
+            .with_hint("declare the columns, then fill the stream with INSERT INTO … SELECT"));
     }
     let columns = columns(cursor, &name, diagnostics)?;
     if cursor.at_words(&["WITH"]) {
         with(cursor, &mut annotations, diagnostics)?;
     }
     let span = start.to(cursor.previous());
-    Ok(CreateStream {
-        name,
-        columns,
-        annotations,
-        complete: diagnostics.len() == reported,
-        span,
-    })
+    Ok(CreateStream { name, columns, annotations, complete: diagnostics.len() == reported, span })
 }
 
 /// Takes `CREATE STREAM`.
@@ -112,10 +104,7 @@ fn columns(
     stream: &Ident,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Vec<ColumnDef>, Diagnostic> {
-    cursor.expect(
-        &SqlToken::LParen,
-        &format!("`(` and the columns of stream {}", quoted(&stream.name)),
-    )?;
+    cursor.expect(&SqlToken::LParen, &format!("`(` and the columns of stream {}", quoted(&stream.name)))?;
     if cursor.at(&SqlToken::RParen) {
         let span = cursor.previous().to(cursor.here());
         diagnostics.push(
@@ -154,11 +143,7 @@ fn column(cursor: &mut Cursor<'_>, diagnostics: &mut Vec<Diagnostic>) -> Result<
     if !cursor.at_end() && !cursor.at(&SqlToken::Comma) && !cursor.at(&SqlToken::RParen) && data_type.is_ok() {
         diagnostics.push(column_constraint(cursor, &name));
     }
-    Ok(ColumnDef {
-        data_type: data_type?,
-        name,
-        span,
-    })
+    Ok(ColumnDef { data_type: data_type?, name, span })
 }
 
 /// What SQL allows in place of a column.
@@ -202,14 +187,9 @@ fn column_constraint(cursor: &Cursor<'_>, column: &Ident) -> Diagnostic {
         &["OPTIONS"],
     ];
     let column = quoted(&column.name);
-    match CONSTRAINTS
-        .iter()
-        .find(|words| words_at(cursor.tokens, cursor.position, words))
-    {
+    match CONSTRAINTS.iter().find(|words| words_at(cursor.tokens, cursor.position, words)) {
         Some(words) => {
-            let span = cursor.tokens[cursor.position]
-                .span
-                .to(cursor.tokens[cursor.position + words.len() - 1].span);
+            let span = cursor.tokens[cursor.position].span.to(cursor.tokens[cursor.position + words.len() - 1].span);
             Diagnostic::error(span, format!("{} on column {column} is not supported", words.join(" ")))
                 .with_hint("a column has a name and a type only; filter or compute in a query")
         }
@@ -228,11 +208,8 @@ fn without_duplicates(
     for column in columns {
         if let Some(first) = seen.get(&column.name.name) {
             let line = cursor.file.position(first.start).line;
-            let message = format!(
-                "column {} appears twice in stream {}",
-                quoted(&column.name.name),
-                quoted(&stream.name)
-            );
+            let message =
+                format!("column {} appears twice in stream {}", quoted(&column.name.name), quoted(&stream.name));
             diagnostics.push(
                 Diagnostic::error(column.name.span, message)
                     .with_hint(format!("it is declared on line {line} already")),

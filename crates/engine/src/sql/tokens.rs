@@ -71,10 +71,7 @@ pub(super) fn tokenize(file: &SourceFile, span: Span) -> Result<Vec<Token>, Diag
         let end = walker.offset_of(place.end);
         if !matches!(token, SqlToken::Whitespace(_)) {
             let sql = TokenWithSpan::new(token, walker.in_file(place));
-            tokens.push(Token {
-                sql,
-                span: Span::new(start, end),
-            });
+            tokens.push(Token { sql, span: Span::new(start, end) });
         }
     }
     Ok(tokens)
@@ -104,13 +101,7 @@ struct Walker<'a> {
 
 impl<'a> Walker<'a> {
     fn new(file: &SourceFile, offset: usize, text: &'a str) -> Self {
-        Self {
-            rest: text.chars(),
-            line: 1,
-            column: 1,
-            offset,
-            base: file.position(offset),
-        }
+        Self { rest: text.chars(), line: 1, column: 1, offset, base: file.position(offset) }
     }
 
     /// The offset of a place at or behind the last one asked for.
@@ -135,11 +126,8 @@ impl<'a> Walker<'a> {
     /// The same place, counted from the start of the file instead of the statement.
     fn in_file(&self, place: SqlSpan) -> SqlSpan {
         let shift = |location: Location| {
-            let column = if location.line == 1 {
-                location.column + self.base.column as u64 - 1
-            } else {
-                location.column
-            };
+            let column =
+                if location.line == 1 { location.column + self.base.column as u64 - 1 } else { location.column };
             Location::new(location.line + self.base.line as u64 - 1, column)
         };
         SqlSpan::new(shift(place.start), shift(place.end))
@@ -160,10 +148,7 @@ mod tests {
         assert_eq!(texts, ["SELECT", "'ü𝄞'", ",", "\"ß\"", "+", "12.5", "FROM", "é"]);
         for token in &tokens {
             let place = token.sql.span.start;
-            let position = Position {
-                line: place.line as usize,
-                column: place.column as usize,
-            };
+            let position = Position { line: place.line as usize, column: place.column as usize };
             assert_eq!(file.offset(position), token.span.start, "{token:?}");
         }
     }

@@ -23,21 +23,18 @@ pub(super) fn column_type(cursor: &mut Cursor<'_>, column: &str) -> Result<DataT
     let span = start.to(cursor.previous());
     match data_type {
         Some(data_type) if !has_suffix => Ok(data_type),
-        Some(DataType::Timestamp) => Err(unknown(
-            span,
-            cursor,
-            "use TIMESTAMP: microseconds in UTC, without precision or time zone",
-        )),
+        Some(DataType::Timestamp) => {
+            Err(unknown(span, cursor, "use TIMESTAMP: microseconds in UTC, without precision or time zone"))
+        }
         Some(DataType::Double) => Err(unknown(span, cursor, "use DOUBLE")),
-        Some(data_type) => Err(Diagnostic::error(
-            span,
-            format!("the type {data_type} takes no length, precision or brackets"),
-        )
-        .with_hint(if cursor.file.slice(span).ends_with(']') {
-            "for arrays and objects use JSON".to_owned()
-        } else {
-            format!("write {data_type} alone")
-        })),
+        Some(data_type) => {
+            Err(Diagnostic::error(span, format!("the type {data_type} takes no length, precision or brackets"))
+                .with_hint(if cursor.file.slice(span).ends_with(']') {
+                    "for arrays and objects use JSON".to_owned()
+                } else {
+                    format!("write {data_type} alone")
+                }))
+        }
         None => Err(unknown(span, cursor, &suggestion(word))),
     }
 }
@@ -100,10 +97,7 @@ fn suggestion(word: &str) -> String {
 }
 
 fn nearest_type(word: &str) -> String {
-    let names = DataType::ALL
-        .iter()
-        .map(|data_type| data_type.name())
-        .chain(["LONG", "BOOLEAN"]);
+    let names = DataType::ALL.iter().map(|data_type| data_type.name()).chain(["LONG", "BOOLEAN"]);
     nearest(word, names).map_or_else(all_types, |name| format!("did you mean {name}?"))
 }
 

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use eventflux_core::{Column, DataType, EventFluxError, ValueRef};
 
+use super::escape::unescape;
 use super::number::{self, Scaled};
-use super::scan::{Kind, Slot, unescape};
+use super::slot::{Kind, Slot};
 use crate::excerpt::excerpt;
 use crate::timestamp::{TimeUnit, micros_from_number, micros_from_rfc3339};
 
@@ -158,13 +159,11 @@ impl Target {
     fn mismatch(&self, slot: Slot, message: &str, rules: &Rules, mismatch: &Mismatch) -> EventFluxError {
         let raw = slot.raw(message);
         let at = slot.start() - (raw.len() - slot.text(message).len()) / 2;
-        let lax = Rules {
-            wrong_type: WrongType::Coerce,
-            ..*rules
-        };
+        let lax = Rules { wrong_type: WrongType::Coerce, ..*rules };
         let fits = convert(self.data_type, slot, message, &lax, &mut Scratch::default()).is_ok();
         let hint = if fits { "; json.on.wrong.type='coerce' accepts it" } else { "" };
-        let reason = format!("{} at byte {at} is {}, not {}{mismatch}{hint}", excerpt(raw), slot.kind().name(), self.data_type);
+        let reason =
+            format!("{} at byte {at} is {}, not {}{mismatch}{hint}", excerpt(raw), slot.kind().name(), self.data_type);
         EventFluxError::mapping(Some(&self.name), reason)
     }
 }

@@ -6,7 +6,8 @@ use eventflux_core::{EventBatch, EventFluxError, RowFailure, Schema, SourceMappe
 use super::convert::{Rules, Scratch, Target};
 use super::path::Origin;
 use super::properties::SourceConfig;
-use super::scan::{Kind, MAX_MESSAGE_BYTES, Problem, ScanError};
+use super::scan::{Problem, ScanError};
+use super::slot::{Kind, MAX_MESSAGE_BYTES};
 use super::tree::Tree;
 use super::walk::Walker;
 

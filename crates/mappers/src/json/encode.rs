@@ -18,7 +18,10 @@ pub(super) struct JsonSinkMapper {
 #[derive(Debug)]
 enum Shape {
     /// For each column what stands before its value, `{"a":` or `,"b":`, and what stands after the last one.
-    All { before: Vec<Vec<u8>>, after: Vec<u8> },
+    All {
+        before: Vec<Vec<u8>>,
+        after: Vec<u8>,
+    },
     /// What stands before the columns, for each column its `"a":`, and what stands after them.
     NotNull {
         before: Vec<u8>,
@@ -40,10 +43,7 @@ impl JsonSinkMapper {
         let (open, after) = match &config.output {
             Output::Template(template) => {
                 let shape = Shape::Template(JsonTemplate::new(template, schema, config.time)?);
-                return Ok(Self {
-                    shape,
-                    time: config.time,
-                });
+                return Ok(Self { shape, time: config.time });
             }
             Output::Envelope(key) => ([b"{", &key_fragment(key)[..], b"{"].concat(), b"}}".to_vec()),
             Output::Object => (b"{".to_vec(), b"}".to_vec()),
@@ -54,15 +54,9 @@ impl JsonSinkMapper {
         } else {
             let lead = |index| if index == 0 { &open[..] } else { b"," };
             let before = keys.iter().enumerate().map(|(index, key)| [lead(index), key].concat());
-            Shape::All {
-                before: before.collect(),
-                after,
-            }
+            Shape::All { before: before.collect(), after }
         };
-        Ok(Self {
-            shape,
-            time: config.time,
-        })
+        Ok(Self { shape, time: config.time })
     }
 
     fn row(&self, batch: &EventBatch, row: usize, out: &mut BytesMut) -> Result<(), RowError> {

@@ -20,10 +20,13 @@
 mod convert;
 mod decode;
 mod encode;
+mod escape;
 pub(crate) mod number;
 mod path;
 mod properties;
 mod scan;
+mod slot;
+mod swar;
 mod template;
 mod tree;
 mod walk;
@@ -36,6 +39,11 @@ use eventflux_core::{EventFluxError, MapperFactory, Properties, PropertySpec, Sc
 use decode::JsonSourceMapper;
 use encode::JsonSinkMapper;
 use properties::{SinkConfig, SourceConfig};
+
+/// Whether all of `text` is one JSON value.
+pub(crate) fn is_json(text: &str) -> bool {
+    scan::Scanner::check(text).is_ok()
+}
 
 /// Makes mappers of the `json` format.
 #[derive(Debug, Clone, Copy)]

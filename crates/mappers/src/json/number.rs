@@ -1,5 +1,7 @@
 //! Numbers from their text: integers exactly, floats to the nearest.
 
+use super::swar::{DIGIT_ZEROS, eight_digits, word_at};
+
 /// A number of at most this many bytes before its exponent is finite when its exponent is short.
 pub(super) const ALWAYS_FINITE_BYTES: usize = 200;
 
@@ -18,15 +20,6 @@ const POWERS_OF_TEN: [u64; 20] = {
     }
     powers
 };
-
-const DIGIT_ZEROS: u64 = 0x3030_3030_3030_3030;
-
-/// The high bit of each byte of `word` that is no ASCII digit; exact up to the first one.
-#[inline]
-pub(super) fn non_digits(word: u64) -> u64 {
-    let digits = word ^ DIGIT_ZEROS;
-    (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080
-}
 
 /// Whether the nearest 64-bit float of a JSON number is finite.
 pub(super) fn is_finite(number: &[u8]) -> bool {
@@ -49,11 +42,7 @@ pub(super) fn float(text: &str) -> Option<f32> {
 pub(super) fn integer(bytes: &[u8], start: usize, end: usize) -> Option<i64> {
     let negative = bytes.get(start) == Some(&b'-');
     let magnitude = digits(bytes, start + usize::from(negative), end)?;
-    if negative {
-        0_i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
+    if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 /// The value of the ASCII digits `bytes[start..end]`; `None` when there are more than an `u64` always holds.
@@ -66,27 +55,19 @@ fn digits(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
     let mut value = 0;
     let mut at = start;
     while end - at >= 8 {
-        value = value * POWERS_OF_TEN[8] + eight_digits(super::scan::word_at(bytes, at)? ^ DIGIT_ZEROS);
+        value = value * POWERS_OF_TEN[8] + eight_digits(word_at(bytes, at)? ^ DIGIT_ZEROS);
         at += 8;
     }
     let left = end - at;
     if left == 0 {
         return Some(value);
     }
-    let tail = match super::scan::word_at(bytes, at) {
+    let tail = match word_at(bytes, at) {
         // The digits move to the high bytes; the low ones become leading zeros.
         Some(word) => eight_digits((word ^ DIGIT_ZEROS) << (8 * (8 - left))),
         None => bytes[at..end].iter().fold(0, |value, &digit| value * 10 + u64::from(digit - b'0')),
     };
     Some(value * POWERS_OF_TEN[left] + tail)
-}
-
-/// Eight digit values, one a byte, the lowest byte first, as one number.
-#[inline]
-fn eight_digits(digits: u64) -> u64 {
-    let pairs = (digits * 10).wrapping_add(digits >> 8) & 0x00FF_00FF_00FF_00FF;
-    let fours = (pairs * 100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
-    (fours * 10_000).wrapping_add(fours >> 32) & 0xFFFF_FFFF
 }
 
 /// What a number is worth as a count of units of ten to the power of minus `shift`.
@@ -128,7 +109,9 @@ pub(crate) fn scaled(text: &str, shift: i64) -> Scaled {
         count += 1;
     }
     while count < point && magnitude != 0 {
-        let Some(next) = magnitude.checked_mul(10) else { return Scaled::OutOfRange };
+        let Some(next) = magnitude.checked_mul(10) else {
+            return Scaled::OutOfRange;
+        };
         magnitude = next;
         count += 1;
     }
@@ -155,7 +138,8 @@ fn finish(negative: bool, magnitude: u64, inexact: bool) -> Scaled {
 
 /// Whether all of `text` is one JSON number.
 pub(crate) fn is_number(text: &str) -> bool {
-    use super::scan::{Kind, Scanner};
+    use super::scan::Scanner;
+    use super::slot::Kind;
     let is_exact = |start, end| start == 0 && end == text.len();
     Scanner::check(text).is_ok_and(|value| {
         matches!(value.kind(), Kind::Integer | Kind::Decimal) && is_exact(value.start(), value.end())
@@ -210,12 +194,6 @@ mod tests {
             let text = format!("{before}{value}{after}");
             let end = text.len() - after.len();
             prop_assert_eq!(integer(text.as_bytes(), before.len(), end), Some(value));
-        }
-
-        #[test]
-        fn non_digits_are_found_at_their_first_place(bytes: [u8; 8]) {
-            let first = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(8);
-            prop_assert_eq!((non_digits(u64::from_le_bytes(bytes)).trailing_zeros() / 8) as usize, first);
         }
 
         #[test]

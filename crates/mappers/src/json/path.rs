@@ -33,10 +33,7 @@ pub(super) struct Path {
 impl Path {
     /// The path of a column without a path of its own: the key of its name.
     pub(super) fn of_column(name: &str) -> Self {
-        Self {
-            origin: Origin::Event,
-            steps: vec![Step::Key(name.to_owned())],
-        }
+        Self { origin: Origin::Event, steps: vec![Step::Key(name.to_owned())] }
     }
 
     /// Reads a path.

@@ -45,10 +45,7 @@ impl JsonTemplate {
             Piece::Column(column) if in_string => Part::InString(column),
             Piece::Column(column) => Part::Value(column),
         });
-        let template = Self {
-            parts: parts.collect(),
-            time,
-        };
+        let template = Self { parts: parts.collect(), time };
         template.check(schema)?;
         Ok(template)
     }
@@ -61,10 +58,12 @@ impl JsonTemplate {
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => out.extend_from_slice(literal),
-                Part::Value(column) => push_value(out, batch.column(*column), row, self.time)
-                    .map_err(|reason| (*column, reason))?,
-                Part::InString(column) => push_in_string(out, batch.column(*column), row, self.time)
-                    .map_err(|reason| (*column, reason))?,
+                Part::Value(column) => {
+                    push_value(out, batch.column(*column), row, self.time).map_err(|reason| (*column, reason))?
+                }
+                Part::InString(column) => {
+                    push_in_string(out, batch.column(*column), row, self.time).map_err(|reason| (*column, reason))?
+                }
             }
         }
         Ok(())
@@ -78,8 +77,7 @@ impl JsonTemplate {
             let values: Vec<_> = schema.fields().iter().map(|field| sample(field.data_type)).collect();
             batch.push_row(&values, 0)?;
             let mut out = BytesMut::new();
-            self.row(&batch, 0, &mut out)
-                .map_err(|(_, reason)| EventFluxError::property(KEY, reason))?;
+            self.row(&batch, 0, &mut out).map_err(|(_, reason)| EventFluxError::property(KEY, reason))?;
             let text = String::from_utf8_lossy(&out);
             Scanner::check(&text).map_err(|error| not_json(&text, &error))?;
         }
@@ -138,8 +136,18 @@ mod tests {
     #[test]
     fn templates_that_could_yield_no_json_are_refused() {
         for text in [
-            "", "${s", "{${s}:1}", "{\"a\":${s}", "{\"a\":1${n}}", "{\"a\":-${n}}", "{\"a\":${n}0}", "{\"a\":\"\\${s}\"}",
-            "{\"a\":\"\\u00${s}\"}", "${n} ${n}", "\"${s}", "{\"a\":${s}x}",
+            "",
+            "${s",
+            "{${s}:1}",
+            "{\"a\":${s}",
+            "{\"a\":1${n}}",
+            "{\"a\":-${n}}",
+            "{\"a\":${n}0}",
+            "{\"a\":\"\\${s}\"}",
+            "{\"a\":\"\\u00${s}\"}",
+            "${n} ${n}",
+            "\"${s}",
+            "{\"a\":${s}x}",
         ] {
             let error = JsonTemplate::new(text, &schema(), MS).unwrap_err().to_string();
             assert!(error.contains("json.template"), "{text}: {error}");
@@ -158,10 +166,7 @@ mod tests {
             template.row(&batch, row, &mut out).unwrap();
             String::from_utf8(out.to_vec()).unwrap()
         };
-        assert_eq!(
-            encode(0),
-            r#"{"q":"<a\"b|7|[\"x\"]>","\"":"a\"b","n":[7,["x"]],"a\"b":"${s}"}"#
-        );
+        assert_eq!(encode(0), r#"{"q":"<a\"b|7|[\"x\"]>","\"":"a\"b","n":[7,["x"]],"a\"b":"${s}"}"#);
         assert_eq!(encode(1), r#"{"q":"<||>","\"":null,"n":[null,null],"":"${s}"}"#);
     }
 }

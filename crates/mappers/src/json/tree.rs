@@ -1,7 +1,7 @@
 //! What is looked for in a message: the paths of all columns merged into a tree, and the key order met so far.
 
 use super::path::{Path, Step};
-use super::scan::word_at;
+use super::swar::word_at;
 
 /// Most positions of one object whose key is remembered.
 const MAX_REMEMBERED_KEYS: usize = 256;
@@ -71,7 +71,9 @@ impl Node {
     /// Remembers that entry number `position` began with `text` (from its separator to before its value) and what to
     /// do with its value.
     pub(super) fn remember(&mut self, position: usize, text: &[u8], want: Want) {
-        let Some(entry) = Remembered::new(text, want) else { return };
+        let Some(entry) = Remembered::new(text, want) else {
+            return;
+        };
         if let Some(known) = self.remembered.get_mut(position) {
             *known = entry;
         } else if position == self.remembered.len() && position < MAX_REMEMBERED_KEYS {
@@ -122,10 +124,7 @@ impl Remembered {
 impl Tree {
     /// An empty tree.
     pub(super) fn new() -> Self {
-        Self {
-            nodes: vec![Node::default()],
-            slots: 0,
-        }
+        Self { nodes: vec![Node::default()], slots: 0 }
     }
 
     /// The node at the end of `path`, made if there is none.

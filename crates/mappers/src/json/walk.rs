@@ -3,7 +3,9 @@
 //! Nothing is converted here. A repeated key counts as its last value, and the earlier one is forgotten with everything
 //! below it; that is what a map does.
 
-use super::scan::{Kind, MAX_DEPTH, Problem, Scan, ScanError, Scanner, Slot, Stopped, unescape};
+use super::escape::unescape;
+use super::scan::{MAX_DEPTH, Problem, Scan, ScanError, Scanner, Stopped};
+use super::slot::{Kind, Slot};
 use super::tree::{Node, NodeId, Tree, Want};
 
 /// Limits of one message.
@@ -56,16 +58,8 @@ impl Walker {
             message,
             event,
             lists,
-            limits: Limits {
-                depth: limits.depth.min(MAX_DEPTH),
-                ..limits
-            },
-            found: Found {
-                message: Vec::new(),
-                events: Vec::new(),
-                count: 0,
-                root: Kind::Missing,
-            },
+            limits: Limits { depth: limits.depth.min(MAX_DEPTH), ..limits },
+            found: Found { message: Vec::new(), events: Vec::new(), count: 0, root: Kind::Missing },
             base: 0,
             key: String::new(),
         }
@@ -209,6 +203,7 @@ impl Walker {
                 break;
             };
             if let Want::Inside(child) = want {
+                scanner.space();
                 self.node::<TREE>(scanner, child, depth)?;
             } else {
                 let value = scanner.value(depth)?;
@@ -327,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn space_may_come_and_go_between_messages() {
+        let mut walker = walker("$", &["$.a", "$.b"], &[]);
+        for text in [r#"{"a":1,"b":2}"#, "{\"a\": 1,\"b\":\t2}", "{\"a\":1 ,\"b\":2 }", "{ \"a\":1, \"b\":2\n}"] {
+            assert_eq!(found(&mut walker, text), ["1", "2"], "{text}");
+        }
+    }
+
+    #[test]
     fn the_last_of_repeated_keys_counts_with_all_that_is_below() {
         let mut flat = walker("$", &["$.a"], &[]);
         assert_eq!(found(&mut flat, r#"{"a":1,"a":2}"#), ["2"]);
@@ -344,10 +347,7 @@ mod tests {
     fn events_are_found_at_the_root_with_what_stands_beside_them() {
         let mut walker = walker("$.data", &["$.p[1]", "$"], &["$.ts"]);
         let text = r#"{"data":[{"p":[1,2]},{"p":[]},{"p":3}],"ts":5}"#;
-        assert_eq!(
-            found(&mut walker, text),
-            ["5", r#"{"p":[1,2]}"#, "2", r#"{"p":[]}"#, "-", r#"{"p":3}"#, "-"]
-        );
+        assert_eq!(found(&mut walker, text), ["5", r#"{"p":[1,2]}"#, "2", r#"{"p":[]}"#, "-", r#"{"p":3}"#, "-"]);
         assert_eq!(walker.walk(r#"{"data":[0,0,0,0]}"#).unwrap_err().problem, Problem::Events);
         assert_eq!(walker.walk(r#"{"ts":1}"#).unwrap().root, Kind::Missing);
     }
@@ -355,7 +355,8 @@ mod tests {
     #[test]
     fn only_what_can_hold_the_columns_is_an_event() {
         let mut walker = walker("$", &["$.a"], &[]);
-        for (text, kind) in [("5", Kind::Integer), ("\"x\"", Kind::Plain), ("[{},[]]", Kind::Array), ("[[1]]", Kind::Array)]
+        for (text, kind) in
+            [("5", Kind::Integer), ("\"x\"", Kind::Plain), ("[{},[]]", Kind::Array), ("[[1]]", Kind::Array)]
         {
             assert_eq!(walker.walk(text).unwrap_err().problem, Problem::NotAnEvent(kind), "{text}");
         }

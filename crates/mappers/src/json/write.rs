@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
 use eventflux_core::{Column, Values};
 
-use super::scan::{stops, word_at};
+use super::swar::{stops, word_at};
 use crate::timestamp::{TimeFormat, push_number, push_rfc3339};
 
 /// Why a value has no JSON form.

@@ -36,7 +36,12 @@ impl Capabilities {
 
     /// A connector without a peer, such as one of files: ordered, nothing to connect to.
     pub fn local() -> Self {
-        Self { feed: Feed::BeforeStart, connects: false, reconnects: false, ..Self::network() }
+        Self {
+            feed: Feed::BeforeStart,
+            connects: false,
+            reconnects: false,
+            ..Self::network()
+        }
     }
 }
 

@@ -82,7 +82,10 @@ pub fn source_report(harness: Box<dyn SourceHarness>) -> Report {
 /// When there is no check of this name.
 #[track_caller]
 pub fn source_check(harness: Box<dyn SourceHarness>, check: &str) -> Report {
-    assert!(source_checks().any(|name| name == check), "there is no source check '{check}'");
+    assert!(
+        source_checks().any(|name| name == check),
+        "there is no source check '{check}'"
+    );
     let limit = harness.limits().check;
     let name = format!("source '{}'", harness.factory().name());
     report::run(name, &Arc::from(harness), source::CHECKS, limit, |name| name == check)
@@ -115,7 +118,10 @@ pub fn sink_report(harness: Box<dyn SinkHarness>) -> Report {
 /// When there is no check of this name.
 #[track_caller]
 pub fn sink_check(harness: Box<dyn SinkHarness>, check: &str) -> Report {
-    assert!(sink_checks().any(|name| name == check), "there is no sink check '{check}'");
+    assert!(
+        sink_checks().any(|name| name == check),
+        "there is no sink check '{check}'"
+    );
     let limit = harness.limits().check;
     let name = format!("sink '{}'", harness.factory().name());
     report::run(name, &Arc::from(harness), sink::CHECKS, limit, |name| name == check)

@@ -59,7 +59,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = (self.passed.len(), self.failed.len(), self.skipped.len());
-        write!(f, "{}: {} checks passed, {} failed, {} skipped", self.connector, counts.0, counts.1, counts.2)?;
+        write!(
+            f,
+            "{}: {} checks passed, {} failed, {} skipped",
+            self.connector, counts.0, counts.1, counts.2
+        )?;
         for failure in &self.failed {
             write!(f, "\n  FAILED {}: {}", failure.check, failure.reason)?;
         }
@@ -78,7 +82,10 @@ pub(super) fn run<H: ?Sized + Send + Sync + 'static>(
     limit: Duration,
     wanted: impl Fn(&str) -> bool,
 ) -> Report {
-    let mut report = Report { connector, ..Report::default() };
+    let mut report = Report {
+        connector,
+        ..Report::default()
+    };
     for check in checks.iter().filter(|check| wanted(check.name)) {
         if let Some(reason) = (check.skip)(harness) {
             report.skipped.push((check.name, reason));
@@ -86,7 +93,10 @@ pub(super) fn run<H: ?Sized + Send + Sync + 'static>(
         }
         match run_one(harness, check, limit) {
             Ok(()) => report.passed.push(check.name),
-            Err(reason) => report.failed.push(Failure { check: check.name, reason }),
+            Err(reason) => report.failed.push(Failure {
+                check: check.name,
+                reason,
+            }),
         }
     }
     report
@@ -108,7 +118,9 @@ fn run_one<H: ?Sized + Send + Sync + 'static>(
     if let Err(error) = spawned {
         return Err(format!("no thread to run it: {error}"));
     }
-    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(format!("it still hangs after {limit:?}")))
+    receiver
+        .recv_timeout(limit)
+        .unwrap_or_else(|_| Err(format!("it still hangs after {limit:?}")))
 }
 
 /// Waits until `condition` holds.
@@ -143,7 +155,11 @@ pub(super) fn timed<T>(what: &str, limit: Duration, action: impl FnOnce() -> T) 
     let started = Instant::now();
     let value = action();
     let took = started.elapsed();
-    if took <= limit { Ok(value) } else { Err(format!("{what} took {took:?}, longer than {limit:?}")) }
+    if took <= limit {
+        Ok(value)
+    } else {
+        Err(format!("{what} took {took:?}, longer than {limit:?}"))
+    }
 }
 
 /// `Err` with the text unless the condition holds.

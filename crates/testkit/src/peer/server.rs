@@ -280,13 +280,19 @@ impl ScriptedPeer {
     /// Use `peer.finish().result().await` to get the report instead of a panic.
     #[track_caller]
     pub fn finish(&self) -> Wait<()> {
+        self.finish_within(FINISH_DEADLINE)
+    }
+
+    /// [`finish`](Self::finish) with another deadline for the scripts; what has failed already is reported at once.
+    #[track_caller]
+    pub fn finish_within(&self, deadline: Duration) -> Wait<()> {
         let (common, judged) = (Arc::clone(&self.common), Arc::clone(&self.judged));
         let verdict = async move {
             judged.store(true, Ordering::Relaxed);
             let mut changes = common.board.subscribe();
             let over = changes.wait_for(|board| common.is_over(board));
             // The report below says what was not over in time.
-            let _ = tokio::time::timeout(FINISH_DEADLINE, over).await;
+            let _ = tokio::time::timeout(deadline, over).await;
             let failures = common.board.borrow().failures(common.scripts.len());
             if failures.is_empty() {
                 Ok(())
@@ -294,7 +300,7 @@ impl ScriptedPeer {
                 Err(failures.join("\n  "))
             }
         };
-        record::progress(&self.common.board, "the scripts to come to their end", verdict)
+        record::progress(&self.common.board, "the scripts to come to their end", verdict).within(deadline * 2)
     }
 
     #[cfg(test)]

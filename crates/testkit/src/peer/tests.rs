@@ -114,8 +114,7 @@ async fn an_unused_script_is_reported() {
         .start();
     let _client = ScriptedClient::connect(peer.url()).await;
     let failure = peer
-        .finish()
-        .within(Duration::from_secs(20))
+        .finish_within(Duration::from_millis(50))
         .result()
         .await
         .unwrap_err();

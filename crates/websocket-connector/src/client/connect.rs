@@ -42,7 +42,10 @@ impl Connector {
             headers.push(("Authorization".to_owned(), value));
         }
         if client.tls.as_ref().is_some_and(|tls| tls.skip_verify) {
-            log::warn!("{}: certificates are not verified (websocket.tls.skip.verify)", client.url);
+            log::warn!(
+                "{}: certificates are not verified (websocket.tls.skip.verify)",
+                client.url
+            );
         }
         Ok(Self {
             url: client.url.clone(),
@@ -68,7 +71,9 @@ impl Connector {
     /// # Errors
     /// Why there is no connection.
     pub(crate) async fn connect(&self) -> Result<Connection, ConnectError> {
-        timeout(self.timeout, self.attempt()).await.unwrap_or(Err(ConnectError::Timeout(self.timeout)))
+        timeout(self.timeout, self.attempt())
+            .await
+            .unwrap_or(Err(ConnectError::Timeout(self.timeout)))
     }
 
     /// Connects once and says goodbye, blocking; for `validate_connectivity`.
@@ -98,11 +103,18 @@ impl Connector {
                 ByteStream::Tls(Box::new(session.map_err(|error| tls_error(&error))?))
             }
         };
-        let request =
-            UpgradeRequest { url: self.url.url(), headers: &self.headers, subprotocols: &self.subprotocols };
+        let request = UpgradeRequest {
+            url: self.url.url(),
+            headers: &self.headers,
+            subprotocols: &self.subprotocols,
+        };
         let (connection, subprotocol) = upgrade(stream, request, self.limits).await?;
         if subprotocol.is_none() && !self.subprotocols.is_empty() {
-            log::warn!("{}: the server chose none of the subprotocols {:?}", self.url, self.subprotocols);
+            log::warn!(
+                "{}: the server chose none of the subprotocols {:?}",
+                self.url,
+                self.subprotocols
+            );
         }
         Ok(connection)
     }

@@ -68,7 +68,10 @@ impl SubscribeStep {
             };
             if number > 1 && steps.len() + 1 < number as usize {
                 let missing = self::key(number - 1);
-                return Err(EventFluxError::property(&key, format!("comes after {missing}, which is missing")));
+                return Err(EventFluxError::property(
+                    &key,
+                    format!("comes after {missing}, which is missing"),
+                ));
             }
             let timeout = timeout(properties, number, &key)?;
             if expect.is_none() && properties.is_given(&format!("{key}.timeout")) {
@@ -78,7 +81,9 @@ impl SubscribeStep {
             steps.push(Self {
                 number,
                 message: Secret::new(message),
-                expect: expect.map(|text| Expect::parse(&format!("{key}.expect"), text)).transpose()?,
+                expect: expect
+                    .map(|text| Expect::parse(&format!("{key}.expect"), text))
+                    .transpose()?,
                 timeout,
             });
         }
@@ -89,7 +94,11 @@ impl SubscribeStep {
 impl Subscription {
     /// Before anything was sent.
     pub(crate) fn new(steps: Arc<[SubscribeStep]>) -> Self {
-        Self { steps, next: 0, overdue: None }
+        Self {
+            steps,
+            next: 0,
+            overdue: None,
+        }
     }
 
     /// Sends what may be sent now: everything up to a message whose reply must be awaited.
@@ -116,8 +125,12 @@ impl Subscription {
 
     /// Takes the awaited reply out of the batch; returns whether it was there.
     pub(crate) fn take_reply(&mut self, batch: &mut Batch) -> bool {
-        let Some(expect) = self.awaited().and_then(|step| step.expect.as_ref()) else { return false };
-        let Some(found) = batch.messages.iter().position(|message| expect.matches(message)) else { return false };
+        let Some(expect) = self.awaited().and_then(|step| step.expect.as_ref()) else {
+            return false;
+        };
+        let Some(found) = batch.messages.iter().position(|message| expect.matches(message)) else {
+            return false;
+        };
         batch.remove(found);
         self.overdue = None;
         true
@@ -175,15 +188,19 @@ impl fmt::Debug for Expect {
 /// Whether `actual` has every member of `expected`; anything but objects must be equal.
 fn is_within(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => {
-            expected.iter().all(|(key, value)| actual.get(key).is_some_and(|actual| is_within(value, actual)))
-        }
+        (Value::Object(expected), Value::Object(actual)) => expected
+            .iter()
+            .all(|(key, value)| actual.get(key).is_some_and(|actual| is_within(value, actual))),
         (expected, actual) => expected == actual,
     }
 }
 
 fn key(number: u32) -> String {
-    if number == 1 { FIRST.to_owned() } else { format!("{NUMBERED}{number}") }
+    if number == 1 {
+        FIRST.to_owned()
+    } else {
+        format!("{NUMBERED}{number}")
+    }
 }
 
 fn timeout(properties: &Properties, number: u32, key: &str) -> Result<Duration, EventFluxError> {
@@ -191,7 +208,9 @@ fn timeout(properties: &Properties, number: u32, key: &str) -> Result<Duration, 
     if number == 1 {
         return positive(properties, &key);
     }
-    let Some(text) = properties.optional_text(&key) else { return Ok(DEFAULT_TIMEOUT) };
+    let Some(text) = properties.optional_text(&key) else {
+        return Ok(DEFAULT_TIMEOUT);
+    };
     match PropertyKind::Duration.parse(text, None) {
         Some(PropertyValue::Duration(timeout)) if !timeout.is_zero() => Ok(timeout),
         _ => Err(EventFluxError::property(&key, "is not allowed").with_hint(PropertyKind::Duration.allowed())),
@@ -202,7 +221,9 @@ fn check_keys(properties: &Properties) -> Result<(), EventFluxError> {
     for (rest, _) in properties.prefixed(NUMBERED) {
         let (number, suffix) = rest.split_once('.').unwrap_or((rest, ""));
         let numbered = number.parse().is_ok_and(|parsed: u32| {
-            (2..=MAX_STEPS).contains(&parsed) && parsed.to_string() == number && matches!(suffix, "" | "expect" | "timeout")
+            (2..=MAX_STEPS).contains(&parsed)
+                && parsed.to_string() == number
+                && matches!(suffix, "" | "expect" | "timeout")
         });
         if !numbered && rest != "expect" && rest != "timeout" {
             let error = EventFluxError::property(&format!("{NUMBERED}{rest}"), "is not known here");
@@ -225,15 +246,21 @@ mod tests {
     }
 
     fn batch(messages: &[&'static str]) -> Batch {
-        let messages = messages.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
-        Batch { messages, ..Batch::default() }
+        let mut batch = Batch::default();
+        batch
+            .messages
+            .extend(messages.iter().map(|text| Bytes::from_static(text.as_bytes())));
+        batch
     }
 
     #[test]
     fn messages_go_out_in_order_and_wait_for_their_replies() {
         let steps = steps(&[
             ("websocket.subscribe.message", "login"),
-            ("websocket.subscribe.message.expect", "{\"event\":\"login\",\"data\":{\"ok\":true}}"),
+            (
+                "websocket.subscribe.message.expect",
+                "{\"event\":\"login\",\"data\":{\"ok\":true}}",
+            ),
             ("websocket.subscribe.message.2", "a"),
             ("websocket.subscribe.message.3", "b"),
             ("websocket.subscribe.message.3.expect", "subscribed"),
@@ -246,7 +273,11 @@ mod tests {
         assert_eq!(sent, ["login"]);
         let mut early = batch(&["{\"event\":\"login\",\"data\":{\"ok\":false}}", "tick"]);
         assert!(!subscription.take_reply(&mut early));
-        let mut reply = batch(&["tick", "{\"data\":{\"ok\":true,\"user\":1},\"event\":\"login\"}", "tock"]);
+        let mut reply = batch(&[
+            "tick",
+            "{\"data\":{\"ok\":true,\"user\":1},\"event\":\"login\"}",
+            "tock",
+        ]);
         assert!(subscription.take_reply(&mut reply));
         assert_eq!(reply.messages, ["tick", "tock"]);
         subscription.advance(now, |message| sent.push(message));
@@ -254,7 +285,10 @@ mod tests {
         assert_eq!(subscription.deadline(), Some(now + Duration::from_secs(2)));
         assert_eq!(subscription.overdue(now + Duration::from_secs(1)), None);
         let reason = subscription.overdue(now + Duration::from_secs(2)).unwrap();
-        assert!(reason.contains("websocket.subscribe.message.3.expect within 2000ms"), "{reason}");
+        assert!(
+            reason.contains("websocket.subscribe.message.3.expect within 2000ms"),
+            "{reason}"
+        );
         assert!(subscription.take_reply(&mut batch(&["yes, subscribed"])));
         assert!(!subscription.is_waiting());
     }
@@ -278,8 +312,11 @@ mod tests {
             ("websocket.subscribe.message.expect", ""),
             ("websocket.subscribe.message.2.timeout", "soon"),
         ] {
-            let raw =
-                [("websocket.subscribe.message", "x"), ("websocket.subscribe.message.2", "x"), (key, value)];
+            let raw = [
+                ("websocket.subscribe.message", "x"),
+                ("websocket.subscribe.message.2", "x"),
+                (key, value),
+            ];
             let error = steps(&raw).unwrap_err().to_string();
             assert!(error.contains(key), "{key}: {error}");
         }
@@ -287,7 +324,10 @@ mod tests {
 
     #[test]
     fn the_debug_form_shows_no_message() {
-        let steps = steps(&[("websocket.subscribe.message", "hunter2"), ("websocket.subscribe.message.expect", "hunter3")]);
+        let steps = steps(&[
+            ("websocket.subscribe.message", "hunter2"),
+            ("websocket.subscribe.message.expect", "hunter3"),
+        ]);
         let shown = format!("{:?}", steps.unwrap());
         assert!(!shown.contains("hunter"), "{shown}");
     }

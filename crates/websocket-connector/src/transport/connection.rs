@@ -181,7 +181,10 @@ impl Connection {
     pub(crate) async fn close(mut self, code: u16, reason: &str, deadline: Instant) {
         self.outgoing.retain(|message| message.sent > 0);
         let end = reason.floor_char_boundary(MAX_REASON_BYTES);
-        self.queue(MessageKind::Close(code), Bytes::copy_from_slice(&reason.as_bytes()[..end]));
+        self.queue(
+            MessageKind::Close(code),
+            Bytes::copy_from_slice(&reason.as_bytes()[..end]),
+        );
         let _ = timeout_at(deadline, self.goodbye()).await;
     }
 
@@ -298,7 +301,13 @@ impl Outgoing {
             MessageKind::Ping => return (Message::Ping(self.payload.clone()), true),
             MessageKind::Close(code) => {
                 let reason = String::from_utf8_lossy(&self.payload).into_owned().into();
-                return (Message::Close(Some(CloseFrame { code: code.into(), reason })), true);
+                return (
+                    Message::Close(Some(CloseFrame {
+                        code: code.into(),
+                        reason,
+                    })),
+                    true,
+                );
             }
         };
         let opcode = OpCode::Data(if self.sent == 0 { data } else { Data::Continue });
@@ -315,8 +324,14 @@ impl Disconnect {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Closed { code: None, .. } => "closed by the peer without a code".to_owned(),
-            Self::Closed { code: Some(code), reason } if reason.is_empty() => format!("closed by the peer with {code}"),
-            Self::Closed { code: Some(code), reason } => {
+            Self::Closed {
+                code: Some(code),
+                reason,
+            } if reason.is_empty() => format!("closed by the peer with {code}"),
+            Self::Closed {
+                code: Some(code),
+                reason,
+            } => {
                 format!("closed by the peer with {code} '{}'", reason.escape_debug())
             }
             Self::Lost(reason) => reason.clone(),
@@ -327,8 +342,14 @@ impl Disconnect {
 
 fn closed(frame: Option<CloseFrame>) -> Disconnect {
     match frame {
-        Some(frame) => Disconnect::Closed { code: Some(frame.code.into()), reason: frame.reason.as_str().to_owned() },
-        None => Disconnect::Closed { code: None, reason: String::new() },
+        Some(frame) => Disconnect::Closed {
+            code: Some(frame.code.into()),
+            reason: frame.reason.as_str().to_owned(),
+        },
+        None => Disconnect::Closed {
+            code: None,
+            reason: String::new(),
+        },
     }
 }
 
@@ -349,5 +370,8 @@ fn disconnect(error: Error) -> Disconnect {
         Error::Capacity(_) => 1009,
         _ => return lost(error),
     };
-    Disconnect::Violation { code, reason: error.to_string() }
+    Disconnect::Violation {
+        code,
+        reason: error.to_string(),
+    }
 }

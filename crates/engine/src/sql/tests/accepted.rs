@@ -7,10 +7,7 @@ use crate::diagnostic::SourceFile;
 use crate::sql::{AnnotationKind, Property, SelectItemKind, Spelling, parse};
 
 fn pairs(properties: &[Property]) -> Vec<(&str, &str)> {
-    properties
-        .iter()
-        .map(|property| (property.key.as_str(), property.value.as_str()))
-        .collect()
+    properties.iter().map(|property| (property.key.as_str(), property.value.as_str())).collect()
 }
 
 #[test]
@@ -33,28 +30,17 @@ CREATE STREAM RawTrades (
 CREATE STREAM OutputEvents (symbol STRING, price DOUBLE, volume DOUBLE);
 ",
     );
-    let [raw, output] = document.streams.as_slice() else {
-        panic!()
-    };
+    let [raw, output] = document.streams.as_slice() else { panic!() };
     assert_eq!(raw.name.name, "RawTrades");
     assert_eq!(raw.columns.len(), 5);
-    assert_eq!(
-        (raw.columns[4].name.name.as_str(), raw.columns[4].data_type),
-        ("T", DataType::Long)
-    );
+    assert_eq!((raw.columns[4].name.name.as_str(), raw.columns[4].data_type), ("T", DataType::Long));
     assert_eq!(raw.annotations[0].kind, AnnotationKind::Source);
     assert_eq!(raw.annotations[0].spelling, Spelling::Annotation);
     assert_eq!(
         pairs(&raw.annotations[0].properties),
-        [
-            ("type", "websocket"),
-            ("websocket.url", "wss://stream.binance.com:9443/ws/btcusdt@trade")
-        ]
+        [("type", "websocket"), ("websocket.url", "wss://stream.binance.com:9443/ws/btcusdt@trade")]
     );
-    assert_eq!(
-        pairs(&raw.annotations[0].map.as_ref().unwrap().properties),
-        [("type", "json")]
-    );
+    assert_eq!(pairs(&raw.annotations[0].map.as_ref().unwrap().properties), [("type", "json")]);
     assert_eq!(output.annotations[0].kind, AnnotationKind::Sink);
     assert_eq!(output.annotations[0].properties[2].key, "websocket.message.type");
 }
@@ -92,17 +78,11 @@ fn property_spans_cover_keys_and_values_with_their_quotes() {
     let annotation = &document.streams[0].annotations[0];
     assert_eq!(file.slice(annotation.span), "@source(\"a.b\"='ü', c=-1)");
     assert_eq!(file.slice(annotation.name_span), "@source");
-    let texts: Vec<(&str, &str)> = annotation
-        .properties
-        .iter()
-        .map(|p| (file.slice(p.key_span), file.slice(p.value_span)))
-        .collect();
+    let texts: Vec<(&str, &str)> =
+        annotation.properties.iter().map(|p| (file.slice(p.key_span), file.slice(p.value_span))).collect();
     assert_eq!(texts, [("\"a.b\"", "'ü'"), ("c", "-1")]);
     assert_eq!(file.slice(document.streams[0].columns[0].span), "x INT");
-    assert_eq!(
-        file.slice(document.streams[0].span),
-        "@source(\"a.b\"='ü', c=-1) CREATE STREAM S (x INT)"
-    );
+    assert_eq!(file.slice(document.streams[0].span), "@source(\"a.b\"='ü', c=-1) CREATE STREAM S (x INT)");
 }
 
 #[test]
@@ -120,10 +100,7 @@ fn a_stream_has_any_number_of_annotations_or_none() {
          CREATE STREAM Plain (a INT)",
     );
     let kinds: Vec<AnnotationKind> = document.streams[0].annotations.iter().map(|a| a.kind).collect();
-    assert_eq!(
-        kinds,
-        [AnnotationKind::Source, AnnotationKind::Sink, AnnotationKind::Sink]
-    );
+    assert_eq!(kinds, [AnnotationKind::Source, AnnotationKind::Sink, AnnotationKind::Sink]);
     assert!(document.streams[1].annotations.is_empty());
 }
 
@@ -155,10 +132,7 @@ fn format_keys_before_the_format_belong_to_the_map_as_well() {
     let annotation = &document.streams[0].annotations[0];
     assert_eq!(annotation.kind, AnnotationKind::Sink);
     assert!(annotation.properties.is_empty());
-    assert_eq!(
-        pairs(&annotation.map.as_ref().unwrap().properties),
-        [("type", "csv"), ("csv.header", "true")]
-    );
+    assert_eq!(pairs(&annotation.map.as_ref().unwrap().properties), [("type", "csv"), ("csv.header", "true")]);
 }
 
 #[test]
@@ -183,9 +157,7 @@ fn both_forms_of_a_query_give_the_same() {
         assert_eq!((query.into.name.as_str(), query.from.name.as_str()), ("Out", "S"));
         assert_eq!(query.alias, None);
         assert_eq!(query.predicate.as_ref().unwrap().to_string(), "a > 1");
-        let SelectItemKind::Expr { alias, .. } = &query.projection[1].kind else {
-            panic!()
-        };
+        let SelectItemKind::Expr { alias, .. } = &query.projection[1].kind else { panic!() };
         assert_eq!(alias.as_ref().unwrap().name, "c d");
     }
 }
@@ -285,9 +257,7 @@ fn every_kind_of_expression_is_accepted() {
         "t + INTERVAL '5' MINUTE",
         "a /* b */ + -- c\n b",
     ] {
-        let document = document(&format!(
-            "INSERT INTO O SELECT {expression} AS r FROM S AS x WHERE {expression};"
-        ));
+        let document = document(&format!("INSERT INTO O SELECT {expression} AS r FROM S AS x WHERE {expression};"));
         assert_eq!(document.queries[0].projection.len(), 1, "{expression}");
         assert!(document.queries[0].predicate.is_some(), "{expression}");
     }
@@ -306,24 +276,13 @@ fn strings_over_several_lines_are_kept_even_when_they_look_like_statements() {
     let text = "@sink(template='\nINSERT INTO x\n@source(y)\n') CREATE STREAM S (a INT);\nCREATE STREAM T (a INT);";
     let document = document(text);
     assert_eq!(document.streams.len(), 2);
-    assert_eq!(
-        document.streams[0].annotations[0].properties[0].value,
-        "\nINSERT INTO x\n@source(y)\n"
-    );
+    assert_eq!(document.streams[0].annotations[0].properties[0].value, "\nINSERT INTO x\n@source(y)\n");
 }
 
 #[test]
 fn a_list_of_many_alternatives_and_many_columns_is_accepted() {
     let list = (0..8000).map(|n| (-n).to_string()).collect::<Vec<_>>().join(", ");
     document(&format!("INSERT INTO O SELECT a FROM S WHERE a IN ({list});"));
-    let columns = (0..3000)
-        .map(|n| format!("c{n} + 1 AS c{n}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    assert_eq!(
-        document(&format!("INSERT INTO O SELECT {columns} FROM S;")).queries[0]
-            .projection
-            .len(),
-        3000
-    );
+    let columns = (0..3000).map(|n| format!("c{n} + 1 AS c{n}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(document(&format!("INSERT INTO O SELECT {columns} FROM S;")).queries[0].projection.len(), 3000);
 }

@@ -19,21 +19,12 @@ SELECT a FROM A;
 CREATE STREAM Fine (a INT);
 INSERT INTO Fine SELECT a FROM A;
 ";
-    let lines: Vec<String> = mistakes(text)
-        .iter()
-        .map(|mistake| mistake.split(':').next().unwrap_or_default().to_owned())
-        .collect();
+    let lines: Vec<String> =
+        mistakes(text).iter().map(|mistake| mistake.split(':').next().unwrap_or_default().to_owned()).collect();
     assert_eq!(lines, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
     let (document, _) = parse(&SourceFile::new("f", text));
-    let names: Vec<(&str, bool)> = document
-        .streams
-        .iter()
-        .map(|s| (s.name.name.as_str(), s.complete))
-        .collect();
-    assert_eq!(
-        names,
-        [("A", false), ("F", false), ("G", false), ("I", false), ("Fine", true)]
-    );
+    let names: Vec<(&str, bool)> = document.streams.iter().map(|s| (s.name.name.as_str(), s.complete)).collect();
+    assert_eq!(names, [("A", false), ("F", false), ("G", false), ("I", false), ("Fine", true)]);
     assert_eq!(document.queries.len(), 1);
 }
 
@@ -81,11 +72,7 @@ fn a_missing_semicolon_is_named_and_both_statements_are_read() {
         "CREATE STREAM A (a INT) CREATE STREAM B (a INT);",
         "CREATE STREAM A (a INT)\n@sink(a=1) CREATE STREAM B (a INT);",
     ] {
-        assert_eq!(
-            mistakes(text),
-            ["1:24 expected `;` at the end of this statement"],
-            "{text}"
-        );
+        assert_eq!(mistakes(text), ["1:24 expected `;` at the end of this statement"], "{text}");
         assert_eq!(parse(&SourceFile::new("f", text)).0.streams.len(), 2, "{text}");
     }
     for text in [
@@ -93,11 +80,7 @@ fn a_missing_semicolon_is_named_and_both_statements_are_read() {
         "INSERT INTO O SELECT a FROM S INSERT INTO P SELECT a FROM S;",
         "SELECT a FROM S INSERT INTO O\nINSERT INTO P SELECT a FROM S",
     ] {
-        assert_eq!(
-            mistakes(text),
-            ["1:30 expected `;` at the end of this statement"],
-            "{text}"
-        );
+        assert_eq!(mistakes(text), ["1:30 expected `;` at the end of this statement"], "{text}");
         assert_eq!(parse(&SourceFile::new("f", text)).0.queries.len(), 2, "{text}");
     }
 }
@@ -107,11 +90,7 @@ fn a_missing_parenthesis_costs_one_statement() {
     let text = "@source(type='x'\nCREATE STREAM A (a INT);\nCREATE STREAM B (a INT;\nCREATE STREAM C (a INT);";
     assert_eq!(mistakes(text), ["1:8 `(` is never closed", "3:17 `(` is never closed"]);
     let (document, _) = parse(&SourceFile::new("f", text));
-    let names: Vec<&str> = document
-        .streams
-        .iter()
-        .map(|stream| stream.name.name.as_str())
-        .collect();
+    let names: Vec<&str> = document.streams.iter().map(|stream| stream.name.name.as_str()).collect();
     assert_eq!(names, ["A", "C"]);
 }
 
@@ -148,8 +127,5 @@ fn what_is_never_closed_is_named_where_it_begins() {
         mistakes("/* a /* b */\nCREATE STREAM A (a FOO);"),
         ["1:1 this comment is not closed", "2:20 unknown type `FOO`"]
     );
-    assert_eq!(
-        mistakes("CREATE STREAM \"A (a INT);"),
-        ["1:15 this quoted name is not closed"]
-    );
+    assert_eq!(mistakes("CREATE STREAM \"A (a INT);"), ["1:15 this quoted name is not closed"]);
 }

@@ -25,24 +25,15 @@ fn exercise(text: &str) -> usize {
         });
         for expr in items.chain(&query.predicate) {
             let span = span_of_expr(&file, expr);
-            assert!(
-                query.span.start <= span.start && span.start < span.end && span.end <= query.span.end,
-                "{text}"
-            );
+            assert!(query.span.start <= span.start && span.start < span.end && span.end <= query.span.end, "{text}");
             assert_eq!(expr, &expr.clone());
         }
     }
     drop(format!("{document}", document = format_args!("{document:?}")));
     for diagnostic in &diagnostics {
         let span = diagnostic.span.unwrap_or_default();
-        assert!(
-            span.start <= span.end && span.end <= file.text().len(),
-            "{diagnostic:?}"
-        );
-        assert!(
-            file.text().is_char_boundary(span.start) && file.text().is_char_boundary(span.end),
-            "{diagnostic:?}"
-        );
+        assert!(span.start <= span.end && span.end <= file.text().len(), "{diagnostic:?}");
+        assert!(file.text().is_char_boundary(span.start) && file.text().is_char_boundary(span.end), "{diagnostic:?}");
     }
     assert!(diagnostics.len() <= MAX_DIAGNOSTICS + 1);
     render(&file, &diagnostics, false);
@@ -112,25 +103,16 @@ fn deep_expressions(count: usize) -> Vec<String> {
         format!("a::{}INT{}", "STRUCT(b ".repeat(count), ")".repeat(count)),
         format!("a::INT{}", "[]".repeat(count)),
         format!("CAST(a AS {}INT{})", "Nullable(".repeat(count), ")".repeat(count)),
-        format!(
-            "{}a BETWEEN {}1 AND {}2",
-            "NOT ".repeat(count),
-            "-".repeat(count),
-            "(".repeat(count)
-        ),
+        format!("{}a BETWEEN {}1 AND {}2", "NOT ".repeat(count), "-".repeat(count), "(".repeat(count)),
     ]
 }
 
 #[test]
 fn no_deep_expression_aborts_on_a_small_stack() {
     on_a_small_stack(|| {
-        for count in [
-            1, 20, 50, 80, 100, 120, 126, 127, 128, 200, 254, 255, 256, 257, 300, 1_000, 4_000,
-        ] {
+        for count in [1, 20, 50, 80, 100, 120, 126, 127, 128, 200, 254, 255, 256, 257, 300, 1_000, 4_000] {
             for expression in deep_expressions(count) {
-                exercise(&format!(
-                    "INSERT INTO O SELECT {expression} AS r FROM S WHERE {expression};"
-                ));
+                exercise(&format!("INSERT INTO O SELECT {expression} AS r FROM S WHERE {expression};"));
             }
         }
     });
@@ -164,10 +146,7 @@ fn deep_brackets_anywhere_else_do_not_abort() {
             format!("CREATE STREAM S (a INT{balanced})"),
             format!("INSERT INTO O SELECT a FROM {balanced}"),
             format!("INSERT INTO O SELECT a FROM S GROUP BY {balanced}"),
-            format!(
-                "INSERT INTO O SELECT a FROM S {}",
-                "UNION ALL SELECT a FROM S ".repeat(2_000)
-            ),
+            format!("INSERT INTO O SELECT a FROM S {}", "UNION ALL SELECT a FROM S ".repeat(2_000)),
             "/*".repeat(100_000),
             "@source ".repeat(8_000),
             "SELECT ".repeat(9_000),
@@ -180,23 +159,14 @@ fn deep_brackets_anywhere_else_do_not_abort() {
 #[test]
 fn files_statements_and_diagnostics_are_bounded() {
     assert_eq!(mistakes(&" ".repeat(MAX_FILE_BYTES)), [] as [String; 0]);
-    assert_eq!(
-        mistakes(&" ".repeat(MAX_FILE_BYTES + 1)),
-        ["1:1 this file is larger than 1024 KiB"]
-    );
+    assert_eq!(mistakes(&" ".repeat(MAX_FILE_BYTES + 1)), ["1:1 this file is larger than 1024 KiB"]);
 
-    let large = format!(
-        "@source(a='{}') CREATE STREAM S (a INT);",
-        "x".repeat(MAX_STATEMENT_BYTES)
-    );
+    let large = format!("@source(a='{}') CREATE STREAM S (a INT);", "x".repeat(MAX_STATEMENT_BYTES));
     assert_eq!(mistakes(&format!("{large} CREATE STREAM T (a FOO);")).len(), 2);
 
     let statement = "INSERT INTO O SELECT a FROM S;\n";
     assert_eq!(mistakes(&statement.repeat(MAX_STATEMENTS)), [] as [String; 0]);
-    assert_eq!(
-        mistakes(&statement.repeat(MAX_STATEMENTS + 1)),
-        ["10001:1 this file has more than 10000 statements"]
-    );
+    assert_eq!(mistakes(&statement.repeat(MAX_STATEMENTS + 1)), ["10001:1 this file has more than 10000 statements"]);
 
     let found = mistakes(&"DROP x;\n".repeat(1_000));
     assert_eq!(found.len(), MAX_DIAGNOSTICS + 1);

@@ -1,0 +1,90 @@
+//! The files in `examples` do what they say: every one passes `check`, and those that need nothing else are run.
+//!
+//! The quickstart is run by the tests of the command line.
+
+mod support;
+
+use std::fs;
+
+use support::{Running, eventflux, repository};
+
+/// Examples that talk to somebody else; they are only checked.
+const NEEDS_OTHERS: [&str; 3] = ["authenticate-then-subscribe.sql", "binance.sql", "combined-streams.sql"];
+
+/// Examples that run on their own: what to set so that several tests can run at once, and what standard output shows.
+const RUNS: [(&str, &[&str], &str); 4] = [
+    ("dlq.sql", &[], "errorMessage"),
+    ("fan-out.sql", &["Alerts.websocket.listen=127.0.0.1:0"], "price"),
+    ("first.sql", &[], "fahrenheit"),
+    ("nested.sql", &[], "city"),
+];
+
+/// Examples whose run is another test's.
+const RUN_ELSEWHERE: [&str; 2] = ["ingest.sql", "quickstart.sql"];
+
+#[test]
+fn every_example_passes_check() {
+    let paths: Vec<_> = names().iter().map(|name| format!("examples/{name}")).collect();
+    let mut arguments = vec!["check"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let output = eventflux(&arguments);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.stderr, "", "a warning");
+    let all_ok: String = paths.iter().map(|path| format!("{path}: ok\n")).collect();
+    assert_eq!(output.stdout, all_ok);
+}
+
+#[test]
+fn every_example_is_run_or_needs_somebody_else() {
+    let known = || {
+        NEEDS_OTHERS
+            .iter()
+            .chain(&RUN_ELSEWHERE)
+            .chain(RUNS.iter().map(|(name, ..)| name))
+    };
+    for name in names() {
+        assert!(
+            known().any(|known| *known == name),
+            "{name} is in none of the lists of this test"
+        );
+    }
+    for name in known() {
+        assert!(names().iter().any(|existing| existing == name), "{name} does not exist");
+    }
+}
+
+#[test]
+fn examples_that_need_nothing_else_show_something() {
+    for (name, sets, shown) in RUNS {
+        let file = format!("examples/{name}");
+        let mut arguments = vec!["run", &*file];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let mut running = Running::start(&arguments, &[]);
+        running.expect_stdout(shown);
+        running.signal("INT");
+        let output = running.finish();
+        assert_eq!(output.code, Some(0), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn every_example_says_how_to_run_it() {
+    for name in names() {
+        let text = fs::read_to_string(repository().join("examples").join(&name)).unwrap();
+        assert!(text.starts_with("-- "), "{name} has no header");
+        assert!(
+            text.contains(&format!("run examples/{name}")),
+            "{name} does not say how to run it"
+        );
+    }
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(repository().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".sql"))
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,53 @@
+//! The property tables themselves.
+
+use eventflux_core::{DataType, EventFluxContext, MapperFactory, Properties};
+
+use crate::support::{schema, source};
+
+fn every_table(check: impl Fn(&dyn MapperFactory, &'static [eventflux_core::PropertySpec])) {
+    let mut context = EventFluxContext::new();
+    eventflux_mappers::register(&mut context);
+    for factory in context.mappers() {
+        check(&**factory, factory.source_properties());
+        check(&**factory, factory.sink_properties());
+    }
+}
+
+#[test]
+fn four_formats_are_registered() {
+    let mut context = EventFluxContext::new();
+    eventflux_mappers::register(&mut context);
+    let names: Vec<_> = context.mappers().map(|factory| factory.name()).collect();
+    assert_eq!(names, ["bytes", "csv", "json", "text"]);
+}
+
+#[test]
+fn keys_are_unique_and_start_with_the_format() {
+    every_table(|factory, specs| {
+        for (index, spec) in specs.iter().enumerate() {
+            assert!(spec.key.starts_with(&format!("{}.", factory.name())), "{}", spec.key);
+            assert!(specs[..index].iter().all(|other| other.key != spec.key), "{}", spec.key);
+            assert!(spec.doc.ends_with('.') && !factory.doc().is_empty(), "{}", spec.key);
+        }
+    });
+}
+
+#[test]
+fn defaults_and_examples_are_allowed_values() {
+    every_table(|_, specs| {
+        for spec in specs {
+            for text in [spec.default, spec.example].into_iter().flatten() {
+                assert!(spec.kind.parse(text, spec.unit).is_some(), "{} = {text}", spec.key);
+            }
+        }
+    });
+}
+
+#[test]
+fn unknown_properties_are_refused_with_the_nearest() {
+    let error = source("json", &schema(&[("a", DataType::Long)]), &[("json.rot", "$")]).err().unwrap();
+    assert_eq!(error.to_string(), "property 'json.rot': is not known here (did you mean 'json.root'?)");
+    every_table(|factory, specs| {
+        assert!(Properties::from_pairs(specs, [("no.such", "1")]).is_err(), "{}", factory.name());
+    });
+}

@@ -1,0 +1,82 @@
+//! Handing received messages to the pipeline: decompressed when asked, in order, bad ones to the error strategy.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eventflux_core::{EventFluxError, SourceCallback};
+
+use crate::compression::Inflate;
+use crate::transport::Batch;
+
+/// Where a source's messages go.
+pub(crate) struct Delivery {
+    callback: Arc<dyn SourceCallback>,
+    inflate: Option<Inflate>,
+    inflated: Vec<Bytes>,
+}
+
+impl Delivery {
+    /// Delivers to `callback`; binary messages are decompressed first when `inflate` is given.
+    pub(crate) fn new(callback: Arc<dyn SourceCallback>, inflate: Option<Inflate>) -> Self {
+        Self {
+            callback,
+            inflate,
+            inflated: Vec::new(),
+        }
+    }
+
+    /// The pipeline.
+    #[inline]
+    pub(crate) fn callback(&self) -> &Arc<dyn SourceCallback> {
+        &self.callback
+    }
+
+    /// Hands a batch over, as one delivery unless a message in it is bad.
+    ///
+    /// # Errors
+    /// What the pipeline answered: deliver nothing more.
+    #[inline]
+    pub(crate) fn deliver(&mut self, batch: &Batch) -> Result<(), EventFluxError> {
+        match self.inflate {
+            Some(inflate) if !batch.binary.is_empty() => self.deliver_inflated(inflate, batch),
+            _ if batch.messages.is_empty() => Ok(()),
+            _ => self.callback.on_batch(&batch.messages),
+        }
+    }
+
+    fn deliver_inflated(&mut self, inflate: Inflate, batch: &Batch) -> Result<(), EventFluxError> {
+        let mut binary = batch.binary.iter().copied().peekable();
+        for (index, message) in batch.messages.iter().enumerate() {
+            if binary.next_if_eq(&index).is_none() {
+                self.inflated.push(message.clone());
+                continue;
+            }
+            match inflate.inflate(message) {
+                Ok(inflated) => self.inflated.push(inflated),
+                Err(error) => {
+                    self.hand_over()?;
+                    self.callback.on_error(error, message)?;
+                }
+            }
+        }
+        self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> Result<(), EventFluxError> {
+        if self.inflated.is_empty() {
+            return Ok(());
+        }
+        let result = self.callback.on_batch(&self.inflated);
+        self.inflated.clear();
+        result
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("inflate", &self.inflate)
+            .finish_non_exhaustive()
+    }
+}
