@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -117,7 +117,9 @@ fn start(planned: Vec<(String, EventFlux)>, drain: Duration, stop_all: &StopAll)
     for (name, mut pipeline) in planned {
         if let Err(error) = pipeline.start() {
             output::print_error(&format!("{name}: cannot start: {error}"));
-            running.iter().for_each(|before| drop(before.stop(drain)));
+            for before in &running {
+                before.stop(drain);
+            }
             return Err(Exit::PipelineFailed);
         }
         stop_all.add(pipeline.stopper());

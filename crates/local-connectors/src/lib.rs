@@ -24,6 +24,8 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
+pub use pace::Rate;
+
 use eventflux_core::EventFluxContext;
 
 /// Adds every connector of this crate to `context`.

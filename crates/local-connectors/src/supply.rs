@@ -34,6 +34,11 @@ pub(crate) enum Supplied {
 
 /// Where messages come from. Never waits for them to be due.
 pub(crate) trait Supply {
+    /// When the next message is due, where that is known before it is made; `None`: ask for it.
+    fn next_offset(&self) -> Option<Duration> {
+        None
+    }
+
     /// The next message.
     ///
     /// # Errors
@@ -119,6 +124,11 @@ impl<S: Supply> Collector<S> {
     fn collect(&mut self, now: Instant) -> Pause {
         let mut bytes = 0;
         while self.batch.len() < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES {
+            let not_made = self.put_back.is_none();
+            let ahead = self.supply.next_offset().filter(|_| not_made);
+            if let Some(wait) = ahead.and_then(|offset| self.pacer.wait(offset, now)) {
+                return Pause::Wait(wait);
+            }
             let (message, offset) = match self.put_back.take() {
                 Some(message) => message,
                 None => match self.supply.next() {
@@ -206,6 +216,25 @@ mod tests {
         deliver(numbers(4, Rate::PerSecond(10.0)), stop, times.clone()).await.unwrap();
         let seen: Vec<_> = times.0.lock().unwrap().iter().map(|(at, n)| ((*at - start).as_millis(), *n)).collect();
         assert_eq!(seen, [(0, 1), (100, 1), (200, 1), (300, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_with_a_known_time_is_made_when_it_is_due() {
+        struct Clock(u64, Instant);
+        impl Supply for Clock {
+            fn next_offset(&self) -> Option<Duration> {
+                Rate::PerSecond(10.0).offset(self.0).filter(|_| self.0 < 3)
+            }
+            fn next(&mut self) -> Result<Supplied, EventFluxError> {
+                self.0 += 1;
+                let age = self.1.elapsed().as_millis().to_string();
+                Ok(if self.0 > 3 { Supplied::End } else { Supplied::Message(age.into(), None) })
+            }
+        }
+        let (_sender, stop) = StopSignal::new();
+        let recorder = Arc::new(Recorder::default());
+        deliver(Clock(0, Instant::now()), stop, recorder.clone()).await.unwrap();
+        assert_eq!(recorder.log(), ["0", "100", "200"]);
     }
 
     #[tokio::test(start_paused = true)]

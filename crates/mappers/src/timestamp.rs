@@ -77,6 +77,17 @@ pub(crate) fn micros_from_number(text: &str, unit: TimeUnit) -> Option<i64> {
     }
 }
 
+/// A whole number of `unit`, as [`micros_from_number`].
+#[inline]
+pub(crate) fn micros_from_integer(value: i64, unit: TimeUnit) -> Option<i64> {
+    match unit {
+        TimeUnit::Seconds => value.checked_mul(1_000_000),
+        TimeUnit::Milliseconds => value.checked_mul(1_000),
+        TimeUnit::Microseconds => Some(value),
+        TimeUnit::Nanoseconds => Some(value.div_euclid(1_000)),
+    }
+}
+
 /// RFC 3339 text; what is finer than a microsecond is cut off.
 pub(crate) fn micros_from_rfc3339(text: &str) -> Option<i64> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
@@ -157,6 +168,9 @@ mod tests {
         fn every_time_comes_back_from_every_format(micros: i64, year in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
             for unit in [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Microseconds] {
                 prop_assert_eq!(micros_from_number(&number(micros, unit), unit), Some(micros));
+            }
+            for unit in [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Microseconds, TimeUnit::Nanoseconds] {
+                prop_assert_eq!(micros_from_integer(micros, unit), micros_from_number(&micros.to_string(), unit));
             }
             let mut out = BytesMut::new();
             push_rfc3339(&mut out, year).unwrap();

@@ -58,13 +58,8 @@ impl Collector {
     /// When no port can be bound.
     pub fn with_limit(message_limit: usize) -> Self {
         let listener = listener::bind(None);
-        let address = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("a listener without an address: {error}"));
-        let collected = watch::Sender::new(Collected {
-            message_limit,
-            ..Collected::default()
-        });
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("a listener without an address: {error}"));
+        let collected = watch::Sender::new(Collected { message_limit, ..Collected::default() });
         let (door, door_seen) = watch::channel(Door::Open);
         let (bound, _) = watch::channel(true);
         let (shared, mut dropped) = (collected.clone(), door_seen.clone());
@@ -78,12 +73,7 @@ impl Collector {
                 }
             });
         }));
-        Self {
-            address,
-            url: format!("ws://{address}"),
-            collected,
-            _door: door,
-        }
+        Self { address, url: format!("ws://{address}"), collected, _door: door }
     }
 
     /// The address it listens on.
@@ -127,9 +117,7 @@ impl Collector {
     /// Waits until this many connections have completed a handshake.
     #[track_caller]
     pub fn wait_for_connections(&self, count: usize) -> Wait<()> {
-        self.wait_for(format!("{count} connections"), move |collected| {
-            (collected.connections >= count).then_some(())
-        })
+        self.wait_for(format!("{count} connections"), move |collected| (collected.connections >= count).then_some(()))
     }
 
     /// Waits until every connection that ever was has ended, and there was at least one.
@@ -171,10 +159,7 @@ impl Collector {
                 if let Some(found) = look(&changes.borrow_and_update()) {
                     return Ok(found);
                 }
-                changes
-                    .changed()
-                    .await
-                    .map_err(|_| "the collector was dropped".to_owned())?;
+                changes.changed().await.map_err(|_| "the collector was dropped".to_owned())?;
             }
         };
         Wait::new(what, found, move || {
@@ -259,9 +244,7 @@ mod tests {
     async fn messages_above_the_limit_are_counted_and_not_kept() {
         let collector = Collector::with_limit(2);
         let client = ScriptedClient::connect(collector.url()).await;
-        client
-            .play(Script::new().send_all(["0", "1", "2"]).send_binary("3"))
-            .await;
+        client.play(Script::new().send_all(["0", "1", "2"]).send_binary("3")).await;
         let kept = collector.wait_for_messages(4).await;
         assert_eq!((kept.len(), collector.thrown_away(), collector.received()), (2, 2, 4));
     }

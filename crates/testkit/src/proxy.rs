@@ -85,9 +85,7 @@ impl ChaosProxy {
     /// When no port can be bound.
     pub fn start(upstream: SocketAddr) -> Self {
         let listener = listener::bind(None);
-        let address = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("a listener without an address: {error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("a listener without an address: {error}"));
         let (settings, seen) = watch::channel(Settings::perfect(upstream));
         let traffic = watch::Sender::new(Traffic::default());
         let (door, door_seen) = watch::channel(Door::Open);
@@ -100,13 +98,7 @@ impl ChaosProxy {
             });
             tokio::spawn(relay::run(client, seen.clone(), counted.clone()));
         }));
-        Self {
-            address,
-            settings,
-            traffic,
-            door,
-            bound: bound_seen,
-        }
+        Self { address, settings, traffic, door, bound: bound_seen }
     }
 
     /// The address to connect to instead of the upstream's.
@@ -129,12 +121,8 @@ impl ChaosProxy {
     /// # Panics
     /// When the limit is zero; use [`freeze`](Self::freeze) for that.
     pub fn bandwidth(&self, bytes_per_second: Option<u64>) {
-        assert!(
-            bytes_per_second != Some(0),
-            "a bandwidth of 0 never delivers: use freeze()"
-        );
-        self.settings
-            .send_modify(|settings| settings.bytes_per_second = bytes_per_second);
+        assert!(bytes_per_second != Some(0), "a bandwidth of 0 never delivers: use freeze()");
+        self.settings.send_modify(|settings| settings.bytes_per_second = bytes_per_second);
     }
 
     /// Forwards in writes of at most this many bytes.
@@ -198,9 +186,7 @@ impl ChaosProxy {
     /// Waits until this many connections have been accepted.
     #[track_caller]
     pub fn wait_for_connections(&self, count: u64) -> Wait<()> {
-        self.wait_for(format!("{count} connections"), move |traffic| {
-            traffic.connections >= count
-        })
+        self.wait_for(format!("{count} connections"), move |traffic| traffic.connections >= count)
     }
 
     /// Waits until the traffic satisfies `condition`; `what` names it when it does not.

@@ -56,22 +56,13 @@ impl fmt::Display for SequenceReport {
         ];
         let mut separator = "";
         for (kind, numbers) in kinds.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
-            write!(
-                f,
-                "{separator}{} {kind} {:?}",
-                numbers.len(),
-                &numbers[..numbers.len().min(PRINTED_NUMBERS)]
-            )?;
+            write!(f, "{separator}{} {kind} {:?}", numbers.len(), &numbers[..numbers.len().min(PRINTED_NUMBERS)])?;
             if numbers.len() > PRINTED_NUMBERS {
                 f.write_str(" and more")?;
             }
             separator = ", ";
         }
-        if separator.is_empty() {
-            f.write_str("clean")
-        } else {
-            Ok(())
-        }
+        if separator.is_empty() { f.write_str("clean") } else { Ok(()) }
     }
 }
 

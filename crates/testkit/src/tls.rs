@@ -140,9 +140,7 @@ impl TestCertificates {
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let config = self
-            .server_config()
-            .unwrap_or_else(|error| panic!("testkit could not set up TLS: {error}"));
+        let config = self.server_config().unwrap_or_else(|error| panic!("testkit could not set up TLS: {error}"));
         TlsAcceptor::from(Arc::new(config))
     }
 
@@ -159,13 +157,8 @@ impl TestCertificates {
 
     fn issue(kind: ServerCertificate) -> Self {
         let inner = Inner::issue(kind).unwrap_or_else(|error| panic!("testkit could not make certificates: {error}"));
-        inner
-            .write_files()
-            .unwrap_or_else(|error| panic!("testkit could not write certificate files: {error}"));
-        Self {
-            inner: Arc::new(inner),
-            requires_client: false,
-        }
+        inner.write_files().unwrap_or_else(|error| panic!("testkit could not write certificate files: {error}"));
+        Self { inner: Arc::new(inner), requires_client: false }
     }
 
     fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error>> {
@@ -178,10 +171,8 @@ impl TestCertificates {
         } else {
             builder.with_no_client_auth()
         };
-        Ok(builder.with_single_cert(
-            vec![self.inner.server.certificate_der.clone()],
-            self.inner.server.private_key(),
-        )?)
+        Ok(builder
+            .with_single_cert(vec![self.inner.server.certificate_der.clone()], self.inner.server.private_key())?)
     }
 
     fn client_config(&self, present_certificate: bool) -> Result<ClientConfig, Box<dyn std::error::Error>> {
@@ -228,12 +219,7 @@ impl Inner {
         let ca_certificate = ca_params.self_signed(&ca_key)?;
         let ca = Pem::new(&ca_certificate, &ca_key);
         let issuer = Issuer::new(ca_params, ca_key);
-        Ok(Self {
-            server: Pem::server(kind, &issuer)?,
-            client: Pem::client(&issuer)?,
-            ca,
-            files: tempfile::tempdir()?,
-        })
+        Ok(Self { server: Pem::server(kind, &issuer)?, client: Pem::client(&issuer)?, ca, files: tempfile::tempdir()? })
     }
 
     fn write_files(&self) -> std::io::Result<()> {
@@ -257,11 +243,7 @@ impl Pem {
     }
 
     fn server(kind: ServerCertificate, issuer: &Issuer<'_, KeyPair>) -> Result<Self, rcgen::Error> {
-        let names: &[&str] = if matches!(kind, ServerCertificate::WrongName) {
-            &[OTHER_NAME]
-        } else {
-            &LOCAL_NAMES
-        };
+        let names: &[&str] = if matches!(kind, ServerCertificate::WrongName) { &[OTHER_NAME] } else { &LOCAL_NAMES };
         let mut params = named(names, "EventFlux testkit server")?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         if matches!(kind, ServerCertificate::Expired) {
@@ -317,18 +299,9 @@ mod tests {
     #[test]
     fn the_files_hold_what_the_accessors_return() {
         let certificates = TestCertificates::valid();
-        assert_eq!(
-            std::fs::read_to_string(certificates.ca_file()).unwrap(),
-            certificates.ca_pem()
-        );
-        assert_eq!(
-            std::fs::read_to_string(certificates.server_file()).unwrap(),
-            certificates.server_pem()
-        );
-        assert_eq!(
-            std::fs::read_to_string(certificates.client_key_file()).unwrap(),
-            certificates.client_key_pem()
-        );
+        assert_eq!(std::fs::read_to_string(certificates.ca_file()).unwrap(), certificates.ca_pem());
+        assert_eq!(std::fs::read_to_string(certificates.server_file()).unwrap(), certificates.server_pem());
+        assert_eq!(std::fs::read_to_string(certificates.client_key_file()).unwrap(), certificates.client_key_pem());
     }
 
     #[test]

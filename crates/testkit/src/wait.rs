@@ -137,9 +137,7 @@ impl<T: Send + 'static> Wait<T> {
             // The receiver is gone only when the waiting thread is.
             let _ = sender.send(self.run().await);
         });
-        receiver
-            .recv()
-            .unwrap_or_else(|_| Err("testkit's runtime stopped while a test waited".to_owned()))
+        receiver.recv().unwrap_or_else(|_| Err("testkit's runtime stopped while a test waited".to_owned()))
     }
 
     /// Waits without panicking.
@@ -148,8 +146,7 @@ impl<T: Send + 'static> Wait<T> {
     /// The message awaiting it would panic with.
     pub async fn result(self) -> Result<T, String> {
         let task = runtime::handle().spawn(self.run());
-        task.await
-            .unwrap_or_else(|error| Err(format!("a wait inside testkit failed: {error}")))
+        task.await.unwrap_or_else(|error| Err(format!("a wait inside testkit failed: {error}")))
     }
 
     async fn run(self) -> Result<T, String> {
@@ -159,15 +156,8 @@ impl<T: Send + 'static> Wait<T> {
             Err(_) => format!("it did not happen within {:?}", self.deadline),
         };
         let progress = (self.progress)();
-        let seen = if progress.is_empty() {
-            String::new()
-        } else {
-            format!("; seen: {progress}")
-        };
-        Err(format!(
-            "{}: waited for {}, but {failure}{seen}",
-            self.location, self.what
-        ))
+        let seen = if progress.is_empty() { String::new() } else { format!("; seen: {progress}") };
+        Err(format!("{}: waited for {}, but {failure}{seen}", self.location, self.what))
     }
 }
 
@@ -182,10 +172,7 @@ impl<T: Send + 'static> IntoFuture for Wait<T> {
 
 impl<T> std::fmt::Debug for Wait<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wait")
-            .field("what", &self.what)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Wait").field("what", &self.what).field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -200,12 +187,7 @@ struct Poll {
 impl Poll {
     #[track_caller]
     fn start(deadline: Duration) -> Self {
-        Self {
-            started: Instant::now(),
-            deadline,
-            location: Location::caller(),
-            looks: 0,
-        }
+        Self { started: Instant::now(), deadline, location: Location::caller(), looks: 0 }
     }
 
     fn look<T>(&mut self, condition: &mut impl FnMut() -> Option<T>) -> Option<T> {
@@ -253,10 +235,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_paused_clock_does_not_shorten_the_deadline() {
         let started = Instant::now();
-        eventually(Duration::from_secs(5), || {
-            started.elapsed() >= Duration::from_millis(20)
-        })
-        .await;
+        eventually(Duration::from_secs(5), || started.elapsed() >= Duration::from_millis(20)).await;
     }
 
     #[test]

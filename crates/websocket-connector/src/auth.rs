@@ -34,9 +34,7 @@ impl AuthConfig {
     /// When a property is missing.
     pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         Ok(match properties.text("auth.type")? {
-            "bearer" => Self::Bearer {
-                token_env: properties.text(BEARER_TOKEN)?.to_owned(),
-            },
+            "bearer" => Self::Bearer { token_env: properties.text(BEARER_TOKEN)?.to_owned() },
             "basic" => Self::Basic {
                 username_env: properties.text(USERNAME)?.to_owned(),
                 password_env: properties.text(PASSWORD)?.to_owned(),
@@ -53,10 +51,7 @@ impl AuthConfig {
         let value = match self {
             Self::None => return Ok(None),
             Self::Bearer { token_env } => format!("Bearer {}", read(BEARER_TOKEN, token_env, lookup)?.trim()),
-            Self::Basic {
-                username_env,
-                password_env,
-            } => {
+            Self::Basic { username_env, password_env } => {
                 let username = read(USERNAME, username_env, lookup)?;
                 if username.contains(':') {
                     let reason = format!("the value of environment variable {username_env} must not contain ':'");
@@ -99,16 +94,11 @@ mod tests {
     }
 
     fn bearer(name: &str) -> AuthConfig {
-        AuthConfig::Bearer {
-            token_env: name.to_owned(),
-        }
+        AuthConfig::Bearer { token_env: name.to_owned() }
     }
 
     fn basic(user: &str, password: &str) -> AuthConfig {
-        AuthConfig::Basic {
-            username_env: user.to_owned(),
-            password_env: password.to_owned(),
-        }
+        AuthConfig::Basic { username_env: user.to_owned(), password_env: password.to_owned() }
     }
 
     #[test]
@@ -116,19 +106,12 @@ mod tests {
         let value = |auth: AuthConfig| auth.header(&lookup).unwrap().map(|secret| secret.expose().to_owned());
         assert_eq!(value(AuthConfig::None), None);
         assert_eq!(value(bearer("TOKEN")).as_deref(), Some("Bearer sk-123"));
-        assert_eq!(
-            value(basic("USER", "PASSWORD")).as_deref(),
-            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        );
+        assert_eq!(value(basic("USER", "PASSWORD")).as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
     }
 
     #[test]
     fn an_error_names_the_variable_and_shows_no_value() {
-        for (auth, name) in [
-            (bearer("UNSET"), "UNSET"),
-            (bearer("EMPTY"), "EMPTY"),
-            (basic("USER", "EVIL"), "EVIL"),
-        ] {
+        for (auth, name) in [(bearer("UNSET"), "UNSET"), (bearer("EMPTY"), "EMPTY"), (basic("USER", "EVIL"), "EVIL")] {
             let error = auth.header(&lookup).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains("X-Admin"), "{error}");
         }

@@ -56,10 +56,7 @@ impl Format {
         for (row, payload) in batch.iter().enumerate() {
             let compressed = self.compress(payload).map_err(|error| RowFailure {
                 row,
-                error: EventFluxError::Send {
-                    reason: format!("cannot be compressed: {error}"),
-                    retryable: false,
-                },
+                error: EventFluxError::Send { reason: format!("cannot be compressed: {error}"), retryable: false },
             })?;
             writer.buffer().extend_from_slice(&compressed);
             writer.finish(batch.position(row));
@@ -107,10 +104,7 @@ impl Inflate {
                 ),
             )),
             Ok(inflated) => Ok(inflated.into()),
-            Err(error) => Err(EventFluxError::mapping(
-                None,
-                format!("cannot be decompressed: {error}"),
-            )),
+            Err(error) => Err(EventFluxError::mapping(None, format!("cannot be decompressed: {error}"))),
         }
     }
 
@@ -158,10 +152,7 @@ mod tests {
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(b"{\"a\":1}{\"a\":1}").unwrap();
         let message = encoder.finish().unwrap();
-        assert_eq!(
-            inflate(Format::Deflate, 100, &message).unwrap(),
-            &b"{\"a\":1}{\"a\":1}"[..]
-        );
+        assert_eq!(inflate(Format::Deflate, 100, &message).unwrap(), &b"{\"a\":1}{\"a\":1}"[..]);
     }
 
     #[test]
@@ -170,10 +161,7 @@ mod tests {
             let message = format.compress(&[b'x'; 1000]).unwrap();
             assert_eq!(inflate(format, 1000, &message).unwrap().len(), 1000);
             let error = inflate(format, 999, &message).unwrap_err();
-            assert!(
-                error.to_string().contains("websocket.compression.max.size (999 bytes)"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("websocket.compression.max.size (999 bytes)"), "{error}");
         }
     }
 

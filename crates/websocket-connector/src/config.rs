@@ -19,14 +19,8 @@ const URL: &str = "websocket.url";
 const HEADERS: &str = "websocket.headers.";
 
 /// Headers the handshake itself sets.
-const RESERVED_HEADERS: &[&str] = &[
-    "host",
-    "connection",
-    "upgrade",
-    "content-length",
-    "transfer-encoding",
-    "sec-websocket-protocol",
-];
+const RESERVED_HEADERS: &[&str] =
+    &["host", "connection", "upgrade", "content-length", "transfer-encoding", "sec-websocket-protocol"];
 
 /// Configuration of a WebSocket source. Its debug form shows no secret.
 #[derive(Debug, Clone)]
@@ -116,16 +110,12 @@ impl WebSocketSourceConfig {
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let inflate = match Format::from_properties(properties)? {
-            Some(format) => Some(Inflate {
-                format,
-                max_bytes: at_least_one_byte(properties, "websocket.compression.max.size")?,
-            }),
+            Some(format) => {
+                Some(Inflate { format, max_bytes: at_least_one_byte(properties, "websocket.compression.max.size")? })
+            }
             None if properties.is_given("websocket.compression.max.size") => {
                 let key = "websocket.compression.max.size";
-                return Err(EventFluxError::property(
-                    key,
-                    "has no effect without websocket.compression",
-                ));
+                return Err(EventFluxError::property(key, "has no effect without websocket.compression"));
             }
             None => None,
         };
@@ -177,10 +167,8 @@ impl MessageType {
         match text {
             "text" => Ok(Self::Text),
             "binary" => Ok(Self::Binary),
-            other => Err(
-                EventFluxError::property("websocket.message.type", format!("'{other}' is not allowed"))
-                    .with_hint("use text or binary"),
-            ),
+            other => Err(EventFluxError::property("websocket.message.type", format!("'{other}' is not allowed"))
+                .with_hint("use text or binary")),
         }
     }
 }
@@ -201,11 +189,7 @@ impl ClientConfig {
         let tls = TlsConfig::from_properties(properties, secure)?;
         let auth = AuthConfig::from_properties(properties)?;
         let headers = headers(properties)?;
-        if auth != AuthConfig::None
-            && headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
-        {
+        if auth != AuthConfig::None && headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
             let reason = "sets the Authorization header, and so does websocket.headers.Authorization";
             return Err(EventFluxError::property("auth.type", reason).with_hint("keep one of them"));
         }
@@ -239,11 +223,7 @@ impl ServerConfig {
 
 impl ConnectionConfig {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        let optional = |key| {
-            properties
-                .duration(key)
-                .map(|duration| Some(duration).filter(|time| !time.is_zero()))
-        };
+        let optional = |key| properties.duration(key).map(|duration| Some(duration).filter(|time| !time.is_zero()));
         Ok(Self {
             max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
             keep_alive: KeepAliveConfig {
@@ -280,14 +260,12 @@ impl Heartbeat {
     fn from_properties(properties: &Properties) -> Result<Option<Self>, EventFluxError> {
         let interval = "websocket.heartbeat.interval";
         match properties.optional_text("websocket.heartbeat.message") {
-            Some(message) => Ok(Some(Self {
-                message: Secret::new(message),
-                interval: positive(properties, interval)?,
-            })),
-            None if properties.is_given(interval) => Err(EventFluxError::property(
-                interval,
-                "has no effect without websocket.heartbeat.message",
-            )),
+            Some(message) => {
+                Ok(Some(Self { message: Secret::new(message), interval: positive(properties, interval)? }))
+            }
+            None if properties.is_given(interval) => {
+                Err(EventFluxError::property(interval, "has no effect without websocket.heartbeat.message"))
+            }
             None => Ok(None),
         }
     }
@@ -338,11 +316,7 @@ impl fmt::Debug for TargetUrl {
 /// A duration that is not zero.
 pub(crate) fn positive(properties: &Properties, key: &str) -> Result<Duration, EventFluxError> {
     let duration = properties.duration(key)?;
-    if duration.is_zero() {
-        Err(EventFluxError::property(key, "must not be 0"))
-    } else {
-        Ok(duration)
-    }
+    if duration.is_zero() { Err(EventFluxError::property(key, "must not be 0")) } else { Ok(duration) }
 }
 
 fn at_least_one_byte(properties: &Properties, key: &str) -> Result<usize, EventFluxError> {

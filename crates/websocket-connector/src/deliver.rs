@@ -19,11 +19,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Delivers to `callback`; binary messages are decompressed first when `inflate` is given.
     pub(crate) fn new(callback: Arc<dyn SourceCallback>, inflate: Option<Inflate>) -> Self {
-        Self {
-            callback,
-            inflate,
-            inflated: Vec::new(),
-        }
+        Self { callback, inflate, inflated: Vec::new() }
     }
 
     /// The pipeline.
@@ -75,8 +71,6 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
-            .field("inflate", &self.inflate)
-            .finish_non_exhaustive()
+        f.debug_struct("Delivery").field("inflate", &self.inflate).finish_non_exhaustive()
     }
 }

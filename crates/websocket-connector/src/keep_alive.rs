@@ -13,7 +13,7 @@ pub(crate) struct KeepAliveConfig {
     pub(crate) pong_timeout: Duration,
     /// From one message to the last moment for the next; `None`: no limit.
     pub(crate) idle_timeout: Option<Duration>,
-    /// From handing bytes to the socket to the last moment for the peer to have taken them.
+    /// From one part of what we send that the peer took to the last moment for the next.
     pub(crate) write_timeout: Duration,
 }
 
@@ -56,6 +56,7 @@ pub(crate) struct KeepAlive {
     next_heartbeat: Option<Instant>,
     pong_due: Option<Instant>,
     write_due: Option<Instant>,
+    frames_sent: u64,
     idle_since: Instant,
     paused: bool,
 }
@@ -70,6 +71,7 @@ impl KeepAlive {
             next_heartbeat: heartbeat_interval.map(|interval| now + interval),
             pong_due: None,
             write_due: None,
+            frames_sent: 0,
             idle_since: now,
             paused: false,
         }
@@ -87,6 +89,14 @@ impl KeepAlive {
     /// Something is to be sent.
     pub(crate) fn sending(&mut self, now: Instant) {
         self.write_due.get_or_insert(now + self.config.write_timeout);
+    }
+
+    /// The socket has taken `frames` in all; more than last time means that the peer reads.
+    pub(crate) fn progressed(&mut self, frames: u64, now: Instant) {
+        if frames != self.frames_sent {
+            self.frames_sent = frames;
+            self.write_due = self.write_due.map(|_| now + self.config.write_timeout);
+        }
     }
 
     /// All that was to be sent is sent.
@@ -111,16 +121,10 @@ impl KeepAlive {
     /// When [`KeepAlive::due`] has something to say next; `None`: never.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [
-            self.next_ping,
-            self.next_heartbeat,
-            self.pong_due,
-            self.idle_due(),
-            self.stalled_at(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.next_ping, self.next_heartbeat, self.pong_due, self.idle_due(), self.stalled_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is to be done at `now`; call again until `None`.
@@ -154,10 +158,7 @@ impl KeepAlive {
     }
 
     fn idle_due(&self) -> Option<Instant> {
-        self.config
-            .idle_timeout
-            .filter(|_| !self.paused)
-            .map(|timeout| self.idle_since + timeout)
+        self.config.idle_timeout.filter(|_| !self.paused).map(|timeout| self.idle_since + timeout)
     }
 }
 
@@ -202,10 +203,7 @@ mod tests {
     #[test]
     fn pongs_keep_a_connection_alive_but_not_busy() {
         let start = Instant::now();
-        let config = KeepAliveConfig {
-            idle_timeout: Some(seconds(60)),
-            ..CONFIG
-        };
+        let config = KeepAliveConfig { idle_timeout: Some(seconds(60)), ..CONFIG };
         let mut timers = KeepAlive::new(config, None, start);
         timers.received(false, start + seconds(50));
         while timers.due(start + seconds(59)).is_some() {}
@@ -218,14 +216,7 @@ mod tests {
     #[test]
     fn a_paused_reader_pings_on_and_blames_nobody() {
         let start = Instant::now();
-        let mut timers = KeepAlive::new(
-            KeepAliveConfig {
-                idle_timeout: Some(seconds(5)),
-                ..CONFIG
-            },
-            None,
-            start,
-        );
+        let mut timers = KeepAlive::new(KeepAliveConfig { idle_timeout: Some(seconds(5)), ..CONFIG }, None, start);
         timers.pause();
         assert_eq!(timers.due(start + seconds(20)), Some(Due::Ping));
         assert_eq!(timers.due(start + seconds(39)), None);
@@ -237,19 +228,15 @@ mod tests {
     #[test]
     fn a_peer_that_takes_nothing_is_dropped_after_the_write_timeout() {
         let start = Instant::now();
-        let mut timers = KeepAlive::new(
-            KeepAliveConfig {
-                ping_interval: None,
-                ..CONFIG
-            },
-            None,
-            start,
-        );
+        let mut timers = KeepAlive::new(KeepAliveConfig { ping_interval: None, ..CONFIG }, None, start);
         timers.sending(start);
-        timers.sending(start + seconds(29));
-        assert_eq!(timers.due(start + seconds(30)), Some(Due::WriteStalled));
+        timers.sending(start + seconds(20));
+        timers.progressed(1, start + seconds(29));
+        timers.progressed(1, start + seconds(58));
+        assert_eq!(timers.due(start + seconds(58)), None);
+        assert_eq!(timers.due(start + seconds(59)), Some(Due::WriteStalled));
         timers.flushed();
-        assert_eq!(timers.due(start + seconds(30)), None);
+        assert_eq!(timers.due(start + seconds(59)), None);
     }
 
     #[test]
@@ -264,10 +251,7 @@ mod tests {
 
     #[test]
     fn without_periods_nothing_is_ever_due() {
-        let config = KeepAliveConfig {
-            ping_interval: None,
-            ..CONFIG
-        };
+        let config = KeepAliveConfig { ping_interval: None, ..CONFIG };
         let start = Instant::now();
         let mut timers = KeepAlive::new(config, None, start);
         assert_eq!(timers.deadline(), None);

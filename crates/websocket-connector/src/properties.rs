@@ -138,9 +138,10 @@ const MODE: PropertySpec = PropertySpec::new(
 const URL: PropertySpec = PropertySpec::new(
     "websocket.url",
     PropertyKind::Url(&["ws", "wss"]),
-    "The endpoint to connect to. Credentials belong into `auth.*` or a header, not into the URL.",
+    "The endpoint to connect to. Credentials belong into `auth.*` or a header; a query is shown nowhere.",
 )
 .required()
+.secret()
 .example("wss://stream.binance.com:9443/ws/btcusdt@trade")
 .only_if("websocket.mode", CLIENT);
 
@@ -255,13 +256,10 @@ const HEARTBEAT_MESSAGE: PropertySpec = PropertySpec::new(
 .example("{\"op\":\"ping\"}")
 .only_if("websocket.mode", CLIENT);
 
-const HEARTBEAT_INTERVAL: PropertySpec = PropertySpec::new(
-    "websocket.heartbeat.interval",
-    PropertyKind::Duration,
-    "Time between two heartbeat messages.",
-)
-.default("15s")
-.only_if("websocket.mode", CLIENT);
+const HEARTBEAT_INTERVAL: PropertySpec =
+    PropertySpec::new("websocket.heartbeat.interval", PropertyKind::Duration, "Time between two heartbeat messages.")
+        .default("15s")
+        .only_if("websocket.mode", CLIENT);
 
 const NODELAY: PropertySpec = PropertySpec::new(
     "websocket.nodelay",
@@ -305,12 +303,9 @@ const AUTH_PASSWORD: PropertySpec = PropertySpec::new(
 .example("WS_PASSWORD")
 .only_if("auth.type", "basic");
 
-const TLS_CA: PropertySpec = PropertySpec::new(
-    "websocket.tls.ca.file",
-    PropertyKind::Path,
-    "Certificates (PEM) to trust besides the system's.",
-)
-.only_if("websocket.mode", CLIENT);
+const TLS_CA: PropertySpec =
+    PropertySpec::new("websocket.tls.ca.file", PropertyKind::Path, "Certificates (PEM) to trust besides the system's.")
+        .only_if("websocket.mode", CLIENT);
 
 const TLS_CERT: PropertySpec = PropertySpec::new(
     "websocket.tls.cert.file",
@@ -359,12 +354,9 @@ const MAX_CONNECTIONS: PropertySpec = PropertySpec::new(
 .default("1000")
 .only_if("websocket.mode", SERVER);
 
-const PING_INTERVAL: PropertySpec = PropertySpec::new(
-    "websocket.ping.interval",
-    PropertyKind::Duration,
-    "Time between two pings; 0 for none.",
-)
-.default("20s");
+const PING_INTERVAL: PropertySpec =
+    PropertySpec::new("websocket.ping.interval", PropertyKind::Duration, "Time between two pings; 0 for none.")
+        .default("20s");
 
 const PONG_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.pong.timeout",
@@ -383,7 +375,7 @@ const IDLE_TIMEOUT: PropertySpec = PropertySpec::new(
 const WRITE_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.write.timeout",
     PropertyKind::Duration,
-    "How long the peer may take to accept what we send (64 KiB at a time) before the connection is dropped.",
+    "How long the peer may take no part of what we send before the connection is dropped.",
 )
 .default("30s");
 
@@ -408,17 +400,8 @@ mod tests {
     fn defaults_are_values_of_their_kind_and_keys_are_unique() {
         for table in [SOURCE_PROPERTIES, SINK_PROPERTIES] {
             for (index, spec) in table.iter().enumerate() {
-                assert!(
-                    table[index + 1..].iter().all(|other| other.key != spec.key),
-                    "{} twice",
-                    spec.key
-                );
-                assert!(
-                    spec.default
-                        .is_none_or(|text| spec.kind.parse(text, spec.unit).is_some()),
-                    "{}",
-                    spec.key
-                );
+                assert!(table[index + 1..].iter().all(|other| other.key != spec.key), "{} twice", spec.key);
+                assert!(spec.default.is_none_or(|text| spec.kind.parse(text, spec.unit).is_some()), "{}", spec.key);
             }
         }
     }
@@ -445,9 +428,6 @@ mod tests {
     fn numbered_messages_come_after_the_keys_they_would_swallow() {
         let position = |key: &str| SOURCE_PROPERTIES.iter().position(|spec| spec.key == key).unwrap();
         assert!(position("websocket.subscribe.message.timeout") < position("websocket.subscribe.message.*"));
-        assert_eq!(
-            find(SOURCE_PROPERTIES, "websocket.subscribe.message.timeout").kind,
-            PropertyKind::Duration
-        );
+        assert_eq!(find(SOURCE_PROPERTIES, "websocket.subscribe.message.timeout").kind, PropertyKind::Duration);
     }
 }

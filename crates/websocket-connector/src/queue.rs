@@ -76,11 +76,7 @@ impl FullPolicy {
 impl Slice {
     /// All payloads of a batch, to be sent as `kind`.
     pub(crate) fn whole(batch: Arc<EncodedBatch>, kind: MessageKind) -> Self {
-        Self {
-            kind,
-            rows: 0..batch.len(),
-            batch,
-        }
+        Self { kind, rows: 0..batch.len(), batch }
     }
 
     /// The payloads before `row`.
@@ -116,25 +112,13 @@ impl Slice {
     /// Splits off the largest payload: those before it, itself, those behind it.
     pub(crate) fn split_largest(&self) -> Option<[Self; 3]> {
         let row = self.rows.clone().max_by_key(|row| self.batch.payload(*row).len())?;
-        let part = |rows| Self {
-            kind: self.kind,
-            batch: self.batch.clone(),
-            rows,
-        };
-        Some([
-            part(self.rows.start..row),
-            part(row..row + 1),
-            part(row + 1..self.rows.end),
-        ])
+        let part = |rows| Self { kind: self.kind, batch: self.batch.clone(), rows };
+        Some([part(self.rows.start..row), part(row..row + 1), part(row + 1..self.rows.end)])
     }
 
     /// Size of the largest payload, in bytes.
     pub(crate) fn largest_bytes(&self) -> usize {
-        self.rows
-            .clone()
-            .map(|row| self.batch.payload(row).len())
-            .max()
-            .unwrap_or(0)
+        self.rows.clone().map(|row| self.batch.payload(row).len()).max().unwrap_or(0)
     }
 
     /// What the payloads count against a queue's size, in bytes.
@@ -168,10 +152,7 @@ impl PayloadQueue {
         let over = (self.cost + in_flight + cost).saturating_sub(config.max_bytes);
         match config.full {
             FullPolicy::Disconnect if over > 0 => {
-                return Pushed {
-                    dropped: 0,
-                    overflowed: true,
-                };
+                return Pushed { dropped: 0, overflowed: true };
             }
             FullPolicy::DropNewest if over > 0 => {
                 let free = cost.saturating_sub(over);
@@ -196,10 +177,7 @@ impl PayloadQueue {
         if config.full == FullPolicy::DropOldest {
             dropped = self.drop_oldest(config.max_bytes.saturating_sub(in_flight));
         }
-        Pushed {
-            dropped,
-            overflowed: false,
-        }
+        Pushed { dropped, overflowed: false }
     }
 
     /// Puts payloads back that were taken and not sent; they will be the first again.
@@ -282,10 +260,7 @@ mod tests {
 
     fn positions(queue: &mut PayloadQueue) -> Vec<u64> {
         let slices = queue.take_all();
-        slices
-            .iter()
-            .flat_map(|slice| slice.rows.clone().map(|row| slice.batch.position(row)))
-            .collect()
+        slices.iter().flat_map(|slice| slice.rows.clone().map(|row| slice.batch.position(row))).collect()
     }
 
     #[test]

@@ -36,13 +36,7 @@ enum Role {
 
 impl WebSocketSink {
     pub(crate) fn new(config: WebSocketSinkConfig, context: ConnectorContext, listeners: Arc<Registry>) -> Self {
-        Self {
-            config,
-            context,
-            listeners,
-            role: OnceLock::new(),
-            stopped: Mutex::new(false),
-        }
+        Self { config, context, listeners, role: OnceLock::new(), stopped: Mutex::new(false) }
     }
 
     fn lifecycle(&self) -> MutexGuard<'_, bool> {
@@ -71,18 +65,10 @@ impl WebSocketSink {
         if self.config.message_type == MessageType::Binary {
             return None;
         }
-        let (row, error) = batch
-            .iter()
-            .enumerate()
-            .find_map(|(row, payload)| Some((row, std::str::from_utf8(payload).err()?)))?;
+        let (row, error) =
+            batch.iter().enumerate().find_map(|(row, payload)| Some((row, std::str::from_utf8(payload).err()?)))?;
         let reason = format!("a text message must be UTF-8: {error}; use websocket.message.type='binary'");
-        Some(RowFailure {
-            row,
-            error: EventFluxError::Send {
-                reason,
-                retryable: false,
-            },
-        })
+        Some(RowFailure { row, error: EventFluxError::Send { reason, retryable: false } })
     }
 }
 
@@ -90,9 +76,7 @@ impl Sink for WebSocketSink {
     fn start(&self, callback: Arc<dyn SinkCallback>) -> Result<(), EventFluxError> {
         let stopped = self.lifecycle();
         if *stopped || self.role.get().is_some() {
-            return Err(EventFluxError::configuration(
-                "a WebSocket sink is started once; take a fresh one",
-            ));
+            return Err(EventFluxError::configuration("a WebSocket sink is started once; take a fresh one"));
         }
         let context = self.context.clone();
         let role = match &self.config.mode {
@@ -111,10 +95,7 @@ impl Sink for WebSocketSink {
 
     fn publish_batch(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
         let Some(role) = self.role.get() else {
-            return Err(RowFailure {
-                row: 0,
-                error: EventFluxError::Stopped,
-            });
+            return Err(RowFailure { row: 0, error: EventFluxError::Stopped });
         };
         if batch.is_empty() {
             return Ok(());
@@ -165,11 +146,7 @@ impl Sink for WebSocketSink {
     }
 
     fn clone_box(&self) -> Box<dyn Sink> {
-        Box::new(Self::new(
-            self.config.clone(),
-            self.context.clone(),
-            self.listeners.clone(),
-        ))
+        Box::new(Self::new(self.config.clone(), self.context.clone(), self.listeners.clone()))
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
@@ -214,9 +191,7 @@ mod tests {
     fn create(raw: &[(&str, &str)]) -> Box<dyn Sink> {
         let properties = Properties::from_pairs(SINK_PROPERTIES, raw.iter().copied()).unwrap();
         let context = ConnectorContext::new(&Metrics::default(), ConnectorRole::Sink, "S", "websocket");
-        WebSocketSinkFactory::default()
-            .create_initialized(&properties, &context)
-            .unwrap()
+        WebSocketSinkFactory::default().create_initialized(&properties, &context).unwrap()
     }
 
     #[test]
@@ -229,10 +204,7 @@ mod tests {
         assert_eq!(client.reconnect.max_delay, Duration::from_millis(30_000));
         assert_eq!(client.reconnect.max_attempts, Some(3));
         assert_eq!(config.message_type, MessageType::Text);
-        assert_eq!(
-            (config.queue.max_bytes, config.queue.full),
-            (1 << 20, FullPolicy::Block)
-        );
+        assert_eq!((config.queue.max_bytes, config.queue.full), (1 << 20, FullPolicy::Block));
     }
 
     #[test]
@@ -252,18 +224,9 @@ mod tests {
         .unwrap();
         let client = client(&config);
         assert!(!client.reconnect.enabled && client.tls.is_some());
-        assert_eq!(
-            (client.headers.len(), &client.subprotocols[..]),
-            (1, &["v1".to_owned()][..])
-        );
-        assert_eq!(
-            (config.message_type, config.compression),
-            (MessageType::Binary, Some(Format::Zstd))
-        );
-        assert_eq!(
-            (config.queue.max_bytes, config.queue.full),
-            (4096, FullPolicy::DropOldest)
-        );
+        assert_eq!((client.headers.len(), &client.subprotocols[..]), (1, &["v1".to_owned()][..]));
+        assert_eq!((config.message_type, config.compression), (MessageType::Binary, Some(Format::Zstd)));
+        assert_eq!((config.queue.max_bytes, config.queue.full), (4096, FullPolicy::DropOldest));
     }
 
     #[test]
@@ -276,12 +239,7 @@ mod tests {
     fn message_type_parsing() {
         assert_eq!(MessageType::parse("text").unwrap(), MessageType::Text);
         assert_eq!(MessageType::parse("binary").unwrap(), MessageType::Binary);
-        assert!(
-            MessageType::parse("TEXT")
-                .unwrap_err()
-                .to_string()
-                .contains("'TEXT' is not allowed")
-        );
+        assert!(MessageType::parse("TEXT").unwrap_err().to_string().contains("'TEXT' is not allowed"));
         assert!(config(&[("websocket.url", "ws://h"), ("websocket.message.type", "json")]).is_err());
     }
 
@@ -289,11 +247,7 @@ mod tests {
     fn factory_metadata() {
         let factory = WebSocketSinkFactory::default();
         assert_eq!(factory.name(), "websocket");
-        assert!(
-            ["json", "text", "bytes"]
-                .iter()
-                .all(|format| factory.supported_formats().contains(format))
-        );
+        assert!(["json", "text", "bytes"].iter().all(|format| factory.supported_formats().contains(format)));
         assert!(factory.required_parameters().contains(&"websocket.url"));
         assert!(factory.optional_parameters().contains(&"websocket.message.type"));
     }
@@ -307,10 +261,7 @@ mod tests {
 
     #[test]
     fn sink_clone() {
-        let sink = create(&[
-            ("websocket.url", "ws://h/?token=hunter2"),
-            ("websocket.headers.X", "hunter3"),
-        ]);
+        let sink = create(&[("websocket.url", "ws://h/?token=hunter2"), ("websocket.headers.X", "hunter3")]);
         let shown = format!("{:?}", sink.clone_box());
         assert!(shown.contains("ws://h/?***") && !shown.contains("hunter"), "{shown}");
     }

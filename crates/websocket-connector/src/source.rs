@@ -28,31 +28,21 @@ pub struct WebSocketSource {
 #[derive(Debug)]
 enum State {
     New,
-    Client {
-        worker: SourceWorker,
-        stop_by: Arc<OnceLock<Instant>>,
-    },
+    Client { worker: SourceWorker, stop_by: Arc<OnceLock<Instant>> },
     Server(ServerSource),
     Stopped,
 }
 
 impl WebSocketSource {
     pub(crate) fn new(config: WebSocketSourceConfig, context: ConnectorContext, listeners: Arc<Registry>) -> Self {
-        Self {
-            config,
-            context,
-            listeners,
-            state: State::New,
-        }
+        Self { config, context, listeners, state: State::New }
     }
 }
 
 impl Source for WebSocketSource {
     fn start(&mut self, callback: Arc<dyn SourceCallback>) -> Result<(), EventFluxError> {
         if !matches!(self.state, State::New) {
-            return Err(EventFluxError::configuration(
-                "a WebSocket source is started once; take a fresh one",
-            ));
+            return Err(EventFluxError::configuration("a WebSocket source is started once; take a fresh one"));
         }
         let context = self.context.clone();
         self.state = match &self.config.mode {
@@ -64,13 +54,9 @@ impl Source for WebSocketSource {
                     SourceWorker::spawn(&name, callback, move |signal, callback| source.run(signal, callback))?;
                 State::Client { worker, stop_by }
             }
-            Mode::Server(server) => State::Server(ServerSource::start(
-                &self.listeners,
-                server,
-                &self.config,
-                context,
-                callback,
-            )?),
+            Mode::Server(server) => {
+                State::Server(ServerSource::start(&self.listeners, server, &self.config, context, callback)?)
+            }
         };
         Ok(())
     }
@@ -81,11 +67,7 @@ impl Source for WebSocketSource {
             State::Client { worker, stop_by } => {
                 let _ = stop_by.set(Instant::now() + deadline);
                 if !worker.stop(deadline) {
-                    log::warn!(
-                        "[{}] the source did not stop within {}ms",
-                        self.context.stream,
-                        deadline.as_millis()
-                    );
+                    log::warn!("[{}] the source did not stop within {}ms", self.context.stream, deadline.as_millis());
                 }
             }
             State::Server(source) => source.stop(deadline),
@@ -95,11 +77,7 @@ impl Source for WebSocketSource {
     }
 
     fn clone_box(&self) -> Box<dyn Source> {
-        Box::new(Self::new(
-            self.config.clone(),
-            self.context.clone(),
-            self.listeners.clone(),
-        ))
+        Box::new(Self::new(self.config.clone(), self.context.clone(), self.listeners.clone()))
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
@@ -182,20 +160,12 @@ mod tests {
         ])
         .unwrap();
         let client = client(&config);
-        assert_eq!(
-            (client.reconnect.enabled, client.reconnect.max_attempts),
-            (false, Some(7))
-        );
+        assert_eq!((client.reconnect.enabled, client.reconnect.max_attempts), (false, Some(7)));
         assert_eq!(client.headers[0].0, "X-API-Key");
         assert_eq!(client.headers[0].1.expose(), "k");
         assert_eq!(client.subprotocols, ["v2", "v1"]);
         assert_eq!(client.connect_timeout, Duration::from_secs(3));
-        assert_eq!(
-            client.auth,
-            AuthConfig::Bearer {
-                token_env: "TOKEN".into()
-            }
-        );
+        assert_eq!(client.auth, AuthConfig::Bearer { token_env: "TOKEN".into() });
         assert!(client.tls.as_ref().unwrap().skip_verify && client.heartbeat.is_some());
         assert_eq!(config.connection.keep_alive.ping_interval, None);
         assert_eq!(config.connection.keep_alive.idle_timeout, Some(Duration::from_secs(60)));
@@ -219,28 +189,12 @@ mod tests {
 
     #[test]
     fn websocket_url_parsing() {
-        for good in [
-            "ws://h",
-            "wss://h:9443/ws/btcusdt@trade",
-            "ws://[::1]:1/a?streams=a@trade/b@trade",
-            "WS://H/",
-        ] {
+        for good in ["ws://h", "wss://h:9443/ws/btcusdt@trade", "ws://[::1]:1/a?streams=a@trade/b@trade", "WS://H/"] {
             assert!(config(&[("websocket.url", good)]).is_ok(), "{good}");
         }
-        for bad in [
-            "http://h",
-            "ws://",
-           
-            "h:80",
-            "ws://h:99999",
-            "ws://u:hunter2@h/",
-            "ws://h/#hunter2",
-        ] {
+        for bad in ["http://h", "ws://", "h:80", "ws://h:99999", "ws://u:hunter2@h/", "ws://h/#hunter2"] {
             let error = config(&[("websocket.url", bad)]).unwrap_err().to_string();
-            assert!(
-                error.contains("'websocket.url'") && !error.contains("hunter2"),
-                "{error}"
-            );
+            assert!(error.contains("'websocket.url'") && !error.contains("hunter2"), "{error}");
         }
     }
 
@@ -248,11 +202,7 @@ mod tests {
     fn factory_metadata() {
         let factory = WebSocketSourceFactory::default();
         assert_eq!(factory.name(), "websocket");
-        assert!(
-            ["json", "text", "bytes"]
-                .iter()
-                .all(|format| factory.supported_formats().contains(format))
-        );
+        assert!(["json", "text", "bytes"].iter().all(|format| factory.supported_formats().contains(format)));
         assert!(factory.required_parameters().contains(&"websocket.url"));
         assert!(factory.optional_parameters().contains(&"websocket.headers.*"));
     }
@@ -267,10 +217,7 @@ mod tests {
     fn source_clone() {
         let source = create(&[("websocket.url", "ws://h/feed?token=hunter2")]).unwrap();
         let shown = format!("{:?}", source.clone_box());
-        assert!(
-            shown.contains("ws://h/feed?***") && !shown.contains("hunter2"),
-            "{shown}"
-        );
+        assert!(shown.contains("ws://h/feed?***") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]
@@ -284,38 +231,21 @@ mod tests {
             &[url, ("websocket.headers.Sec-WebSocket-Key", "x")],
             &[url, ("websocket.headers.Bad Name", "x")],
             &[url, ("websocket.headers.X", "a\r\nB: c")],
-            &[
-                url,
-                ("websocket.headers.authorization", "x"),
-                ("auth.type", "bearer"),
-                ("auth.bearer_token_env", "T"),
-            ],
+            &[url, ("websocket.headers.authorization", "x"), ("auth.type", "bearer"), ("auth.bearer_token_env", "T")],
             &[url, ("websocket.subprotocol", "a b")],
             &[url, ("websocket.heartbeat.interval", "5s")],
             &[url, ("websocket.compression.max.size", "1MiB")],
             &[url, ("websocket.connect.timeout", "0")],
         ];
         for case in cases {
-            assert!(
-                matches!(
-                    config(case),
-                    Err(EventFluxError::Configuration { property: Some(_), .. })
-                ),
-                "{case:?}"
-            );
+            assert!(matches!(config(case), Err(EventFluxError::Configuration { property: Some(_), .. })), "{case:?}");
         }
     }
 
     #[test]
     fn missing_files_and_variables_are_named_at_start() {
         let cases = [
-            (
-                vec![
-                    ("websocket.url", "wss://h"),
-                    ("websocket.tls.ca.file", "/nowhere/ca.pem"),
-                ],
-                "/nowhere/ca.pem",
-            ),
+            (vec![("websocket.url", "wss://h"), ("websocket.tls.ca.file", "/nowhere/ca.pem")], "/nowhere/ca.pem"),
             (
                 vec![
                     ("websocket.url", "ws://h"),

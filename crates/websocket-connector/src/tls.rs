@@ -24,10 +24,7 @@ impl TlsConfig {
     /// # Errors
     /// When certificate and key are not both given, or TLS is configured for a `ws://` URL.
     pub(crate) fn from_properties(properties: &Properties, secure: bool) -> Result<Self, EventFluxError> {
-        if let Some(key) = [CA, CERT, KEY, SKIP_VERIFY]
-            .into_iter()
-            .find(|key| !secure && properties.is_given(key))
-        {
+        if let Some(key) = [CA, CERT, KEY, SKIP_VERIFY].into_iter().find(|key| !secure && properties.is_given(key)) {
             let hint = "write wss:// in websocket.url, or remove it";
             return Err(EventFluxError::property(key, "has no effect on a ws:// URL").with_hint(hint));
         }
@@ -38,11 +35,7 @@ impl TlsConfig {
             (Some(_), None) => return Err(EventFluxError::property(KEY, format!("is needed with {CERT}"))),
             (None, Some(_)) => return Err(EventFluxError::property(CERT, format!("is needed with {KEY}"))),
         };
-        Ok(Self {
-            ca_file: text(CA),
-            identity,
-            skip_verify: properties.flag(SKIP_VERIFY)?,
-        })
+        Ok(Self { ca_file: text(CA), identity, skip_verify: properties.flag(SKIP_VERIFY)? })
     }
 
     /// Reads the files and makes the connector. TLS 1.2 or later.
@@ -68,13 +61,10 @@ impl TlsConfig {
             builder.identity(identity);
         }
         if self.skip_verify {
-            builder
-                .danger_accept_invalid_certs(true)
-                .danger_accept_invalid_hostnames(true);
+            builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
         }
-        let connector = builder
-            .build()
-            .map_err(|error| EventFluxError::configuration(format!("TLS cannot be set up: {error}")))?;
+        let connector =
+            builder.build().map_err(|error| EventFluxError::configuration(format!("TLS cannot be set up: {error}")))?;
         Ok(connector.into())
     }
 }

@@ -1,12 +1,10 @@
 //! Arithmetic on numbers and points in time. A result that the type cannot hold is an error of its row.
 
-use std::fmt::Display;
-
-use eventflux_core::{DataType, Values};
+use eventflux_core::{DataType, ValueRef, Values};
 
 use super::node::{Arithmetic, Node};
 use super::operand::{Index, Operand, either_null, map, map2};
-use super::{RowErrors, Rows};
+use super::{RowErrors, Rows, text};
 
 /// `left operator right`.
 pub(super) fn binary<'b, 'r>(
@@ -68,7 +66,8 @@ fn is_set(flags: &[bool], position: usize) -> bool {
 }
 
 /// Numbers that arithmetic is checked on. Each operation is `None` when there is no result of the type.
-trait Number: Copy + Default + Display + PartialEq {
+trait Number: Copy + Default + PartialEq {
+    fn shown(self) -> String;
     fn add(self, other: Self) -> Option<Self>;
     fn subtract(self, other: Self) -> Option<Self>;
     fn multiply(self, other: Self) -> Option<Self>;
@@ -79,6 +78,9 @@ trait Number: Copy + Default + Display + PartialEq {
 macro_rules! integer {
     ($($integer:ty),*) => {$(
         impl Number for $integer {
+            fn shown(self) -> String {
+                self.to_string()
+            }
             #[inline]
             fn add(self, other: Self) -> Option<Self> {
                 self.checked_add(other)
@@ -108,6 +110,9 @@ integer!(i32, i64);
 macro_rules! float {
     ($($float:ty),*) => {$(
         impl Number for $float {
+            fn shown(self) -> String {
+                text::shown(ValueRef::Double(self.into()))
+            }
             #[inline]
             fn add(self, other: Self) -> Option<Self> {
                 Some(self + other).filter(|result| result.is_finite())
@@ -181,7 +186,7 @@ impl Pair<'_, '_, '_> {
             self.errors.fail(row, "the point in time is out of range for TIMESTAMP", false, place);
         } else {
             let (symbol, data_type) = (self.operator.symbol(), self.node.data_type);
-            let reason = format_args!("{a} {symbol} {b} is out of range for {data_type}");
+            let reason = format!("{} {symbol} {} is out of range for {data_type}", a.shown(), b.shown());
             self.errors.fail(row, reason, false, place);
         }
         T::default()

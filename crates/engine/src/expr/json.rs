@@ -90,11 +90,6 @@ pub(crate) fn members(value: &str) -> Option<Members<'_>> {
     value.starts_with('{').then_some(Members { scan: Scan { text: value, at: 1 }, is_first: true })
 }
 
-/// The name a raw name stands for.
-pub(crate) fn member_name(raw: &str) -> Result<Cow<'_, str>, Reason> {
-    string_content(raw)
-}
-
 fn member<'t>(value: &'t str, name: &str) -> Result<Option<&'t str>, Reason> {
     let Some(members) = members(value) else {
         return Ok(None);
@@ -103,7 +98,8 @@ fn member<'t>(value: &'t str, name: &str) -> Result<Option<&'t str>, Reason> {
     for member in members {
         let (raw, value) = member?;
         let inner = &raw[1..raw.len() - 1];
-        if inner == name || inner.contains('\\') && string_content(raw)? == name {
+        let is_it = if inner.contains('\\') { string_content(raw)? == name } else { inner == name };
+        if is_it {
             found = Some(value);
         }
     }
@@ -354,6 +350,7 @@ mod tests {
         assert_eq!(get(text, &[key("d")]), Some("2"));
         assert_eq!(get(text, &[key("x")]), None);
         assert_eq!(get(text, &[key("d"), key("x")]), None);
+        assert_eq!(get(r#"{"\\":1}"#, &[key("\\\\")]), None, "the name is one backslash");
         assert_eq!(get("[]", &[Step::Element(0)]), None);
         assert_eq!(get("{}", &[key("")]), None);
     }

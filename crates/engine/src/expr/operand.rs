@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use eventflux_core::{ByteValues, Column, DataType, TextValues, ValueRef, Values};
+use eventflux_core::{Column, DataType, TextValues, ValueRef, Values};
 
 use super::Rows;
 
@@ -149,10 +149,6 @@ impl Operand<'_, '_> {
     /// Of `STRING` and of `JSON`.
     pub(crate) fn texts(&self) -> &TextValues {
         self.column.texts().unwrap_or_else(|| self.mismatch(DataType::String))
-    }
-
-    pub(crate) fn byte_values(&self) -> &ByteValues {
-        self.column.byte_values().unwrap_or_else(|| self.mismatch(DataType::Bytes))
     }
 
     #[cold]

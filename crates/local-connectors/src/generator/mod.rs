@@ -12,4 +12,4 @@ pub use config::GeneratorSourceConfig;
 pub use factory::GeneratorSourceFactory;
 pub use properties::SOURCE_PROPERTIES;
 pub use source::GeneratorSource;
-pub use template::Template;
+pub use template::{Template, TemplateError};

@@ -97,6 +97,10 @@ impl Messages {
 }
 
 impl Supply for Messages {
+    fn next_offset(&self) -> Option<Duration> {
+        self.rate.offset(self.next).filter(|_| self.count != Some(self.next))
+    }
+
     fn next(&mut self) -> Result<Supplied, EventFluxError> {
         let seq = self.next;
         if self.count == Some(seq) {
@@ -108,7 +112,7 @@ impl Supply for Messages {
         }
         let now = if self.template.uses_clock() { Utc::now() } else { DateTime::UNIX_EPOCH };
         self.template.render(seq, now, &mut self.random, &mut self.buffer);
-        Ok(Supplied::Message(self.buffer.split().freeze(), self.rate.offset(seq)))
+        Ok(Supplied::Message(self.buffer.split().freeze(), None))
     }
 }
 

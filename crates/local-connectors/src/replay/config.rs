@@ -9,7 +9,7 @@ use super::properties::SOURCE_PROPERTIES;
 use crate::pace::Rate;
 
 /// Largest value of `replay.max.line.size`, in bytes.
-pub const MAX_LINE_SIZE_LIMIT: usize = 1 << 30;
+const MAX_LINE_SIZE_LIMIT: usize = 1 << 30;
 
 /// What a `replay` source does.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use super::escape::unescape;
 use super::number::{self, Scaled};
 use super::slot::{Kind, Slot};
 use crate::excerpt::excerpt;
-use crate::timestamp::{TimeUnit, micros_from_number, micros_from_rfc3339};
+use crate::timestamp::{TimeUnit, micros_from_integer, micros_from_number, micros_from_rfc3339};
 
 /// What becomes of a value that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +102,15 @@ impl Target {
                 column.push_str(slot.text(message));
                 return Ok(());
             }
-            (DataType::Long, Kind::Integer) => {
-                if let Some(value) = number::integer(message.as_bytes(), slot.start(), slot.end()) {
-                    column.push_long(value);
+            (DataType::Long | DataType::Timestamp, Kind::Integer) => {
+                let value = number::integer(message.as_bytes(), slot.start(), slot.end());
+                if self.data_type == DataType::Long {
+                    if let Some(value) = value {
+                        column.push_long(value);
+                        return Ok(());
+                    }
+                } else if let Some(micros) = value.and_then(|value| micros_from_integer(value, rules.unit)) {
+                    column.push_timestamp(micros);
                     return Ok(());
                 }
             }
@@ -114,6 +120,12 @@ impl Target {
             }
             (DataType::Double, Kind::Integer | Kind::Decimal) => {
                 if let Some(value) = number::double(slot.text(message)) {
+                    column.push_double(value);
+                    return Ok(());
+                }
+            }
+            (DataType::Double, Kind::Plain) if rules.wrong_type == WrongType::Coerce => {
+                if let Some(value) = number::short_double(slot.text(message).as_bytes()) {
                     column.push_double(value);
                     return Ok(());
                 }

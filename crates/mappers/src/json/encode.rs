@@ -19,7 +19,7 @@ pub(super) struct JsonSinkMapper {
 enum Shape {
     /// For each column what stands before its value, `{"a":` or `,"b":`, and what stands after the last one.
     All {
-        before: Vec<Vec<u8>>,
+        before: Vec<Fragment>,
         after: Vec<u8>,
     },
     /// What stands before the columns, for each column its `"a":`, and what stands after them.
@@ -53,7 +53,7 @@ impl JsonSinkMapper {
             Shape::NotNull { before: open, keys, after }
         } else {
             let lead = |index| if index == 0 { &open[..] } else { b"," };
-            let before = keys.iter().enumerate().map(|(index, key)| [lead(index), key].concat());
+            let before = keys.iter().enumerate().map(|(index, key)| Fragment::new([lead(index), key].concat()));
             Shape::All { before: before.collect(), after }
         };
         Ok(Self { shape, time: config.time })
@@ -63,7 +63,7 @@ impl JsonSinkMapper {
         match &self.shape {
             Shape::All { before, after } => {
                 for (index, (before, column)) in before.iter().zip(batch.columns()).enumerate() {
-                    out.extend_from_slice(before);
+                    before.push(out);
                     push_value(out, column, row, self.time).map_err(|reason| (index, reason))?;
                 }
                 out.extend_from_slice(after);
@@ -100,6 +100,34 @@ impl SinkMapper for JsonSinkMapper {
                 }
             }
         }
+    }
+}
+
+/// A few bytes written for every row. Short ones are copied as a whole block, whose size the compiler knows, and cut off.
+#[derive(Debug)]
+struct Fragment {
+    text: Vec<u8>,
+    block: [u8; Self::BLOCK_BYTES],
+}
+
+impl Fragment {
+    const BLOCK_BYTES: usize = 16;
+
+    fn new(text: Vec<u8>) -> Self {
+        let mut block = [0; Self::BLOCK_BYTES];
+        let short = text.len().min(block.len());
+        block[..short].copy_from_slice(&text[..short]);
+        Self { text, block }
+    }
+
+    #[inline]
+    fn push(&self, out: &mut BytesMut) {
+        if self.text.len() > Self::BLOCK_BYTES {
+            return out.extend_from_slice(&self.text);
+        }
+        let end = out.len() + self.text.len();
+        out.extend_from_slice(&self.block);
+        out.truncate(end);
     }
 }
 

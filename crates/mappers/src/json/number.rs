@@ -29,7 +29,39 @@ pub(super) fn is_finite(number: &[u8]) -> bool {
 /// The nearest 64-bit float.
 #[inline]
 pub(super) fn double(text: &str) -> Option<f64> {
-    text.parse().ok()
+    short_double(text.as_bytes()).or_else(|| text.parse().ok())
+}
+
+/// The nearest 64-bit float of a JSON number without an exponent and with so few digits that they and the power of ten
+/// they are divided by are exact floats; the division then rounds once, correctly. `None` for all other text.
+#[inline]
+pub(super) fn short_double(text: &[u8]) -> Option<f64> {
+    const MAX_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    const MAX_BYTES: usize = 17;
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > MAX_BYTES || matches!(digits, [] | [b'.', ..] | [b'0', b'0'..=b'9', ..]) {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0, None);
+    for (index, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            mantissa = mantissa * 10 + u64::from(digit);
+        } else if byte == b'.' && point.is_none() && index + 1 < digits.len() {
+            point = Some(index);
+        } else {
+            return None;
+        }
+    }
+    let places = point.map_or(0, |point| digits.len() - 1 - point);
+    if mantissa > MAX_EXACT {
+        return None;
+    }
+    let value = mantissa as f64 / POWERS_OF_TEN[places] as f64;
+    Some(if negative { -value } else { value })
 }
 
 /// The nearest 32-bit float; `None` when it is too large for one.
@@ -194,6 +226,17 @@ mod tests {
             let text = format!("{before}{value}{after}");
             let end = text.len() - after.len();
             prop_assert_eq!(integer(text.as_bytes(), before.len(), end), Some(value));
+        }
+
+        #[test]
+        fn doubles_agree_with_the_standard_library(text in "-?(0|[1-9][0-9]{0,16})(\\.[0-9]{1,17})?(e-?[0-9]{1,3})?") {
+            let theirs: f64 = text.parse().unwrap();
+            prop_assert_eq!(double(&text).map(f64::to_bits), Some(theirs.to_bits()));
+        }
+
+        #[test]
+        fn a_short_double_is_a_json_number(text in "[-+0-9.e ]{0,6}") {
+            prop_assert!(short_double(text.as_bytes()).is_none() || is_number(&text), "{}", text);
         }
 
         #[test]

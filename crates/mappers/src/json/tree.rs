@@ -46,8 +46,10 @@ pub(super) struct Node {
     pub(super) keys: Vec<(Box<str>, NodeId)>,
     /// Children of an array.
     pub(super) indices: Vec<(u32, NodeId)>,
-    /// What each position of the object held last time.
-    pub(super) remembered: Vec<Remembered>,
+    /// What each position of the object held before.
+    remembered: Vec<Remembered>,
+    /// What each position held before that: feeds that send two kinds of messages in turn have two.
+    older: Vec<Remembered>,
 }
 
 impl Node {
@@ -68,33 +70,46 @@ impl Node {
         self.indices.iter().find(|(at, _)| *at == index).map(|(_, child)| *child)
     }
 
+    /// Length of the beginning of entry number `position` at `at` (from its separator to its value) and what to do with
+    /// its value, if such an entry was there before.
+    #[inline]
+    pub(super) fn recall(&self, position: usize, message: &[u8], at: usize) -> Option<(usize, Want)> {
+        self.remembered.get(position)?.recall(message, at)
+    }
+
+    /// As [`Node::recall`], for the entry that was there before that one.
+    pub(super) fn recall_older(&self, position: usize, message: &[u8], at: usize) -> Option<(usize, Want)> {
+        self.older.get(position)?.recall(message, at)
+    }
+
     /// Remembers that entry number `position` began with `text` (from its separator to before its value) and what to
     /// do with its value.
     pub(super) fn remember(&mut self, position: usize, text: &[u8], want: Want) {
-        let Some(entry) = Remembered::new(text, want) else {
-            return;
-        };
-        if let Some(known) = self.remembered.get_mut(position) {
-            *known = entry;
-        } else if position == self.remembered.len() && position < MAX_REMEMBERED_KEYS {
-            self.remembered.push(entry);
+        let Some(entry) = Remembered::new(text, want).filter(|_| position < MAX_REMEMBERED_KEYS) else { return };
+        if self.remembered.len() <= position {
+            self.remembered.resize(position + 1, Remembered::NOTHING);
+            self.older.resize(position + 1, Remembered::NOTHING);
         }
+        self.older[position] = std::mem::replace(&mut self.remembered[position], entry);
     }
 }
 
-/// How an entry of an object began last time, for a comparison in one step.
+/// How an entry of an object began before, for a comparison in one step.
 #[derive(Debug, Clone)]
-pub(super) struct Remembered {
+struct Remembered {
     /// The first eight bytes, those beyond the text zero.
     word: u64,
     mask: u64,
     len: usize,
     bytes: [u8; MAX_REMEMBERED_BYTES],
     /// What to do with the value that follows.
-    pub(super) want: Want,
+    want: Want,
 }
 
 impl Remembered {
+    /// Matches nothing: no bit is left to compare, and one is expected.
+    const NOTHING: Self = Self { word: 1, mask: 0, len: 0, bytes: [0; MAX_REMEMBERED_BYTES], want: Want::Nothing };
+
     fn new(text: &[u8], want: Want) -> Option<Self> {
         let mut bytes = [0; MAX_REMEMBERED_BYTES];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
@@ -107,9 +122,14 @@ impl Remembered {
         })
     }
 
+    #[inline]
+    fn recall(&self, message: &[u8], at: usize) -> Option<(usize, Want)> {
+        Some((self.matches(message, at)?, self.want))
+    }
+
     /// Length of the entry's beginning, if it stands at `at` again.
     #[inline]
-    pub(super) fn matches(&self, message: &[u8], at: usize) -> Option<usize> {
+    fn matches(&self, message: &[u8], at: usize) -> Option<usize> {
         if word_at(message, at)? & self.mask != self.word {
             return None;
         }
@@ -220,6 +240,21 @@ mod tests {
             }
             assert_eq!(entry.matches(&message[..text.len() - 1], 0), None);
         }
+        assert_eq!(Remembered::NOTHING.matches(&[0; 16], 0), None);
         assert!(Remembered::new(&[b'x'; MAX_REMEMBERED_BYTES + 1], Want::Nothing).is_none());
+    }
+
+    #[test]
+    fn two_keys_a_position_are_remembered_and_no_more_positions_than_the_limit() {
+        let mut node = Node::default();
+        let texts: [&[u8]; 3] = [b"{\"a\":       ", b"{\"b\":       ", b"{\"c\":       "];
+        for (slot, text) in texts.iter().enumerate() {
+            node.remember(0, text, Want::Value(slot));
+            node.remember(MAX_REMEMBERED_KEYS, text, Want::Value(slot));
+        }
+        let known = |text: &[u8]| (node.recall(0, text, 0).is_some(), node.recall_older(0, text, 0).is_some());
+        assert_eq!(texts.map(known), [(false, false), (false, true), (true, false)]);
+        assert_eq!(node.recall(0, texts[2], 0), Some((texts[2].len(), Want::Value(2))));
+        assert_eq!(node.recall(MAX_REMEMBERED_KEYS, texts[0], 0), None);
     }
 }

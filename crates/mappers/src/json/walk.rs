@@ -192,8 +192,7 @@ impl Walker {
         scanner.check_depth(depth)?;
         let mut position = 0;
         loop {
-            let known = self.at::<TREE>(node).remembered.get(position);
-            let known = known.and_then(|entry| Some((entry.matches(scanner.bytes, scanner.at)?, entry.want)));
+            let known = self.at::<TREE>(node).recall(position, scanner.bytes, scanner.at);
             let want = if let Some((len, want)) = known {
                 scanner.at += len;
                 want
@@ -226,6 +225,10 @@ impl Walker {
         position: usize,
     ) -> Scan<Option<Want>> {
         let start = scanner.at;
+        if let Some((len, want)) = self.at::<TREE>(node).recall_older(position, scanner.bytes, start) {
+            scanner.at += len;
+            return Ok(Some(want));
+        }
         scanner.space();
         match (scanner.byte(), position) {
             (b'{', 0) | (b',', 1..) => scanner.at += 1,

@@ -43,11 +43,7 @@ struct Seen {
 impl SourceRecorder {
     /// A recorder with its gate open.
     pub fn new(on_delivery: OnDelivery) -> Self {
-        Self {
-            on_delivery,
-            seen: Mutex::default(),
-            gate: watch::Sender::new(true),
-        }
+        Self { on_delivery, seen: Mutex::default(), gate: watch::Sender::new(true) }
     }
 
     /// The messages taken so far, in order.
@@ -168,10 +164,7 @@ impl SinkRecorder {
 
     /// A recorder that panics whenever it is called, after it has recorded.
     pub fn panicking() -> Self {
-        Self {
-            panics: true,
-            ..Self::default()
-        }
+        Self { panics: true, ..Self::default() }
     }
 
     /// The payloads reported as failed, in order, each with its error.

@@ -9,7 +9,8 @@ use super::Limits;
 pub struct Capabilities {
     /// How a source gets the messages the suite chose. Ignored for sinks.
     pub feed: Feed,
-    /// It opens a connection to a peer, which may be away, refuse or not answer.
+    /// It opens a connection to a peer, which may be away, refuse or not answer. Its health is then expected to be
+    /// `connecting` during the first attempt and `reconnecting` once that failed or the connection was lost.
     pub connects: bool,
     /// It connects again when the connection is lost.
     pub reconnects: bool,
@@ -36,12 +37,7 @@ impl Capabilities {
 
     /// A connector without a peer, such as one of files: ordered, nothing to connect to.
     pub fn local() -> Self {
-        Self {
-            feed: Feed::BeforeStart,
-            connects: false,
-            reconnects: false,
-            ..Self::network()
-        }
+        Self { feed: Feed::BeforeStart, connects: false, reconnects: false, ..Self::network() }
     }
 }
 
@@ -58,7 +54,9 @@ pub enum Feed {
 
 /// The other end of a connector, fresh for every check and reachable at first. Dropping it ends it.
 ///
-/// The methods with an empty default are called only when the [`Capabilities`] say so.
+/// The methods with an empty default are called only when the [`Capabilities`] say so. A peer that dials the connector,
+/// because the connector is the server, does so in [`SourcePeer::send`] or when the connector has started; its
+/// connector does not [connect](Capabilities::connects).
 pub trait Peer: Send + Sync {
     /// The properties that make a connector use this peer. Delays between attempts to connect should be short.
     fn properties(&self) -> Vec<(String, String)>;
@@ -104,6 +102,11 @@ pub trait SourcePeer: Peer {
 pub trait SinkPeer: Peer {
     /// The payloads that arrived so far, in order.
     fn received(&self) -> Vec<Vec<u8>>;
+
+    /// How many payloads arrived so far; asked often.
+    fn received_count(&self) -> usize {
+        self.received().len()
+    }
 
     /// Takes nothing until [`resume`](Self::resume).
     fn pause(&self) {}

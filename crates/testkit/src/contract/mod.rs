@@ -3,12 +3,14 @@
 //! A connector's tests implement [`SourceHarness`] or [`SinkHarness`]: the factory, what the connector is able to do,
 //! and a peer that can be told to send, to cut, to refuse. Then one test runs everything:
 //!
-//! ```ignore
+//! ```text
 //! #[test]
 //! fn the_source_keeps_the_contract() {
 //!     eventflux_testkit::contract::source(Box::new(MyHarness));
 //! }
 //! ```
+//!
+//! A connector that is a WebSocket client gets its peer from [`WebSocketPeer`], whose documentation has a whole harness.
 //!
 //! Every check has a name and a fresh peer. The suite runs them all and reports all failures, not only the first. A
 //! check that the [capabilities](Capabilities) rule out is reported as skipped, with the reason; a check that hangs is
@@ -21,17 +23,20 @@
 
 mod callbacks;
 mod harness;
+mod numbers;
 mod properties;
 mod report;
 mod secrets;
 mod sink;
 mod source;
+mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
 pub use callbacks::{OnDelivery, SinkRecorder, SourceRecorder};
 pub use harness::{Capabilities, Feed, Peer, SecretProperty, SinkHarness, SinkPeer, SourceHarness, SourcePeer};
 pub use report::{Failure, Report};
+pub use websocket::{Reconnect, WebSocketPeer};
 
 /// How long the suite waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +87,7 @@ pub fn source_report(harness: Box<dyn SourceHarness>) -> Report {
 /// When there is no check of this name.
 #[track_caller]
 pub fn source_check(harness: Box<dyn SourceHarness>, check: &str) -> Report {
-    assert!(
-        source_checks().any(|name| name == check),
-        "there is no source check '{check}'"
-    );
+    assert!(source_checks().any(|name| name == check), "there is no source check '{check}'");
     let limit = harness.limits().check;
     let name = format!("source '{}'", harness.factory().name());
     report::run(name, &Arc::from(harness), source::CHECKS, limit, |name| name == check)
@@ -118,10 +120,7 @@ pub fn sink_report(harness: Box<dyn SinkHarness>) -> Report {
 /// When there is no check of this name.
 #[track_caller]
 pub fn sink_check(harness: Box<dyn SinkHarness>, check: &str) -> Report {
-    assert!(
-        sink_checks().any(|name| name == check),
-        "there is no sink check '{check}'"
-    );
+    assert!(sink_checks().any(|name| name == check), "there is no sink check '{check}'");
     let limit = harness.limits().check;
     let name = format!("sink '{}'", harness.factory().name());
     report::run(name, &Arc::from(harness), sink::CHECKS, limit, |name| name == check)

@@ -36,32 +36,21 @@ impl Table<'_> {
     fn complaints(&self, pairs: &[(String, String)]) -> Vec<String> {
         match resolve(self.own, pairs) {
             Err(errors) => errors,
-            Ok(properties) => (self.create)(&properties)
-                .err()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            Ok(properties) => (self.create)(&properties).err().iter().map(ToString::to_string).collect(),
         }
     }
 }
 
 /// Resolves properties against a connector's table and the common ones, without the environment.
 pub(super) fn resolve(own: &[PropertySpec], pairs: &[(String, String)]) -> Result<Properties, Vec<String>> {
-    let specs: Vec<PropertySpec> = own
-        .iter()
-        .chain(strategy::PROPERTIES)
-        .chain(COMMON_PROPERTIES)
-        .copied()
-        .collect();
+    let specs: Vec<PropertySpec> = own.iter().chain(strategy::PROPERTIES).chain(COMMON_PROPERTIES).copied().collect();
     let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     Properties::resolve(&specs, pairs, &|_| None).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 pub(super) fn base_properties_work(table: &Table<'_>) -> Result<(), String> {
     let complaints = table.complaints(&table.base);
-    ensure(complaints.is_empty(), || {
-        format!("the peer's own properties are refused: {}", complaints.join("; "))
-    })
+    ensure(complaints.is_empty(), || format!("the peer's own properties are refused: {}", complaints.join("; ")))
 }
 
 pub(super) fn a_missing_required_property_is_named(table: &Table<'_>) -> Result<(), String> {
@@ -86,25 +75,18 @@ pub(super) fn an_unknown_property_is_refused_with_the_nearest(table: &Table<'_>)
             let rest = text.replacen(&typo, "", 1);
             text.contains(&typo) && table.own.iter().any(|known| rest.contains(known.key))
         });
-        ensure(helped, || {
-            format!("for the unknown '{typo}' the complaints are {complaints:?}")
-        })?;
+        ensure(helped, || format!("for the unknown '{typo}' the complaints are {complaints:?}"))?;
     }
     Ok(())
 }
 
 pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(table: &Table<'_>) -> Result<(), String> {
-    let checked = table
-        .own
-        .iter()
-        .filter(|spec| !matches!(spec.kind, PropertyKind::Text | PropertyKind::Path));
+    let checked = table.own.iter().filter(|spec| !matches!(spec.kind, PropertyKind::Text | PropertyKind::Path));
     for spec in checked {
         let key = spec.key.replace('*', "contract");
         let complaints = table.complaints(&table.with(&key, NONSENSE));
         let about: Vec<&String> = complaints.iter().filter(|text| text.contains(&key)).collect();
-        ensure(!about.is_empty(), || {
-            format!("'{key}' = '{NONSENSE}' is not refused: {complaints:?}")
-        })?;
+        ensure(!about.is_empty(), || format!("'{key}' = '{NONSENSE}' is not refused: {complaints:?}"))?;
         ensure(spec.secret || about.iter().any(|text| text.contains(NONSENSE)), || {
             format!("the refusal of '{key}' does not show the value: {about:?}")
         })?;
@@ -115,12 +97,8 @@ pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(tab
     for (key, value) in &table.invalid {
         let secret = table.own.iter().any(|spec| spec.secret && spec.matches(key));
         let complaints = table.complaints(&table.with(key, value));
-        let named = complaints
-            .iter()
-            .any(|text| text.contains(key.as_str()) && (secret || text.contains(value)));
-        ensure(named, || {
-            format!("the refusal of '{key}' = '{value}' does not name both: {complaints:?}")
-        })?;
+        let named = complaints.iter().any(|text| text.contains(key.as_str()) && (secret || text.contains(value)));
+        ensure(named, || format!("the refusal of '{key}' = '{value}' does not name both: {complaints:?}"))?;
     }
     Ok(())
 }
@@ -130,33 +108,20 @@ pub(super) fn every_property_is_documented_and_its_values_parse(table: &Table<'_
     for spec in table.own {
         let key = spec.key;
         ensure(seen.insert(key), || format!("'{key}' is declared twice"))?;
-        ensure(
-            !spec.doc.trim().is_empty() && spec.doc.trim_end().ends_with('.'),
-            || format!("'{key}' has no doc sentence that ends with a full stop"),
-        )?;
+        ensure(!spec.doc.trim().is_empty() && spec.doc.trim_end().ends_with('.'), || {
+            format!("'{key}' has no doc sentence that ends with a full stop")
+        })?;
         for (what, value) in [("default", spec.default), ("example", spec.example)] {
             let parses = value.is_none_or(|value| spec.kind.parse(value, spec.unit).is_some());
-            ensure(parses, || {
-                format!("the {what} of '{key}' is no {}: {value:?}", spec.kind.name())
-            })?;
+            ensure(parses, || format!("the {what} of '{key}' is no {}: {value:?}", spec.kind.name()))?;
         }
-        ensure(!(spec.required && spec.default.is_some()), || {
-            format!("'{key}' is required and has a default")
-        })?;
+        ensure(!(spec.required && spec.default.is_some()), || format!("'{key}' is required and has a default"))?;
         if let Some(condition) = spec.only_if {
             let known = table.own.iter().any(|other| other.key == condition.key);
-            ensure(known, || {
-                format!("'{key}' depends on '{}', which does not exist", condition.key)
-            })?;
+            ensure(known, || format!("'{key}' depends on '{}', which does not exist", condition.key))?;
         }
-        let listed = if spec.required {
-            &table.required
-        } else {
-            &table.optional
-        };
-        ensure(listed.contains(&key), || {
-            format!("'{key}' is missing from the required or optional parameters")
-        })?;
+        let listed = if spec.required { &table.required } else { &table.optional };
+        ensure(listed.contains(&key), || format!("'{key}' is missing from the required or optional parameters"))?;
     }
     ensure(table.required.len() + table.optional.len() == table.own.len(), || {
         "the required and optional parameters name more than the table has".to_owned()
@@ -167,12 +132,9 @@ pub(super) fn no_allowed_value_makes_the_factory_panic(table: &Table<'_>) -> Res
     for spec in table.own {
         for value in candidates(spec) {
             let key = spec.key.replace('*', "contract");
-            let complaints = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                table.complaints(&table.with(&key, &value))
-            }));
-            ensure(complaints.is_ok(), || {
-                format!("'{key}' = '{value}' makes the factory panic")
-            })?;
+            let complaints =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| table.complaints(&table.with(&key, &value))));
+            ensure(complaints.is_ok(), || format!("'{key}' = '{value}' makes the factory panic"))?;
         }
     }
     Ok(())
@@ -180,11 +142,7 @@ pub(super) fn no_allowed_value_makes_the_factory_panic(table: &Table<'_>) -> Res
 
 /// Values worth trying: those the table names, and the bounds of the kind.
 fn candidates(spec: &PropertySpec) -> Vec<String> {
-    let mut values: Vec<String> = [spec.default, spec.example]
-        .into_iter()
-        .flatten()
-        .map(str::to_owned)
-        .collect();
+    let mut values: Vec<String> = [spec.default, spec.example].into_iter().flatten().map(str::to_owned).collect();
     match spec.kind {
         PropertyKind::Integer { min, max } | PropertyKind::Number { min, max } => {
             values.extend([min.to_string(), max.to_string()]);

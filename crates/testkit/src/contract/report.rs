@@ -59,11 +59,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = (self.passed.len(), self.failed.len(), self.skipped.len());
-        write!(
-            f,
-            "{}: {} checks passed, {} failed, {} skipped",
-            self.connector, counts.0, counts.1, counts.2
-        )?;
+        write!(f, "{}: {} checks passed, {} failed, {} skipped", self.connector, counts.0, counts.1, counts.2)?;
         for failure in &self.failed {
             write!(f, "\n  FAILED {}: {}", failure.check, failure.reason)?;
         }
@@ -82,10 +78,7 @@ pub(super) fn run<H: ?Sized + Send + Sync + 'static>(
     limit: Duration,
     wanted: impl Fn(&str) -> bool,
 ) -> Report {
-    let mut report = Report {
-        connector,
-        ..Report::default()
-    };
+    let mut report = Report { connector, ..Report::default() };
     for check in checks.iter().filter(|check| wanted(check.name)) {
         if let Some(reason) = (check.skip)(harness) {
             report.skipped.push((check.name, reason));
@@ -93,10 +86,7 @@ pub(super) fn run<H: ?Sized + Send + Sync + 'static>(
         }
         match run_one(harness, check, limit) {
             Ok(()) => report.passed.push(check.name),
-            Err(reason) => report.failed.push(Failure {
-                check: check.name,
-                reason,
-            }),
+            Err(reason) => report.failed.push(Failure { check: check.name, reason }),
         }
     }
     report
@@ -118,9 +108,7 @@ fn run_one<H: ?Sized + Send + Sync + 'static>(
     if let Err(error) = spawned {
         return Err(format!("no thread to run it: {error}"));
     }
-    receiver
-        .recv_timeout(limit)
-        .unwrap_or_else(|_| Err(format!("it still hangs after {limit:?}")))
+    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(format!("it still hangs after {limit:?}")))
 }
 
 /// Waits until `condition` holds.
@@ -155,14 +143,61 @@ pub(super) fn timed<T>(what: &str, limit: Duration, action: impl FnOnce() -> T) 
     let started = Instant::now();
     let value = action();
     let took = started.elapsed();
-    if took <= limit {
-        Ok(value)
-    } else {
-        Err(format!("{what} took {took:?}, longer than {limit:?}"))
-    }
+    if took <= limit { Ok(value) } else { Err(format!("{what} took {took:?}, longer than {limit:?}")) }
 }
 
 /// `Err` with the text unless the condition holds.
 pub(super) fn ensure(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Time for a refused connection to be noticed and logged. Not a synchronisation: nothing depends on its length.
+pub(super) fn linger(duration: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECKS: &[Check<str>] = &[
+        Check { name: "passes", skip: |_| None, run: |_| Ok(()) },
+        Check { name: "fails", skip: |_| None, run: |harness| Err(format!("wrong with {harness}")) },
+        Check { name: "panics", skip: |_| None, run: |_| panic!("on {}", "purpose") },
+        Check {
+            name: "hangs",
+            skip: |_| None,
+            run: |_| loop {
+                thread::park()
+            },
+        },
+        Check { name: "does not apply", skip: |_| Some("it is a test"), run: |_| Err("it was run".to_owned()) },
+    ];
+
+    #[test]
+    fn a_report_has_every_check_whatever_became_of_it() {
+        let harness: Arc<str> = Arc::from("me");
+        let report = run("a connector".to_owned(), &harness, CHECKS, Duration::from_millis(200), |_| true);
+        assert_eq!(report.passed, ["passes"]);
+        assert_eq!(report.skipped, [("does not apply", "it is a test")]);
+        let text = report.to_string();
+        for line in [
+            "a connector: 1 checks passed, 3 failed, 1 skipped",
+            "FAILED fails: wrong with me",
+            "FAILED panics: a panic: on purpose",
+            "FAILED hangs: it still hangs after 200ms",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "FAILED fails")]
+    fn a_failed_check_fails_the_test() {
+        let harness: Arc<str> = Arc::from("me");
+        run("a connector".to_owned(), &harness, CHECKS, Duration::from_secs(5), |name| name == "fails").assert_kept();
+    }
 }

@@ -13,28 +13,15 @@ pub(super) fn planted(
 ) -> Vec<SecretProperty> {
     let applies = |spec: &&PropertySpec| {
         spec.only_if.is_none_or(|condition| {
-            let given = base
-                .iter()
-                .find(|(key, _)| key == condition.key)
-                .map(|(_, value)| value.as_str());
-            let default = own
-                .iter()
-                .find(|other| other.key == condition.key)
-                .and_then(|other| other.default);
+            let given = base.iter().find(|(key, _)| key == condition.key).map(|(_, value)| value.as_str());
+            let default = own.iter().find(|other| other.key == condition.key).and_then(|other| other.default);
             given.or(default) == Some(condition.value)
         })
     };
-    let declared = own
-        .iter()
-        .filter(|spec| spec.secret && spec.kind == PropertyKind::Text)
-        .filter(applies);
+    let declared = own.iter().filter(|spec| spec.secret && spec.kind == PropertyKind::Text).filter(applies);
     let declared = declared.map(|spec| {
         let secret = format!("s3cret{:016x}", fastrand::u64(..));
-        SecretProperty {
-            key: spec.key.replace('*', "X-Contract"),
-            value: secret.clone(),
-            secret,
-        }
+        SecretProperty { key: spec.key.replace('*', "X-Contract"), value: secret.clone(), secret }
     });
     declared.chain(named).collect()
 }
@@ -47,28 +34,18 @@ pub(super) struct Inspector<'a> {
 
 impl<'a> Inspector<'a> {
     pub(super) fn new(planted: &'a SecretProperty) -> Self {
-        // Debug and above: what libraries trace byte by byte is not ours to redact.
-        Self {
-            planted,
-            logs: LogCapture::start().at_least(log::Level::Debug),
-        }
+        Self { planted, logs: LogCapture::start() }
     }
 
     pub(super) fn inspect(&self, place: &str, text: &str) -> Result<(), String> {
         ensure(!text.contains(&self.planted.secret), || {
-            format!(
-                "the secret of '{}' is shown in {place}: {}",
-                self.planted.key,
-                self.mask(text)
-            )
+            format!("the secret of '{}' is shown in {place}: {}", self.planted.key, self.mask(text))
         })
     }
 
     pub(super) fn inspect_logs(&self) -> Result<(), String> {
         let lines = self.logs.lines();
-        let texts = lines
-            .iter()
-            .map(|line| format!("{} {}: {}", line.level, line.target, line.message));
+        let texts = lines.iter().map(|line| format!("{} {}: {}", line.level, line.target, line.message));
         texts.into_iter().try_for_each(|text| self.inspect("the log", &text))
     }
 

@@ -9,13 +9,13 @@ use tokio::{
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{
+    connection::{self, Command},
     conversation::Conversation,
     frames::{RawFrame, Side},
     handshake::{self, HttpAnswer},
     message::Message,
     record::{self, Board, Ending, Record},
     script::Script,
-    server::{self, Command},
     transport::Transport,
 };
 use crate::{tls::TestCertificates, wait::Wait};
@@ -87,10 +87,7 @@ impl ClientBuilder {
 
     async fn open(self) -> Result<ScriptedClient, Refused> {
         let place = Place::parse(&self.url).map_err(Refused::Failed)?;
-        let tcp = self
-            .dial(&place)
-            .await
-            .map_err(|error| Refused::Failed(error.to_string()))?;
+        let tcp = self.dial(&place).await.map_err(|error| Refused::Failed(error.to_string()))?;
         let transport = self.secure(&place, tcp).await?;
         let board = Board::channel();
         board.send_modify(|board| {
@@ -100,26 +97,18 @@ impl ClientBuilder {
         let mut conversation = Conversation::new(Side::Client, 0, transport, board.clone());
         let subprotocol = self.shake_hands(&place, &mut conversation).await?;
         conversation.open();
-        let (commands, mut queue) = server::play_queue();
+        let (commands, mut queue) = connection::play_queue();
         tokio::spawn(async move {
-            server::run_commands_past_the_end(&mut conversation, &mut queue).await;
+            connection::run_commands_past_the_end(&mut conversation, &mut queue).await;
             conversation.end(Ending::ByTest);
         });
-        Ok(ScriptedClient {
-            board,
-            commands,
-            subprotocol,
-        })
+        Ok(ScriptedClient { board, commands, subprotocol })
     }
 
     async fn dial(&self, place: &Place) -> std::io::Result<TcpStream> {
         let mut last = None;
         for address in lookup_host(&place.authority).await? {
-            let socket = if address.is_ipv4() {
-                TcpSocket::new_v4()?
-            } else {
-                TcpSocket::new_v6()?
-            };
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             if let Some(bytes) = self.receive_buffer {
                 socket.set_recv_buffer_size(bytes)?;
             }
@@ -138,15 +127,9 @@ impl ClientBuilder {
         if !place.tls {
             return Ok(Transport::Plain(tcp));
         }
-        let certificates = self
-            .tls
-            .as_ref()
-            .ok_or_else(|| Refused::Failed("wss:// needs .tls(...)".to_owned()))?;
+        let certificates = self.tls.as_ref().ok_or_else(|| Refused::Failed("wss:// needs .tls(...)".to_owned()))?;
         let name = ServerName::try_from(place.host.clone()).map_err(|error| Refused::Failed(error.to_string()))?;
-        let stream = certificates
-            .connector(self.present_certificate)
-            .connect(name, tcp)
-            .await;
+        let stream = certificates.connector(self.present_certificate).connect(name, tcp).await;
         let stream = stream.map_err(|error| Refused::Failed(error.to_string()))?;
         Ok(Transport::Tls(Box::new(stream.into())))
     }
@@ -170,9 +153,7 @@ impl ClientBuilder {
             .filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))
             .map(|(_, tokens)| tokens.as_str())
             .collect();
-        answer
-            .check_switch(&key, Some(&offered.join(",")))
-            .map_err(Refused::Failed)
+        answer.check_switch(&key, Some(&offered.join(","))).map_err(Refused::Failed)
     }
 }
 
@@ -245,7 +226,7 @@ impl ScriptedClient {
             steps => format!("{} steps", steps.len()),
         };
         let commands = self.commands.clone();
-        record::progress(&self.board, what, async move { server::play(&commands, script).await })
+        record::progress(&self.board, what, async move { connection::play(&commands, script).await })
     }
 
     /// Sends a text message.
@@ -301,9 +282,7 @@ impl ScriptedClient {
     /// Waits for the connection's end and returns how it ended.
     #[track_caller]
     pub fn wait_for_end(&self) -> Wait<Ending> {
-        self.wait_for("the end of the connection", |record| {
-            record.endings.first().map(|ended| ended.ending.clone())
-        })
+        self.wait_for("the end of the connection", |record| record.endings.first().map(|ended| ended.ending.clone()))
     }
 
     /// Waits until `look` finds something in the record; `what` names it when it does not.
@@ -341,29 +320,15 @@ impl Place {
         };
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(split);
-        let (host, _) = authority
-            .rsplit_once(':')
-            .ok_or_else(|| format!("{url:?} has no port"))?;
-        let path = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
-        };
-        Ok(Self {
-            tls,
-            authority: authority.to_owned(),
-            host: host.to_owned(),
-            path,
-        })
+        let (host, _) = authority.rsplit_once(':').ok_or_else(|| format!("{url:?} has no port"))?;
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { tls, authority: authority.to_owned(), host: host.to_owned(), path })
     }
 }
 
 /// The body of a refusal: as long as it says it is, or until the server hangs up.
 async fn body(answer: &HttpAnswer, conversation: &mut Conversation) -> String {
-    let length = answer
-        .header("Content-Length")
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(usize::MAX);
+    let length = answer.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(usize::MAX);
     let complete = conversation.until(|this| (this.input.len() >= length).then_some(()));
     // Whatever came until the end of the connection or the deadline is the body.
     let _ = tokio::time::timeout(BODY_DEADLINE, complete).await;

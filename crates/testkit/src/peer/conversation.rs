@@ -124,8 +124,7 @@ impl Conversation {
 
     /// Moves bytes until all that was queued is written.
     pub(super) async fn drained(&mut self) -> Result<(), Ending> {
-        self.until(|this| (this.output.is_empty() && !this.unflushed).then_some(()))
-            .await
+        self.until(|this| (this.output.is_empty() && !this.unflushed).then_some(())).await
     }
 
     /// Queues bytes; [`drained`](Self::drained) or any other turn writes them.
@@ -171,10 +170,7 @@ impl Conversation {
         let transport = self.transport.take();
         self.board.send_modify(|board| {
             board.record.open = board.record.open.saturating_sub(1);
-            board.record.endings.push(Ended {
-                connection: self.number,
-                ending: ending.clone(),
-            });
+            board.record.endings.push(Ended { connection: self.number, ending: ending.clone() });
         });
         self.ending = Some(ending);
         drop(transport);
@@ -284,21 +280,14 @@ impl Conversation {
     }
 
     fn take_close(&mut self, code: Option<u16>, reason: String) {
-        let close = ReceivedClose {
-            connection: self.number,
-            code,
-            reason: reason.clone(),
-        };
+        let close = ReceivedClose { connection: self.number, code, reason: reason.clone() };
         self.board.send_modify(|board| board.record.closes.push(close));
         if !self.answer_close && !self.close_sent {
             return;
         }
         if !self.close_sent {
             self.close_sent = true;
-            let answer = code.map_or_else(
-                || RawFrame::new(super::frames::CLOSE, ""),
-                |code| RawFrame::close(code, ""),
-            );
+            let answer = code.map_or_else(|| RawFrame::new(super::frames::CLOSE, ""), |code| RawFrame::close(code, ""));
             self.queue_frame(answer);
         }
         self.closed = Some(Ending::Closed { code, reason });

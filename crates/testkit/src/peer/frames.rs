@@ -71,14 +71,7 @@ pub struct RawFrame {
 impl RawFrame {
     /// A final, unmasked frame.
     pub fn new(opcode: u8, payload: impl Into<Bytes>) -> Self {
-        Self {
-            fin: true,
-            rsv: 0,
-            opcode,
-            mask: None,
-            declared_length: None,
-            payload: payload.into(),
-        }
+        Self { fin: true, rsv: 0, opcode, mask: None, declared_length: None, payload: payload.into() }
     }
 
     /// A whole text message.
@@ -158,12 +151,7 @@ impl RawFrame {
             None => out.extend_from_slice(&self.payload),
             Some(mask) => {
                 out.extend_from_slice(&mask);
-                out.extend(
-                    self.payload
-                        .iter()
-                        .zip(mask.iter().cycle())
-                        .map(|(byte, key)| byte ^ key),
-                );
+                out.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
             }
         }
         out
@@ -188,10 +176,7 @@ impl RawFrame {
         input.advance(header_length);
         let mut payload = input.split_to(length);
         if let Some(mask) = frame.mask {
-            payload
-                .iter_mut()
-                .zip(mask.iter().cycle())
-                .for_each(|(byte, key)| *byte ^= key);
+            payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
         }
         frame.payload = payload.freeze();
         Ok(Some(frame))
@@ -238,11 +223,8 @@ pub struct Violation {
 /// The close codes are those of RFC 6455, section 7.4.1: 1002 for broken framing, 1007 for text that is not UTF-8, 1009
 /// for a length no receiver takes.
 pub fn violations(sender: Side) -> Vec<Violation> {
-    let frame = |name, frame: RawFrame, close_code| Violation {
-        name,
-        bytes: frame.from_side(sender).encode(),
-        close_code,
-    };
+    let frame =
+        |name, frame: RawFrame, close_code| Violation { name, bytes: frame.from_side(sender).encode(), close_code };
     let mut all = vec![
         wrong_masking(sender),
         frame("RSV1 without an extension", RawFrame::text("x").rsv(4), 1002),
@@ -252,36 +234,17 @@ pub fn violations(sender: Side) -> Vec<Violation> {
         frame("reserved control opcode", RawFrame::new(0xB, "x"), 1002),
         frame("continuation of nothing", RawFrame::new(CONTINUATION, "x"), 1002),
         frame("fragmented ping", RawFrame::ping("x").not_final(), 1002),
-        frame(
-            "ping longer than 125 bytes",
-            RawFrame::ping(vec![b'x'; MAX_CONTROL_PAYLOAD + 1]),
-            1002,
-        ),
+        frame("ping longer than 125 bytes", RawFrame::ping(vec![b'x'; MAX_CONTROL_PAYLOAD + 1]), 1002),
         frame("text that is not UTF-8", RawFrame::new(TEXT, vec![0xC3, 0x28]), 1007),
-        frame(
-            "text ending inside a character",
-            RawFrame::new(TEXT, vec![b'a', 0xE2, 0x82]),
-            1007,
-        ),
+        frame("text ending inside a character", RawFrame::new(TEXT, vec![b'a', 0xE2, 0x82]), 1007),
         frame("close with one byte", RawFrame::new(CLOSE, vec![3]), 1002),
-        frame(
-            "close reason that is not UTF-8",
-            RawFrame::new(CLOSE, vec![0x03, 0xE8, 0xFF]),
-            1007,
-        ),
-        frame(
-            "absurd declared length",
-            RawFrame::new(BINARY, "x").declared_length(1 << 62),
-            1009,
-        ),
+        frame("close reason that is not UTF-8", RawFrame::new(CLOSE, vec![0x03, 0xE8, 0xFF]), 1007),
+        frame("absurd declared length", RawFrame::new(BINARY, "x").declared_length(1 << 62), 1009),
     ];
     all.push(text_inside_text(sender));
-    for (name, code) in [
-        ("close code 999", 999),
-        ("close code 1005", 1005),
-        ("close code 1006", 1006),
-        ("close code 1015", 1015),
-    ] {
+    for (name, code) in
+        [("close code 999", 999), ("close code 1005", 1005), ("close code 1006", 1006), ("close code 1015", 1015)]
+    {
         all.push(frame(name, RawFrame::close(code, ""), 1002));
     }
     all
@@ -292,38 +255,24 @@ fn wrong_masking(sender: Side) -> Violation {
         Side::Client => ("unmasked frame from a client", RawFrame::text("x")),
         Side::Server => ("masked frame from a server", RawFrame::text("x").masked()),
     };
-    Violation {
-        name,
-        bytes: frame.encode(),
-        close_code: 1002,
-    }
+    Violation { name, bytes: frame.encode(), close_code: 1002 }
 }
 
 fn text_inside_text(sender: Side) -> Violation {
     let mut bytes = RawFrame::text("x").not_final().from_side(sender).encode();
     bytes.extend(RawFrame::text("y").from_side(sender).encode());
-    Violation {
-        name: "new message inside a fragmented one",
-        bytes,
-        close_code: 1002,
-    }
+    Violation { name: "new message inside a fragmented one", bytes, close_code: 1002 }
 }
 
 /// The first `length` bytes of a text message that declares `declared` bytes: a frame that never ends.
 pub fn partial_text(sender: Side, length: usize, declared: u64) -> Vec<u8> {
-    RawFrame::new(TEXT, vec![b'x'; length])
-        .declared_length(declared)
-        .from_side(sender)
-        .encode()
+    RawFrame::new(TEXT, vec![b'x'; length]).declared_length(declared).from_side(sender).encode()
 }
 
 /// The opening fragment of a text message followed by `count` empty continuations: a message that never ends.
 pub fn empty_continuations(sender: Side, count: usize) -> Vec<u8> {
     let mut bytes = RawFrame::text("x").not_final().from_side(sender).encode();
-    let continuation = RawFrame::new(CONTINUATION, Bytes::new())
-        .not_final()
-        .from_side(sender)
-        .encode();
+    let continuation = RawFrame::new(CONTINUATION, Bytes::new()).not_final().from_side(sender).encode();
     bytes.extend(continuation.repeat(count));
     bytes
 }
@@ -335,28 +284,16 @@ mod tests {
     #[test]
     fn the_examples_of_rfc_6455_section_5_7_are_encoded_as_printed() {
         let masked = RawFrame::text("Hello").masked().encode();
-        assert_eq!(
-            masked,
-            [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]
-        );
-        assert_eq!(
-            RawFrame::text("Hel").not_final().encode(),
-            [0x01, 0x03, 0x48, 0x65, 0x6c]
-        );
+        assert_eq!(masked, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+        assert_eq!(RawFrame::text("Hel").not_final().encode(), [0x01, 0x03, 0x48, 0x65, 0x6c]);
         assert_eq!(RawFrame::binary(vec![0; 256]).encode()[..4], [0x82, 0x7E, 0x01, 0x00]);
-        assert_eq!(
-            RawFrame::binary(vec![0; 65536]).encode()[..10],
-            [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]
-        );
+        assert_eq!(RawFrame::binary(vec![0; 65536]).encode()[..10], [0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 
     #[test]
     fn decoding_gives_back_what_was_encoded_at_every_length_boundary() {
         for length in [0, 1, 125, 126, 127, 65535, 65536] {
-            for frame in [
-                RawFrame::binary(vec![7; length]),
-                RawFrame::binary(vec![7; length]).masked().rsv(5),
-            ] {
+            for frame in [RawFrame::binary(vec![7; length]), RawFrame::binary(vec![7; length]).masked().rsv(5)] {
                 let mut wire = BytesMut::from(&frame.encode()[..]);
                 wire.extend_from_slice(b"next");
                 assert_eq!(RawFrame::decode(&mut wire, 1 << 20), Ok(Some(frame)));

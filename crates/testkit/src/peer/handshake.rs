@@ -44,13 +44,7 @@ impl Handshake {
         else {
             return Err(format!("the request line is {first:?}"));
         };
-        Ok(Self {
-            connection,
-            method: method.into(),
-            path: path.into(),
-            version: version.into(),
-            headers,
-        })
+        Ok(Self { connection, method: method.into(), path: path.into(), version: version.into(), headers })
     }
 
     /// Checks what RFC 6455, section 4.1 demands of a client, and gives the key.
@@ -58,11 +52,7 @@ impl Handshake {
         if self.method != "GET" || self.version != "HTTP/1.1" {
             return Err(format!("it is {} {}, not GET HTTP/1.1", self.method, self.version));
         }
-        let hosts = self
-            .headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("Host"))
-            .count();
+        let hosts = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Host")).count();
         if hosts != 1 {
             return Err(format!("it has {hosts} Host headers"));
         }
@@ -89,11 +79,7 @@ impl Handshake {
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        write!(
-            f,
-            "{} {} with headers {names:?} on connection {}",
-            self.method, self.path, self.connection
-        )
+        write!(f, "{} {} with headers {names:?} on connection {}", self.method, self.path, self.connection)
     }
 }
 
@@ -122,18 +108,12 @@ impl HttpAnswer {
             .and_then(|rest| rest.get(..3))
             .and_then(|status| status.parse().ok())
             .ok_or_else(|| format!("the status line is {first:?}"))?;
-        Ok(Self {
-            status,
-            headers,
-            body: String::new(),
-        })
+        Ok(Self { status, headers, body: String::new() })
     }
 
     /// Checks a 101 against the key of the request, and gives the chosen subprotocol.
     pub(super) fn check_switch(&self, key: &str, offered: Option<&str>) -> Result<Option<String>, String> {
-        let accept = self
-            .header("Sec-WebSocket-Accept")
-            .ok_or("the 101 has no Sec-WebSocket-Accept")?;
+        let accept = self.header("Sec-WebSocket-Accept").ok_or("the 101 has no Sec-WebSocket-Accept")?;
         if accept != derive_accept_key(key.as_bytes()) {
             return Err(format!("the 101 has the wrong Sec-WebSocket-Accept {accept:?}"));
         }
@@ -141,9 +121,7 @@ impl HttpAnswer {
         if let Some(chosen) = &chosen {
             let known = offered.is_some_and(|offered| offered.split(',').any(|token| token.trim() == chosen));
             if !known {
-                return Err(format!(
-                    "the 101 chooses the subprotocol {chosen:?}, which was not offered"
-                ));
+                return Err(format!("the 101 chooses the subprotocol {chosen:?}, which was not offered"));
             }
         }
         Ok(chosen)
@@ -164,10 +142,8 @@ pub(super) fn switching_protocols(key: &str, extra: &[(String, String)]) -> Vec<
 
 /// A refusal with a body.
 pub(super) fn refusal(status: u16, extra: &[(String, String)], body: &str) -> Vec<u8> {
-    let mut headers = vec![
-        ("Content-Length".to_owned(), body.len().to_string()),
-        ("Connection".to_owned(), "close".to_owned()),
-    ];
+    let mut headers =
+        vec![("Content-Length".to_owned(), body.len().to_string()), ("Connection".to_owned(), "close".to_owned())];
     headers.retain(|(name, _)| header(extra, name).is_none());
     headers.extend_from_slice(extra);
     let mut bytes = response_head(status, &headers);
@@ -224,10 +200,7 @@ fn reason_phrase(status: u16) -> &'static str {
 }
 
 fn header<'a>(headers: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
-    headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        .map(|(_, value)| value.as_str())
+    headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
 }
 
 type Headers = Vec<(String, String)>;

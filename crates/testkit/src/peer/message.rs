@@ -103,10 +103,7 @@ pub(crate) struct Broken {
 
 impl Broken {
     pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-        }
+        Self { code, reason: reason.into() }
     }
 }
 
@@ -127,16 +124,10 @@ impl Assembler {
     pub(crate) fn accept(&mut self, frame: RawFrame) -> Result<Option<Incoming>, Broken> {
         if frame.mask.is_some() != (self.sender == Side::Client) {
             let masking = if frame.mask.is_some() { "masked" } else { "unmasked" };
-            return Err(Broken::new(
-                1002,
-                format!("a {masking} frame from the {:?}", self.sender),
-            ));
+            return Err(Broken::new(1002, format!("a {masking} frame from the {:?}", self.sender)));
         }
         if frame.rsv != 0 {
-            return Err(Broken::new(
-                1002,
-                format!("reserved bits {:#05b} without an extension", frame.rsv),
-            ));
+            return Err(Broken::new(1002, format!("reserved bits {:#05b} without an extension", frame.rsv)));
         }
         match frame.opcode {
             frames::CONTINUATION | frames::TEXT | frames::BINARY => self.data(frame),
@@ -174,10 +165,7 @@ fn control(frame: RawFrame) -> Result<Incoming, Broken> {
         return Err(Broken::new(1002, "a fragmented control frame"));
     }
     if frame.payload.len() > frames::MAX_CONTROL_PAYLOAD {
-        return Err(Broken::new(
-            1002,
-            format!("a control frame of {} bytes", frame.payload.len()),
-        ));
+        return Err(Broken::new(1002, format!("a control frame of {} bytes", frame.payload.len())));
     }
     match frame.opcode {
         frames::PING => Ok(Incoming::Ping(frame.payload)),
@@ -196,10 +184,7 @@ fn close(payload: &[u8]) -> Result<Incoming, Broken> {
     if code.is_some_and(|code| !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)) {
         return Err(Broken::new(1002, format!("close code {}", code.unwrap_or_default())));
     }
-    Ok(Incoming::Close {
-        code,
-        reason: reason.to_owned(),
-    })
+    Ok(Incoming::Close { code, reason: reason.to_owned() })
 }
 
 fn utf8(bytes: &[u8], what: &str) -> Result<String, Broken> {
@@ -217,12 +202,7 @@ mod tests {
     fn every_listed_violation_is_refused_with_its_code() {
         for sender in [Side::Client, Side::Server] {
             for violation in frames::violations(sender) {
-                assert_eq!(
-                    refusal(sender, &violation.bytes),
-                    Some(violation.close_code),
-                    "{}",
-                    violation.name
-                );
+                assert_eq!(refusal(sender, &violation.bytes), Some(violation.close_code), "{}", violation.name);
             }
         }
     }
@@ -231,10 +211,7 @@ mod tests {
     fn fragments_with_a_ping_between_them_become_one_message() {
         let mut assembler = Assembler::new(Side::Server);
         assert_eq!(assembler.accept(RawFrame::text("a").not_final()), Ok(None));
-        assert_eq!(
-            assembler.accept(RawFrame::ping("p")),
-            Ok(Some(Incoming::Ping("p".into())))
-        );
+        assert_eq!(assembler.accept(RawFrame::ping("p")), Ok(Some(Incoming::Ping("p".into()))));
         assert_eq!(
             assembler.accept(RawFrame::new(frames::CONTINUATION, "b")),
             Ok(Some(Incoming::Message("ab".into())))

@@ -27,6 +27,7 @@
 //! For load, use a [`Collector`](crate::collector::Collector).
 
 mod client;
+mod connection;
 mod conversation;
 pub mod frames;
 mod handshake;

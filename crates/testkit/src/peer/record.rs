@@ -33,10 +33,7 @@ pub struct Record {
 impl Record {
     /// The messages one connection sent, in order. Connections are numbered from 0.
     pub fn messages_of(&self, connection: usize) -> impl Iterator<Item = &Message> {
-        self.messages
-            .iter()
-            .filter(move |received| received.connection == connection)
-            .map(|received| &received.message)
+        self.messages.iter().filter(move |received| received.connection == connection).map(|received| &received.message)
     }
 }
 
@@ -54,11 +51,7 @@ impl fmt::Display for Record {
             write!(f, " (last: {:?})", last.message)?;
         }
         for close in &self.closes {
-            write!(
-                f,
-                ", close {:?} {:?} on connection {}",
-                close.code, close.reason, close.connection
-            )?;
+            write!(f, ", close {:?} {:?} on connection {}", close.code, close.reason, close.connection)?;
         }
         for ended in &self.endings {
             write!(f, ", connection {} ended: {}", ended.connection, ended.ending)?;
@@ -124,10 +117,7 @@ pub enum Ending {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed {
-                code: Some(code),
-                reason,
-            } => write!(f, "closed by the other end with {code} {reason:?}"),
+            Self::Closed { code: Some(code), reason } => write!(f, "closed by the other end with {code} {reason:?}"),
             Self::Closed { code: None, .. } => f.write_str("closed by the other end without a code"),
             Self::HungUp => f.write_str("the other end hung up without a close frame"),
             Self::Failed(reason) => write!(f, "the connection failed: {reason}"),
@@ -200,16 +190,10 @@ impl Board {
 
     pub(crate) fn message(&mut self, connection: usize, message: &Message) {
         if self.record.messages.len() == MAX_RECORDED_MESSAGES {
-            self.overflow = Some(format!(
-                "a peer records {MAX_RECORDED_MESSAGES} messages at most; use a Collector"
-            ));
+            self.overflow = Some(format!("a peer records {MAX_RECORDED_MESSAGES} messages at most; use a Collector"));
             return;
         }
-        let received = Received {
-            connection,
-            at: Instant::now(),
-            message: message.clone(),
-        };
+        let received = Received { connection, at: Instant::now(), message: message.clone() };
         self.record.messages.push(received);
     }
 
@@ -229,10 +213,7 @@ impl Board {
     /// Everything that has failed for good.
     pub(crate) fn failed(&self) -> Vec<String> {
         let failed = self.runs.iter().filter_map(|run| match &run.state {
-            RunState::Failed(reason) => Some(format!(
-                "connection {}, script {}: {reason}",
-                run.connection, run.script
-            )),
+            RunState::Failed(reason) => Some(format!("connection {}, script {}: {reason}", run.connection, run.script)),
             _ => None,
         });
         self.overflow.iter().cloned().chain(failed).collect()

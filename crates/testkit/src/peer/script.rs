@@ -84,15 +84,8 @@ impl Script {
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
         body: impl Into<String>,
     ) -> Self {
-        let headers = headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        self.step(Action::Reject {
-            status,
-            headers,
-            body: body.into(),
-        })
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.step(Action::Reject { status, headers, body: body.into() })
     }
 
     /// Answers the handshake with these bytes, whatever they are, and goes on as if it had been accepted.
@@ -193,10 +186,7 @@ impl Script {
 impl Script {
     /// Sends a close frame, waits for the answer, hangs up.
     pub fn close(self, code: u16, reason: impl Into<String>) -> Self {
-        self.step(Action::Close {
-            code,
-            reason: reason.into(),
-        })
+        self.step(Action::Close { code, reason: reason.into() })
     }
 
     /// Resets the TCP connection (RST): what is under way is lost.
@@ -246,10 +236,7 @@ impl Script {
     }
 
     fn step(mut self, action: Action) -> Self {
-        self.steps.push(Step {
-            action,
-            deadline: self.deadline.unwrap_or(DEFAULT_STEP_DEADLINE),
-        });
+        self.steps.push(Step { action, deadline: self.deadline.unwrap_or(DEFAULT_STEP_DEADLINE) });
         self
     }
 }
@@ -278,11 +265,7 @@ pub(super) enum Action {
     ExpectSubprotocol(String),
     RespondHeader(String, String),
     Accept(Option<Message>),
-    Reject {
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: String,
-    },
+    Reject { status: u16, headers: Vec<(String, String)>, body: String },
     RespondRaw(Bytes),
     Send(Message),
     SendAll(Arc<[Message]>),
@@ -295,10 +278,7 @@ pub(super) enum Action {
     ExpectEnd,
     Delay(Duration),
     AwaitSignal(String),
-    Close {
-        code: u16,
-        reason: String,
-    },
+    Close { code: u16, reason: String },
     Reset,
     HangUp,
     HalfClose,

@@ -1,32 +1,23 @@
 //! The scripted server: listens, gives each connection its script, and answers for what went wrong.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
 
-use futures_util::FutureExt;
-use tokio::{
-    net::TcpStream,
-    sync::{mpsc, oneshot, watch},
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 
 use super::{
-    conversation::Conversation,
-    frames::Side,
+    connection::{self, Common},
     handshake::Handshake,
     message::Message,
-    record::{self, Board, Ended, Ending, ReceivedClose, Record, Run, RunState},
+    record::{self, Board, Ended, ReceivedClose, Record},
     script::Script,
-    transport::Transport,
 };
 use crate::{
     listener::{self, Door},
@@ -37,9 +28,6 @@ use crate::{
 
 /// How long [`ScriptedPeer::finish`] lets scripts come to their end.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Scripts that may wait to be played on one connection.
-const MAX_QUEUED_PLAYS: usize = 64;
 
 /// Builds a [`ScriptedPeer`].
 #[derive(Debug, Default)]
@@ -76,48 +64,24 @@ impl PeerBuilder {
     /// When no port can be bound.
     pub fn start(self) -> ScriptedPeer {
         let listener = listener::bind(self.receive_buffer);
-        let address = listener
-            .local_addr()
-            .unwrap_or_else(|error| panic!("a listener without an address: {error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("a listener without an address: {error}"));
         let (door, door_seen) = watch::channel(Door::Open);
         let (bound, bound_seen) = watch::channel(true);
         let (cuts, cuts_seen) = watch::channel(0);
         let common = Arc::new(Common {
             board: Board::channel(),
             tls: self.tls.as_ref().map(TestCertificates::acceptor),
-            scripts: if self.scripts.is_empty() {
-                vec![Script::new()]
-            } else {
-                self.scripts
-            },
+            scripts: if self.scripts.is_empty() { vec![Script::new()] } else { self.scripts },
             commands: Mutex::default(),
         });
         let serving = Arc::clone(&common);
-        runtime::handle().spawn(listener::accept_loop(
-            listener,
-            self.receive_buffer,
-            door_seen,
-            bound,
-            move |tcp| {
-                let number = serving.connected();
-                tokio::spawn(serve(Arc::clone(&serving), tcp, number, cuts_seen.clone()));
-            },
-        ));
-        let scheme = if self.tls.is_some() {
-            "wss://localhost"
-        } else {
-            "ws://127.0.0.1"
-        };
+        runtime::handle().spawn(listener::accept_loop(listener, self.receive_buffer, door_seen, bound, move |tcp| {
+            let number = serving.connected();
+            tokio::spawn(connection::serve(Arc::clone(&serving), tcp, number, cuts_seen.clone()));
+        }));
+        let scheme = if self.tls.is_some() { "wss://localhost" } else { "ws://127.0.0.1" };
         let url = format!("{scheme}:{}", address.port());
-        ScriptedPeer {
-            address,
-            url,
-            common,
-            door,
-            bound: bound_seen,
-            cuts,
-            judged: Arc::default(),
-        }
+        ScriptedPeer { address, url, common, door, bound: bound_seen, cuts, judged: Arc::default() }
     }
 }
 
@@ -157,6 +121,11 @@ impl ScriptedPeer {
         self.common.board.borrow().record.clone()
     }
 
+    /// Looks at the record without copying it.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.common.board.borrow().record)
+    }
+
     /// The messages received so far, in order of arrival over all connections.
     pub fn messages(&self) -> Vec<Message> {
         messages(&self.common.board.borrow().record)
@@ -179,7 +148,7 @@ impl ScriptedPeer {
         let what = format!("{} steps on connection {connection}", script.steps.len());
         let played = async move {
             match sender {
-                Some(sender) => play(&sender, script).await,
+                Some(sender) => connection::play(&sender, script).await,
                 None => Err("there is no such open connection".to_owned()),
             }
         };
@@ -192,8 +161,9 @@ impl ScriptedPeer {
         let senders: Vec<_> = self.common.commands().values().cloned().collect();
         let what = format!("{} steps on {} connections", script.steps.len(), senders.len());
         let played = async move {
-            let plays = senders.iter().map(|sender| play(sender, script.clone()));
-            futures_util::future::try_join_all(plays).await.map(drop)
+            let plays = senders.iter().map(|sender| connection::play(sender, script.clone()));
+            // All of them are played, also when one connection ends meanwhile.
+            futures_util::future::join_all(plays).await.into_iter().collect()
         };
         record::progress(&self.common.board, what, played)
     }
@@ -224,9 +194,7 @@ impl ScriptedPeer {
     /// Waits until this many TCP connections have been accepted.
     #[track_caller]
     pub fn wait_for_connections(&self, count: usize) -> Wait<()> {
-        self.wait_for(format!("{count} connections"), move |record| {
-            (record.connections >= count).then_some(())
-        })
+        self.wait_for(format!("{count} connections"), move |record| (record.connections >= count).then_some(()))
     }
 
     /// Waits for this many handshake requests and returns all of them.
@@ -294,11 +262,7 @@ impl ScriptedPeer {
             // The report below says what was not over in time.
             let _ = tokio::time::timeout(deadline, over).await;
             let failures = common.board.borrow().failures(common.scripts.len());
-            if failures.is_empty() {
-                Ok(())
-            } else {
-                Err(failures.join("\n  "))
-            }
+            if failures.is_empty() { Ok(()) } else { Err(failures.join("\n  ")) }
         };
         record::progress(&self.common.board, "the scripts to come to their end", verdict).within(deadline * 2)
     }
@@ -327,11 +291,7 @@ impl Drop for ScriptedPeer {
             return;
         }
         let failures = self.common.board.borrow().failed();
-        assert!(
-            failures.is_empty(),
-            "a scripted peer was dropped after failures:\n  {}",
-            failures.join("\n  ")
-        );
+        assert!(failures.is_empty(), "a scripted peer was dropped after failures:\n  {}", failures.join("\n  "));
     }
 }
 
@@ -341,172 +301,6 @@ impl std::fmt::Debug for ScriptedPeer {
     }
 }
 
-/// What the connections share. They do not keep the peer alive.
-struct Common {
-    board: watch::Sender<Board>,
-    tls: Option<TlsAcceptor>,
-    scripts: Vec<Script>,
-    /// Where the open connections take more steps from.
-    commands: Mutex<HashMap<usize, mpsc::Sender<Command>>>,
-}
-
-impl Common {
-    fn commands(&self) -> MutexGuard<'_, HashMap<usize, mpsc::Sender<Command>>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a connection and gives its number.
-    fn connected(&self) -> usize {
-        let mut number = 0;
-        self.board.send_modify(|board| {
-            number = board.record.connections;
-            board.record.connections += 1;
-            board.record.open += 1;
-        });
-        number
-    }
-
-    /// Gives a connection the next script.
-    fn assign(&self, connection: usize) -> Script {
-        let mut script = 0;
-        self.board.send_modify(|board| {
-            script = board.runs.len().min(self.scripts.len() - 1);
-            board.runs.push(Run {
-                connection,
-                script,
-                state: RunState::Running("the start".to_owned()),
-            });
-        });
-        self.scripts[script].clone()
-    }
-
-    fn is_over(&self, board: &Board) -> bool {
-        !board.failed().is_empty() || (board.runs.len() >= self.scripts.len() && !board.is_running())
-    }
-
-    fn tls_failed(&self, reason: String) {
-        self.board.send_modify(|board| {
-            board.record.open = board.record.open.saturating_sub(1);
-            board.record.tls_failures.push(reason);
-        });
-    }
-}
-
-/// More steps for an open connection.
-pub(super) struct Command {
-    script: Script,
-    reply: oneshot::Sender<Result<(), String>>,
-}
-
-impl Command {
-    async fn run(self, conversation: &mut Conversation) {
-        let outcome = conversation.run(&self.script, |_, _| ()).await;
-        // Nobody waits for the outcome when the test gave up on it.
-        let _ = self.reply.send(outcome);
-    }
-}
-
-/// Plays a script through a connection's queue.
-pub(super) async fn play(queue: &mpsc::Sender<Command>, script: Script) -> Result<(), String> {
-    let (reply, outcome) = oneshot::channel();
-    let over = "the connection has ended";
-    queue.send(Command { script, reply }).await.map_err(|_| over)?;
-    outcome.await.map_err(|_| over)?
-}
-
-/// A queue for [`play`].
-pub(super) fn play_queue() -> (mpsc::Sender<Command>, mpsc::Receiver<Command>) {
-    mpsc::channel(MAX_QUEUED_PLAYS)
-}
-
-async fn serve(common: Arc<Common>, tcp: TcpStream, number: usize, mut cuts: watch::Receiver<u64>) {
-    cuts.mark_unchanged();
-    let transport = tokio::select! {
-        transport = secure(&common, tcp) => transport,
-        _ = cuts.changed() => Err("ended by the test".to_owned()),
-    };
-    let transport = match transport {
-        Ok(transport) => transport,
-        Err(reason) => return common.tls_failed(reason),
-    };
-    let script = common.assign(number);
-    let (sender, mut commands) = play_queue();
-    common.commands().insert(number, sender);
-    let mut conversation = Conversation::new(Side::Server, number, transport, common.board.clone());
-    let state = tokio::select! {
-        state = guarded(run_script(&mut conversation, &script, &mut commands)) => state,
-        cut = cuts.changed() => {
-            if cut.is_ok() {
-                conversation.reset();
-            }
-            RunState::Done
-        }
-    };
-    common.commands().remove(&number);
-    common.board.send_modify(|board| board.run_state(number, state));
-    conversation.end(Ending::ByTest);
-}
-
-async fn secure(common: &Common, tcp: TcpStream) -> Result<Transport, String> {
-    match &common.tls {
-        None => Ok(Transport::Plain(tcp)),
-        Some(acceptor) => match acceptor.accept(tcp).await {
-            Ok(stream) => Ok(Transport::Tls(Box::new(stream.into()))),
-            Err(error) => Err(error.to_string()),
-        },
-    }
-}
-
-/// Turns a panic, of a test's predicate for example, into a failed script.
-async fn guarded(run: impl Future<Output = RunState>) -> RunState {
-    match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(state) => state,
-        Err(panic) => RunState::Failed(format!("a panic: {}", crate::panic_text(&*panic))),
-    }
-}
-
-/// The script, then what the test plays, until the connection ends.
-async fn run_script(
-    conversation: &mut Conversation,
-    script: &Script,
-    commands: &mut mpsc::Receiver<Command>,
-) -> RunState {
-    let note = |conversation: &Conversation, state| {
-        conversation
-            .board
-            .send_modify(|board| board.run_state(conversation.number, state));
-    };
-    if let Err(reason) = conversation.run(script, note).await {
-        return RunState::Failed(reason);
-    }
-    note(conversation, RunState::Done);
-    run_commands(conversation, commands).await;
-    RunState::Done
-}
-
-/// Plays what comes until the connection ends or nobody can send more.
-async fn run_commands(conversation: &mut Conversation, commands: &mut mpsc::Receiver<Command>) {
-    while conversation.ending.is_none() {
-        let Ok(Some(command)) = conversation.during(commands.recv()).await else {
-            return;
-        };
-        command.run(conversation).await;
-    }
-}
-
-/// Plays what comes until nobody can send more, also after the connection's end: what arrived before can still be
-/// expected, and so can the end.
-pub(super) async fn run_commands_past_the_end(conversation: &mut Conversation, commands: &mut mpsc::Receiver<Command>) {
-    run_commands(conversation, commands).await;
-    while let Some(command) = commands.recv().await {
-        command.run(conversation).await;
-    }
-}
-
 fn messages(record: &Record) -> Vec<Message> {
-    record
-        .messages
-        .iter()
-        .map(|received| received.message.clone())
-        .collect()
+    record.messages.iter().map(|received| received.message.clone()).collect()
 }

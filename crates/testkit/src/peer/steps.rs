@@ -82,10 +82,7 @@ impl Conversation {
             Action::AwaitSignal(name) => {
                 let mut signals = self.board.subscribe();
                 let signalled = signals.wait_for(|board| board.signals.contains(name));
-                self.during(async { signalled.await.map(drop) })
-                    .await
-                    .map_err(ended)?
-                    .map_err(|_| gone())
+                self.during(async { signalled.await.map(drop) }).await.map_err(ended)?.map_err(|_| gone())
             }
             Action::Reset => {
                 self.reset();
@@ -172,8 +169,7 @@ impl Conversation {
             None => {
                 let head = self.head().await.map_err(ended)?;
                 let request = Handshake::parse(self.number, &head)?;
-                self.board
-                    .send_modify(|board| board.record.handshakes.push(request.clone()));
+                self.board.send_modify(|board| board.record.handshakes.push(request.clone()));
                 request
             }
         };
@@ -232,11 +228,7 @@ impl Conversation {
 
     async fn expect(&mut self, expected: &Expected) -> Result<(), String> {
         let message = self.until(|this| this.inbox.pop_front()).await.map_err(ended)?;
-        if expected.matches(&message) {
-            Ok(())
-        } else {
-            Err(format!("got {message:?}"))
-        }
+        if expected.matches(&message) { Ok(()) } else { Err(format!("got {message:?}")) }
     }
 
     async fn expect_many(&mut self, count: usize) -> Result<(), String> {
@@ -276,11 +268,7 @@ impl Conversation {
 }
 
 fn same(what: &str, expected: &str, found: &str) -> Result<(), String> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("the {what} is {found:?}"))
-    }
+    if expected == found { Ok(()) } else { Err(format!("the {what} is {found:?}")) }
 }
 
 fn ended(ending: impl Display) -> String {

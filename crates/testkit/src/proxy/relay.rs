@@ -58,11 +58,7 @@ async fn relay(
     }
     let (from_client, to_client) = client.split();
     let (from_upstream, to_upstream) = stream.split();
-    let lane = |direction| Lane {
-        direction,
-        settings: settings.clone(),
-        traffic: traffic.clone(),
-    };
+    let lane = |direction| Lane { direction, settings: settings.clone(), traffic: traffic.clone() };
     let outcome = tokio::try_join!(
         lane(Direction::ToUpstream).pump(from_client, to_upstream, start.half_closes(Direction::ToUpstream)),
         lane(Direction::ToClient).pump(from_upstream, to_client, start.half_closes(Direction::ToClient)),
@@ -97,12 +93,7 @@ impl Lane {
         let writing = async {
             let direction = self.direction;
             let mut settings = self.settings.clone();
-            let closed = async {
-                settings
-                    .wait_for(|now| now.half_closes(direction) != half_closes)
-                    .await
-                    .map(drop)
-            };
+            let closed = async { settings.wait_for(|now| now.half_closes(direction) != half_closes).await.map(drop) };
             self.forward(to, receiver, closed).await
         };
         tokio::try_join!(self.read(from, sender), writing).map(drop)
@@ -118,8 +109,7 @@ impl Lane {
                 return Ok(());
             }
             if settings.borrow().blackhole {
-                self.traffic
-                    .send_modify(|traffic| traffic.swallowed_bytes += buffer.len() as u64);
+                self.traffic.send_modify(|traffic| traffic.swallowed_bytes += buffer.len() as u64);
             } else if sender.send((Instant::now(), buffer.freeze())).await.is_err() {
                 // Half-closed: the writer wants no more.
                 return Ok(());

@@ -11,22 +11,15 @@ async fn proxied(peer: &ScriptedPeer) -> (ChaosProxy, ScriptedClient) {
 
 #[tokio::test]
 async fn a_perfect_network_forwards_everything_and_counts_it() {
-    let peer = ScriptedPeer::builder()
-        .script(Script::new().accept().expect_text("a").send_text("b"))
-        .start();
+    let peer = ScriptedPeer::builder().script(Script::new().accept().expect_text("a").send_text("b")).start();
     let (proxy, client) = proxied(&peer).await;
     client.send_text("a").await;
     client.expect_text("b").await;
     client.close(1000, "").await;
-    proxy
-        .wait_for("the end of the connection", |traffic| traffic.open == 0)
-        .await;
+    proxy.wait_for("the end of the connection", |traffic| traffic.open == 0).await;
     let traffic = proxy.traffic();
     assert_eq!((traffic.connections, traffic.swallowed_bytes), (1, 0));
-    assert!(
-        traffic.to_upstream_bytes > 100 && traffic.to_client_bytes > 100,
-        "{traffic:?}"
-    );
+    assert!(traffic.to_upstream_bytes > 100 && traffic.to_client_bytes > 100, "{traffic:?}");
     peer.finish().await;
 }
 
@@ -36,17 +29,10 @@ async fn latency_delays_but_neither_loses_nor_reorders() {
     let (proxy, client) = proxied(&peer).await;
     proxy.latency(Duration::from_millis(60));
     let started = Instant::now();
-    client
-        .play(Script::new().send_all((0..100).map(|number| number.to_string())))
-        .await;
+    client.play(Script::new().send_all((0..100).map(|number| number.to_string()))).await;
     let messages = peer.wait_for_messages(100).await;
     assert!(started.elapsed() >= Duration::from_millis(60));
-    assert!(
-        messages
-            .iter()
-            .enumerate()
-            .all(|(index, message)| message.as_text() == Some(&index.to_string()))
-    );
+    assert!(messages.iter().enumerate().all(|(index, message)| message.as_text() == Some(&index.to_string())));
 }
 
 #[tokio::test]
@@ -57,11 +43,7 @@ async fn bandwidth_limits_how_much_arrives_per_second() {
     let started = Instant::now();
     client.send_text("x".repeat(20_000)).await;
     peer.wait_for_messages(1).await;
-    assert!(
-        started.elapsed() >= Duration::from_millis(150),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -99,9 +81,7 @@ async fn a_blackhole_takes_bytes_and_delivers_none() {
     let (proxy, client) = proxied(&peer).await;
     proxy.blackhole();
     client.send_text("lost").await;
-    proxy
-        .wait_for("swallowed bytes", |traffic| traffic.swallowed_bytes > 0)
-        .await;
+    proxy.wait_for("swallowed bytes", |traffic| traffic.swallowed_bytes > 0).await;
     assert!(peer.messages().is_empty());
     assert_eq!(peer.record().open, 1);
 }
@@ -112,11 +92,7 @@ async fn what_was_sent_during_a_freeze_arrives_when_the_network_resumes() {
     let (proxy, client) = proxied(&peer).await;
     proxy.freeze();
     client.send_text("held").await;
-    peer.wait_for_messages(1)
-        .within(Duration::from_millis(50))
-        .result()
-        .await
-        .unwrap_err();
+    peer.wait_for_messages(1).within(Duration::from_millis(50)).result().await.unwrap_err();
     proxy.resume().await;
     assert_eq!(peer.wait_for_messages(1).await, ["held".into()]);
 }
@@ -140,11 +116,7 @@ async fn a_proxy_that_stops_accepting_lets_connections_hang_until_it_resumes() {
     let url = format!("ws://{}", proxy.address());
     proxy.stop_accepting().await;
     let hanging = tokio::spawn(async move { ScriptedClient::connect(&url).await });
-    peer.wait_for_connections(1)
-        .within(Duration::from_millis(50))
-        .result()
-        .await
-        .unwrap_err();
+    peer.wait_for_connections(1).within(Duration::from_millis(50)).result().await.unwrap_err();
     proxy.resume().await;
     hanging.await.unwrap();
 }
@@ -154,9 +126,7 @@ async fn a_missing_upstream_resets_the_client_and_is_counted() {
     let gone = ScriptedPeer::builder().start();
     gone.refuse_connections().await;
     let proxy = ChaosProxy::start(gone.address());
-    let refused = ScriptedClient::builder(format!("ws://{}", proxy.address()))
-        .attempt()
-        .await;
+    let refused = ScriptedClient::builder(format!("ws://{}", proxy.address())).attempt().await;
     refused.unwrap_err();
     assert_eq!(proxy.traffic().upstream_failures, 1);
 }

@@ -99,11 +99,7 @@ impl Hub {
     }
 
     pub(crate) fn try_reach(&self) -> Result<(), EventFluxError> {
-        if *self.door.borrow() == Door::Open {
-            Ok(())
-        } else {
-            Err(refused())
-        }
+        if *self.door.borrow() == Door::Open { Ok(()) } else { Err(refused()) }
     }
 
     async fn knock(&self) -> Result<(), EventFluxError> {
@@ -114,11 +110,7 @@ impl Hub {
 }
 
 fn refused() -> EventFluxError {
-    EventFluxError::ConnectionUnavailable {
-        endpoint: "memory".into(),
-        reason: "refused".into(),
-        retryable: true,
-    }
+    EventFluxError::ConnectionUnavailable { endpoint: "memory".into(), reason: "refused".into(), retryable: true }
 }
 
 /// The suite's handle on a hub.
@@ -131,17 +123,11 @@ impl HubPeer {
     pub(crate) fn fresh() -> Self {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let name = format!("hub-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        Self {
-            hub: Hub::named(&name),
-            name,
-        }
+        Self { hub: Hub::named(&name), name }
     }
 
     fn with_delay(&self, delay_ms: u32) -> Vec<(String, String)> {
-        vec![
-            ("memory.hub".into(), self.name.clone()),
-            ("memory.delay.ms".into(), delay_ms.to_string()),
-        ]
+        vec![("memory.hub".into(), self.name.clone()), ("memory.delay.ms".into(), delay_ms.to_string())]
     }
 }
 

@@ -1,6 +1,8 @@
 //! The contract suite tested by itself: a source and a sink in memory that keep the contract, and broken ones that
 //! prove that every check can fail.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test")]
+
 mod hub;
 mod properties;
 mod sink;
@@ -22,30 +24,15 @@ const SHORT: Limits = Limits {
 };
 
 const BROKEN_SOURCES: &[(SourceFault, &str)] = &[
-    (
-        SourceFault::Table(TableFault::RefusesEverything),
-        "base_properties_work",
-    ),
-    (
-        SourceFault::Table(TableFault::ForgetsTheRequired),
-        "a_missing_required_property_is_named",
-    ),
-    (
-        SourceFault::Table(TableFault::AcceptsTheUnknown),
-        "an_unknown_property_is_refused_with_the_nearest",
-    ),
+    (SourceFault::Table(TableFault::RefusesEverything), "base_properties_work"),
+    (SourceFault::Table(TableFault::ForgetsTheRequired), "a_missing_required_property_is_named"),
+    (SourceFault::Table(TableFault::AcceptsTheUnknown), "an_unknown_property_is_refused_with_the_nearest"),
     (
         SourceFault::Table(TableFault::AcceptsTheInvalid),
         "an_invalid_value_is_refused_with_key_value_and_what_is_allowed",
     ),
-    (
-        SourceFault::Table(TableFault::Undocumented),
-        "every_property_is_documented_and_its_values_parse",
-    ),
-    (
-        SourceFault::Table(TableFault::Panics),
-        "no_allowed_value_makes_the_factory_panic",
-    ),
+    (SourceFault::Table(TableFault::Undocumented), "every_property_is_documented_and_its_values_parse"),
+    (SourceFault::Table(TableFault::Panics), "no_allowed_value_makes_the_factory_panic"),
     (SourceFault::EndsTwice, "starts_stops_and_ends_once"),
     (SourceFault::StopNeedsStart, "stopping_before_the_start_is_harmless"),
     (SourceFault::SecondStopHangs, "stopping_twice_is_harmless"),
@@ -54,10 +41,7 @@ const BROKEN_SOURCES: &[(SourceFault, &str)] = &[
     (SourceFault::ClonesShareTheirState, "a_clone_is_independent"),
     (SourceFault::LosesOne, "delivers_everything"),
     (SourceFault::SwapsTwo, "keeps_the_order"),
-    (
-        SourceFault::DiscardsAtClose,
-        "delivers_what_was_sent_before_a_clean_close",
-    ),
+    (SourceFault::DiscardsAtClose, "delivers_what_was_sent_before_a_clean_close"),
     (SourceFault::DeliversAfterStop, "delivers_nothing_after_stop"),
     (SourceFault::ConnectIgnoresStop, "stop_while_connecting_returns_in_time"),
     (SourceFault::BackoffIgnoresStop, "stop_during_backoff_returns_at_once"),
@@ -65,10 +49,7 @@ const BROKEN_SOURCES: &[(SourceFault, &str)] = &[
     (SourceFault::GivesUpAtOnce, "connects_when_the_peer_comes_up_later"),
     (SourceFault::AlwaysReachable, "connectivity_is_told_truthfully"),
     (SourceFault::NeverAsksWhetherReady, "waits_until_the_pipeline_is_ready"),
-    (
-        SourceFault::WaitsForReadyForEver,
-        "stop_while_the_pipeline_is_not_ready_returns_in_time",
-    ),
+    (SourceFault::WaitsForReadyForEver, "stop_while_the_pipeline_is_not_ready_returns_in_time"),
     (SourceFault::IgnoresRefusals, "a_refused_delivery_ends_the_source"),
     (SourceFault::AcknowledgesFirst, "acknowledges_only_what_was_taken"),
     (SourceFault::HidesPanics, "a_panicking_callback_is_contained"),
@@ -80,26 +61,11 @@ const BROKEN_SOURCES: &[(SourceFault, &str)] = &[
 
 const BROKEN_SINKS: &[(SinkFault, &str)] = &[
     (SinkFault::Table(TableFault::RefusesEverything), "base_properties_work"),
-    (
-        SinkFault::Table(TableFault::ForgetsTheRequired),
-        "a_missing_required_property_is_named",
-    ),
-    (
-        SinkFault::Table(TableFault::AcceptsTheUnknown),
-        "an_unknown_property_is_refused_with_the_nearest",
-    ),
-    (
-        SinkFault::Table(TableFault::AcceptsTheInvalid),
-        "an_invalid_value_is_refused_with_key_value_and_what_is_allowed",
-    ),
-    (
-        SinkFault::Table(TableFault::Undocumented),
-        "every_property_is_documented_and_its_values_parse",
-    ),
-    (
-        SinkFault::Table(TableFault::Panics),
-        "no_allowed_value_makes_the_factory_panic",
-    ),
+    (SinkFault::Table(TableFault::ForgetsTheRequired), "a_missing_required_property_is_named"),
+    (SinkFault::Table(TableFault::AcceptsTheUnknown), "an_unknown_property_is_refused_with_the_nearest"),
+    (SinkFault::Table(TableFault::AcceptsTheInvalid), "an_invalid_value_is_refused_with_key_value_and_what_is_allowed"),
+    (SinkFault::Table(TableFault::Undocumented), "every_property_is_documented_and_its_values_parse"),
+    (SinkFault::Table(TableFault::Panics), "no_allowed_value_makes_the_factory_panic"),
     (SinkFault::InventsLosses, "starts_and_stops"),
     (SinkFault::StopNeedsStart, "stopping_before_the_start_is_harmless"),
     (SinkFault::SecondStopHangs, "stopping_twice_is_harmless"),
@@ -111,10 +77,7 @@ const BROKEN_SINKS: &[(SinkFault, &str)] = &[
     (SinkFault::StopDiscards, "delivers_what_it_accepted_before_stop_returns"),
     (SinkFault::AcceptsAfterStop, "a_publish_after_stop_is_refused"),
     (SinkFault::HidesLosses, "accounts_for_every_payload_of_an_absent_peer"),
-    (
-        SinkFault::StopIgnoresItsDeadline,
-        "stop_while_connecting_returns_in_time",
-    ),
+    (SinkFault::StopIgnoresItsDeadline, "stop_while_connecting_returns_in_time"),
     (SinkFault::BackoffIgnoresStop, "stop_during_backoff_returns_at_once"),
     (SinkFault::NeverReconnects, "reconnects_after_the_connection_is_cut"),
     (SinkFault::GivesUpAtOnce, "delivers_when_the_peer_comes_up_later"),
@@ -166,23 +129,15 @@ fn every_check_has_something_broken_that_fails_it() {
 
 #[test]
 fn all_failures_are_reported_and_not_only_the_first() {
-    let report = contract::source_report(Box::new(source::Harness::broken(SourceFault::ConnectIgnoresStop)));
-    let text = report.to_string();
-    assert!(
-        text.contains("FAILED stop_while_connecting_returns_in_time: on_end: not within"),
-        "{text}"
-    );
     let report = contract::source_report(Box::new(source::Harness::broken(SourceFault::LosesOne)));
     assert!(report.failed.len() > 1, "{report}");
+    assert!(report.to_string().contains("FAILED delivers_everything: 500 messages (there are 499)"), "{report}");
     assert!(report.passed.len() > 10, "{report}");
 }
 
 fn in_parallel<T: Sync>(cases: &[T], run: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
     thread::scope(|scope| {
         let running: Vec<_> = cases.iter().map(|case| scope.spawn(|| run(case))).collect();
-        running
-            .into_iter()
-            .filter_map(|thread| thread.join().unwrap())
-            .collect()
+        running.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
     })
 }

@@ -60,10 +60,7 @@ pub(crate) fn check(fault: Option<TableFault>, properties: &Properties) -> Resul
     if pattern.matches('(').count() == pattern.matches(')').count() {
         Ok(())
     } else {
-        Err(EventFluxError::property(
-            "memory.pattern",
-            format!("'{pattern}' leaves a bracket open"),
-        ))
+        Err(EventFluxError::property("memory.pattern", format!("'{pattern}' leaves a bracket open")))
     }
 }
 

@@ -59,15 +59,11 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) fn sound() -> Self {
-        Self {
-            factory: MemorySinkFactory { fault: None },
-        }
+        Self { factory: MemorySinkFactory { fault: None } }
     }
 
     pub(crate) fn broken(fault: SinkFault) -> Self {
-        Self {
-            factory: MemorySinkFactory { fault: Some(fault) },
-        }
+        Self { factory: MemorySinkFactory { fault: Some(fault) } }
     }
 }
 
@@ -85,10 +81,7 @@ impl SinkHarness for Harness {
     }
 
     fn giving_up_properties(&self) -> Option<Vec<(String, String)>> {
-        Some(vec![
-            ("memory.attempts".into(), "3".into()),
-            ("memory.delay.ms".into(), "20".into()),
-        ])
+        Some(vec![("memory.attempts".into(), "3".into()), ("memory.delay.ms".into(), "20".into())])
     }
 
     fn invalid_values(&self) -> Vec<(String, String)> {
@@ -96,11 +89,7 @@ impl SinkHarness for Harness {
     }
 
     fn limits(&self) -> Limits {
-        if self.factory.fault.is_some() {
-            SHORT
-        } else {
-            Limits::default()
-        }
+        if self.factory.fault.is_some() { SHORT } else { Limits::default() }
     }
 }
 
@@ -152,11 +141,7 @@ impl SinkFactory for MemorySinkFactory {
             context: context.clone(),
             fault: self.fault,
         };
-        Ok(Box::new(MemorySink {
-            queue: Arc::new(Queue::new(&config)),
-            task: Mutex::default(),
-            config,
-        }))
+        Ok(Box::new(MemorySink { queue: Arc::new(Queue::new(&config)), task: Mutex::default(), config }))
     }
 }
 
@@ -266,21 +251,14 @@ impl Sink for MemorySink {
             return 0;
         }
         let Some((task, done)) = self.task.lock().unwrap().take() else {
-            assert!(
-                fault != Some(SinkFault::StopNeedsStart),
-                "stopped before it was started"
-            );
+            assert!(fault != Some(SinkFault::StopNeedsStart), "stopped before it was started");
             return 0;
         };
         if fault == Some(SinkFault::StopDiscards) {
             self.queue.payloads.lock().unwrap().clear();
         }
         self.queue.stopping.send_replace(true);
-        let patience = if fault == Some(SinkFault::StopIgnoresItsDeadline) {
-            deadline * 5
-        } else {
-            deadline
-        };
+        let patience = if fault == Some(SinkFault::StopIgnoresItsDeadline) { deadline * 5 } else { deadline };
         let _ = done.recv_timeout(patience);
         task.abort();
         self.queue.notify();
@@ -293,24 +271,12 @@ impl Sink for MemorySink {
 
     fn clone_box(&self) -> Box<dyn Sink> {
         let shared = self.config.fault == Some(SinkFault::ClonesShareTheirState);
-        let queue = if shared {
-            Arc::clone(&self.queue)
-        } else {
-            Arc::new(Queue::new(&self.config))
-        };
-        Box::new(Self {
-            config: self.config.clone(),
-            queue,
-            task: Mutex::default(),
-        })
+        let queue = if shared { Arc::clone(&self.queue) } else { Arc::new(Queue::new(&self.config)) };
+        Box::new(Self { config: self.config.clone(), queue, task: Mutex::default() })
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
-        if self.config.fault == Some(SinkFault::AlwaysReachable) {
-            Ok(())
-        } else {
-            self.config.hub.try_reach()
-        }
+        if self.config.fault == Some(SinkFault::AlwaysReachable) { Ok(()) } else { self.config.hub.try_reach() }
     }
 }
 

@@ -60,15 +60,11 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) fn sound() -> Self {
-        Self {
-            factory: MemorySourceFactory { fault: None },
-        }
+        Self { factory: MemorySourceFactory { fault: None } }
     }
 
     pub(crate) fn broken(fault: SourceFault) -> Self {
-        Self {
-            factory: MemorySourceFactory { fault: Some(fault) },
-        }
+        Self { factory: MemorySourceFactory { fault: Some(fault) } }
     }
 }
 
@@ -78,10 +74,7 @@ impl SourceHarness for Harness {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            acknowledges: true,
-            ..Capabilities::network()
-        }
+        Capabilities { acknowledges: true, ..Capabilities::network() }
     }
 
     fn peer(&self) -> Box<dyn SourcePeer> {
@@ -93,11 +86,7 @@ impl SourceHarness for Harness {
     }
 
     fn limits(&self) -> Limits {
-        if self.factory.fault.is_some() {
-            SHORT
-        } else {
-            Limits::default()
-        }
+        if self.factory.fault.is_some() { SHORT } else { Limits::default() }
     }
 }
 
@@ -143,10 +132,7 @@ impl SourceFactory for MemorySourceFactory {
         properties::check(self.table_fault(), properties)?;
         let token = Secret::new(properties.optional_text("memory.token").unwrap_or_default());
         if self.fault == Some(SourceFault::ShowsSecretInError) && !token.expose().is_empty() {
-            return Err(EventFluxError::property(
-                "memory.token",
-                format!("'{}' is bad", token.expose()),
-            ));
+            return Err(EventFluxError::property("memory.token", format!("'{}' is bad", token.expose())));
         }
         Ok(Box::new(MemorySource {
             config: Config {
@@ -217,33 +203,18 @@ impl Source for MemorySource {
         }
         match &self.worker {
             Some(worker) => drop(worker.stop(deadline)),
-            None => assert!(
-                fault != Some(SourceFault::StopNeedsStart),
-                "stopped before it was started"
-            ),
+            None => assert!(fault != Some(SourceFault::StopNeedsStart), "stopped before it was started"),
         }
     }
 
     fn clone_box(&self) -> Box<dyn Source> {
         let shared = self.config.fault == Some(SourceFault::ClonesShareTheirState);
-        let stopped = if shared {
-            Arc::clone(&self.stopped)
-        } else {
-            Arc::default()
-        };
-        Box::new(Self {
-            config: self.config.clone(),
-            worker: None,
-            stopped,
-        })
+        let stopped = if shared { Arc::clone(&self.stopped) } else { Arc::default() };
+        Box::new(Self { config: self.config.clone(), worker: None, stopped })
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
-        if self.config.fault == Some(SourceFault::AlwaysReachable) {
-            Ok(())
-        } else {
-            self.config.hub.try_reach()
-        }
+        if self.config.fault == Some(SourceFault::AlwaysReachable) { Ok(()) } else { self.config.hub.try_reach() }
     }
 }
 

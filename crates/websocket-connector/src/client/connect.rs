@@ -42,10 +42,7 @@ impl Connector {
             headers.push(("Authorization".to_owned(), value));
         }
         if client.tls.as_ref().is_some_and(|tls| tls.skip_verify) {
-            log::warn!(
-                "{}: certificates are not verified (websocket.tls.skip.verify)",
-                client.url
-            );
+            log::warn!("{}: certificates are not verified (websocket.tls.skip.verify)", client.url);
         }
         Ok(Self {
             url: client.url.clone(),
@@ -53,10 +50,7 @@ impl Connector {
             subprotocols: client.subprotocols.clone(),
             timeout: client.connect_timeout,
             tls: client.tls.as_ref().map(|tls| tls.connector()).transpose()?,
-            limits: Limits {
-                max_message_bytes: connection.max_message_bytes,
-                read_buffer_bytes: READ_BUFFER_BYTES,
-            },
+            limits: Limits { max_message_bytes: connection.max_message_bytes, read_buffer_bytes: READ_BUFFER_BYTES },
             nodelay: connection.nodelay,
         })
     }
@@ -71,9 +65,7 @@ impl Connector {
     /// # Errors
     /// Why there is no connection.
     pub(crate) async fn connect(&self) -> Result<Connection, ConnectError> {
-        timeout(self.timeout, self.attempt())
-            .await
-            .unwrap_or(Err(ConnectError::Timeout(self.timeout)))
+        timeout(self.timeout, self.attempt()).await.unwrap_or(Err(ConnectError::Timeout(self.timeout)))
     }
 
     /// Connects once and says goodbye, blocking; for `validate_connectivity`.
@@ -103,18 +95,10 @@ impl Connector {
                 ByteStream::Tls(Box::new(session.map_err(|error| tls_error(&error))?))
             }
         };
-        let request = UpgradeRequest {
-            url: self.url.url(),
-            headers: &self.headers,
-            subprotocols: &self.subprotocols,
-        };
+        let request = UpgradeRequest { url: self.url.url(), headers: &self.headers, subprotocols: &self.subprotocols };
         let (connection, subprotocol) = upgrade(stream, request, self.limits).await?;
         if subprotocol.is_none() && !self.subprotocols.is_empty() {
-            log::warn!(
-                "{}: the server chose none of the subprotocols {:?}",
-                self.url,
-                self.subprotocols
-            );
+            log::warn!("{}: the server chose none of the subprotocols {:?}", self.url, self.subprotocols);
         }
         Ok(connection)
     }

@@ -66,32 +66,18 @@ mod tests {
 
     #[test]
     fn what_a_caller_may_retry_follows_the_status() {
-        for (status, retryable) in [
-            (301, false),
-            (400, false),
-            (401, true),
-            (403, true),
-            (404, false),
-            (503, true),
-        ] {
+        for (status, retryable) in [(301, false), (400, false), (401, true), (403, true), (404, false), (503, true)] {
             let error = ConnectError::from(HandshakeError::Refused { status, location: None });
             assert_eq!(error.is_retryable(), retryable, "{status}");
         }
-        let untrusted = ConnectError::Tls {
-            reason: "self-signed certificate".into(),
-            certificate: true,
-        };
+        let untrusted = ConnectError::Tls { reason: "self-signed certificate".into(), certificate: true };
         assert!(!untrusted.is_retryable());
     }
 
     #[test]
     fn the_engines_error_names_the_redacted_endpoint_and_the_status() {
         let url = TargetUrl::parse("ws://h/p?token=hunter2").unwrap();
-        let error = ConnectError::from(HandshakeError::Refused {
-            status: 401,
-            location: None,
-        })
-        .at(&url);
+        let error = ConnectError::from(HandshakeError::Refused { status: 401, location: None }).at(&url);
         assert_eq!(error.to_string(), "ws://h/p?***: refused with 401 Unauthorized");
     }
 }

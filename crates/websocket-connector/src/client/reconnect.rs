@@ -68,12 +68,7 @@ impl Reconnect {
     /// Before the first attempt.
     pub(crate) fn new(policy: ReconnectPolicy) -> Self {
         let backoff = Backoff::new(policy.delay, policy.max_delay, Growth::Exponential);
-        Self {
-            policy,
-            backoff,
-            failures: 0,
-            connected_at: None,
-        }
+        Self { policy, backoff, failures: 0, connected_at: None }
     }
 
     /// An attempt brought a connection.
@@ -83,10 +78,7 @@ impl Reconnect {
 
     /// The connection ended, or the attempt brought none.
     pub(crate) fn ended(&mut self, now: Instant) -> Next {
-        let up = self
-            .connected_at
-            .take()
-            .map(|since| now.saturating_duration_since(since));
+        let up = self.connected_at.take().map(|since| now.saturating_duration_since(since));
         if up.is_some_and(|up| up >= self.policy.stable) {
             self.failures = 0;
             self.backoff.reset();
@@ -145,10 +137,7 @@ mod tests {
         assert!(longest_pause(&mut reconnect, 1, |r| r.ended(start)) <= Duration::from_secs(2));
         // Full jitter over 200 draws of up to 30 s stays below 10 s with a probability of 3 to the power of -195.
         let longest = longest_pause(&mut reconnect, 200, |r| r.ended(start));
-        assert!(
-            (Duration::from_secs(10)..=Duration::from_secs(30)).contains(&longest),
-            "{longest:?}"
-        );
+        assert!((Duration::from_secs(10)..=Duration::from_secs(30)).contains(&longest), "{longest:?}");
     }
 
     #[test]
@@ -165,10 +154,7 @@ mod tests {
     #[test]
     fn a_stable_connection_starts_over() {
         let start = Instant::now();
-        let mut reconnect = Reconnect::new(ReconnectPolicy {
-            max_attempts: Some(2),
-            ..POLICY
-        });
+        let mut reconnect = Reconnect::new(ReconnectPolicy { max_attempts: Some(2), ..POLICY });
         for _ in 0..50 {
             assert_ne!(reconnect.ended(start), Next::GiveUp);
             reconnect.connected(start);
@@ -180,10 +166,7 @@ mod tests {
     #[test]
     fn attempts_end_at_the_maximum_and_a_new_round_has_as_many() {
         let start = Instant::now();
-        let mut reconnect = Reconnect::new(ReconnectPolicy {
-            max_attempts: Some(3),
-            ..POLICY
-        });
+        let mut reconnect = Reconnect::new(ReconnectPolicy { max_attempts: Some(3), ..POLICY });
         for _ in 0..2 {
             assert_ne!(reconnect.ended(start), Next::GiveUp);
             assert_ne!(reconnect.ended(start), Next::GiveUp);
@@ -195,10 +178,7 @@ mod tests {
     #[test]
     fn without_reconnect_the_first_end_is_the_last() {
         let start = Instant::now();
-        let mut reconnect = Reconnect::new(ReconnectPolicy {
-            enabled: false,
-            ..POLICY
-        });
+        let mut reconnect = Reconnect::new(ReconnectPolicy { enabled: false, ..POLICY });
         reconnect.connected(start);
         assert_eq!(reconnect.ended(start + Duration::from_secs(3600)), Next::GiveUp);
     }

@@ -5,6 +5,7 @@
 //! and the peer never read is lost with the connection, and a plain WebSocket cannot tell.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -123,18 +124,13 @@ impl ClientSink {
             signal,
             served: false,
         };
+        let endpoint = task.connector.endpoint().to_string();
+        shared.context.health.set(ConnectionState::Connecting, endpoint);
         runtime::shared()?.spawn(async move {
-            let _finished = Finished {
-                shared: task.shared.clone(),
-                sender: finished,
-            };
+            let _finished = Finished { shared: task.shared.clone(), sender: finished };
             task.run().await;
         });
-        Ok(Self {
-            shared,
-            stop,
-            done: Mutex::new(done),
-        })
+        Ok(Self { shared, stop, done: Mutex::new(done) })
     }
 
     /// Queues payloads.
@@ -165,10 +161,7 @@ impl ClientSink {
     /// Sends what is queued, says goodbye, and returns the number of payloads that could not be sent.
     pub(crate) fn stop(&self, deadline: Duration) -> u64 {
         // Nine tenths for the task, so that its goodbye is over when the deadline is.
-        self.shared
-            .lock()
-            .stop_by
-            .get_or_insert(Instant::now() + deadline * 9 / 10);
+        self.shared.lock().stop_by.get_or_insert(Instant::now() + deadline * 9 / 10);
         self.stop.send_replace(true);
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = done.recv_timeout(deadline);
@@ -178,9 +171,7 @@ impl ClientSink {
 
 impl fmt::Debug for ClientSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSink")
-            .field("ready", &self.is_ready())
-            .finish_non_exhaustive()
+        f.debug_struct("ClientSink").field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }
 
@@ -222,10 +213,7 @@ impl Shared {
         }
         if state.cost() >= self.config.max_bytes.saturating_mul(OVERFILL_FACTOR) {
             let reason = "the sink's queue (websocket.queue.bytes) was overfilled while it was not ready".to_owned();
-            return refused(EventFluxError::Send {
-                reason,
-                retryable: true,
-            });
+            return refused(EventFluxError::Send { reason, retryable: true });
         }
         let in_flight = state.in_flight_cost;
         let pushed = state.queue.push(self.config, slice, in_flight);
@@ -263,11 +251,7 @@ impl Shared {
     /// Takes the largest of the payloads in flight out: the peer does not accept it.
     fn take_largest(&self) -> Option<Slice> {
         let state = &mut *self.lock();
-        let (index, _) = state
-            .in_flight
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, slice)| slice.largest_bytes())?;
+        let (index, _) = state.in_flight.iter().enumerate().max_by_key(|(_, slice)| slice.largest_bytes())?;
         let [before, largest, behind] = state.in_flight[index].split_largest()?;
         state.in_flight_cost = state.in_flight_cost.saturating_sub(largest.cost());
         state.in_flight.splice(index..=index, [before, behind]);
@@ -330,14 +314,8 @@ impl Drop for Finished {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let component = format!("the websocket sink of {}", self.shared.context.stream);
-            let error = EventFluxError::Panic {
-                component,
-                reason: "see the log".to_owned(),
-            };
-            self.shared
-                .context
-                .health
-                .set(ConnectionState::Failed, error.to_string());
+            let error = EventFluxError::Panic { component, reason: "see the log".to_owned() };
+            self.shared.context.health.set(ConnectionState::Failed, error.to_string());
             self.shared.lock().phase = Phase::Failed(error);
         }
         let _ = self.sender.send(());
@@ -351,7 +329,10 @@ impl Task {
         while let RoundEnd::GaveUp(error) = self.round(&mut reconnect, pause).await {
             self.give_up(&error);
             tokio::select! {
-                () = self.shared.retry.notified() => pause = reconnect.new_round(),
+                () = self.shared.retry.notified() => {
+                    pause = reconnect.new_round();
+                    self.shared.context.health.set(ConnectionState::Reconnecting, error.to_string());
+                }
                 () = self.signal.stopped() => break,
             }
         }
@@ -362,13 +343,10 @@ impl Task {
         let context = &self.shared.context;
         let slices = self.shared.fail(error.clone());
         let payloads: usize = slices.iter().map(Slice::len).sum();
-        log::error!(
-            "[{}] {error}; giving up, {payloads} queued payloads failed",
-            context.stream
-        );
+        log::error!("[{}] {error}; giving up, {payloads} queued payloads failed", context.stream);
         context.health.set(ConnectionState::Failed, error.to_string());
         for slice in slices.iter().filter(|slice| slice.len() > 0) {
-            self.callback.on_failed(slice.to_batch(), error.clone());
+            self.report(slice, error.clone());
         }
     }
 
@@ -376,12 +354,6 @@ impl Task {
     async fn round(&mut self, reconnect: &mut Reconnect, mut pause: Duration) -> RoundEnd {
         let endpoint = self.connector.endpoint().to_string();
         let context = self.shared.context.clone();
-        let first = if self.served {
-            ConnectionState::Reconnecting
-        } else {
-            ConnectionState::Connecting
-        };
-        context.health.set(first, endpoint.clone());
         let mut last = false;
         loop {
             if !self.signal.sleep(pause).await {
@@ -410,11 +382,7 @@ impl Task {
                 Next::GiveUp => return RoundEnd::GaveUp(error),
                 Next::Wait(wait) => {
                     let attempt = reconnect.failures() + 1;
-                    log::warn!(
-                        "[{}] {error}; attempt {attempt} in {}ms",
-                        context.stream,
-                        wait.as_millis()
-                    );
+                    log::warn!("[{}] {error}; attempt {attempt} in {}ms", context.stream, wait.as_millis());
                     context.health.set(ConnectionState::Reconnecting, error.to_string());
                     pause = wait;
                 }
@@ -489,17 +457,16 @@ impl Task {
     /// A peer that closes with 1009 while we send would do so again: the largest payload in flight is the culprit.
     fn refused_as_too_large(&self) {
         if let Some(slice) = self.shared.take_largest() {
-            let reason = format!(
-                "the peer does not accept a payload of {} bytes (1009)",
-                slice.largest_bytes()
-            );
-            self.callback.on_failed(
-                slice.to_batch(),
-                EventFluxError::Send {
-                    reason,
-                    retryable: false,
-                },
-            );
+            let reason = format!("the peer does not accept a payload of {} bytes (1009)", slice.largest_bytes());
+            self.report(&slice, EventFluxError::Send { reason, retryable: false });
+        }
+    }
+
+    /// A callback that panics takes nobody else with it.
+    fn report(&self, slice: &Slice, error: EventFluxError) {
+        let report = AssertUnwindSafe(|| self.callback.on_failed(slice.to_batch(), error));
+        if std::panic::catch_unwind(report).is_err() {
+            log::error!("[{}] the pipeline panicked over failed payloads", self.shared.context.stream);
         }
     }
 
@@ -592,6 +559,7 @@ impl Session<'_> {
         if self.stopping && now >= self.task.stop_by() {
             return Err(Disconnect::Lost("the time to stop is over".to_owned()));
         }
+        self.keep_alive.progressed(self.connection.frames_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
                 Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),

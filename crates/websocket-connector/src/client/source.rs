@@ -98,9 +98,6 @@ impl ClientSource {
         let stream = &self.context.stream;
         let mut reconnect = Reconnect::new(self.reconnect);
         let mut served = false;
-        self.context
-            .health
-            .set(ConnectionState::Connecting, endpoint.to_string());
         loop {
             let attempt = tokio::select! {
                 biased;
@@ -128,18 +125,13 @@ impl ClientSource {
                     return Ok(());
                 }
                 Next::GiveUp => {
-                    log::error!(
-                        "[{stream}] {error}; giving up after {} attempts",
-                        reconnect.failures().max(1)
-                    );
+                    log::error!("[{stream}] {error}; giving up after {} attempts", reconnect.failures().max(1));
                     return Err(error);
                 }
                 Next::Wait(pause) => {
                     let attempt = reconnect.failures() + 1;
                     log::warn!("[{stream}] {error}; attempt {attempt} in {}ms", pause.as_millis());
-                    self.context
-                        .health
-                        .set(ConnectionState::Reconnecting, error.to_string());
+                    self.context.health.set(ConnectionState::Reconnecting, error.to_string());
                     if !signal.sleep(pause).await {
                         return Ok(());
                     }
@@ -152,9 +144,7 @@ impl ClientSource {
         let (endpoint, stream) = (self.connector.endpoint(), &self.context.stream);
         let metrics = &self.context.metrics;
         metrics.connections.set(1);
-        self.context
-            .health
-            .set(ConnectionState::Connected, endpoint.to_string());
+        self.context.health.set(ConnectionState::Connected, endpoint.to_string());
         if again {
             metrics.reconnects.increment();
             metrics.gaps.increment();
@@ -196,10 +186,7 @@ impl ClientSource {
 
     /// Nine tenths of what is left, so that `stop` returns in time.
     fn goodbye_on_stop(&self) -> Duration {
-        let left = self
-            .stop_by
-            .get()
-            .map_or(GOODBYE, |by| by.saturating_duration_since(Instant::now()));
+        let left = self.stop_by.get().map_or(GOODBYE, |by| by.saturating_duration_since(Instant::now()));
         (left * 9 / 10).min(MAX_GOODBYE)
     }
 }
@@ -288,8 +275,7 @@ impl Session<'_> {
 
     fn subscribe(&mut self, now: Instant, timer: Pin<&mut Sleep>) {
         let connection = &mut self.connection;
-        self.subscription
-            .advance(now, |message| connection.queue(MessageKind::Text, message));
+        self.subscription.advance(now, |message| connection.queue(MessageKind::Text, message));
         if self.connection.has_unsent() {
             self.keep_alive.sending(now);
         }
@@ -328,6 +314,7 @@ impl Session<'_> {
         if let Some(reason) = self.subscription.overdue(now) {
             return Err(SessionEnd::Unanswered(reason));
         }
+        self.keep_alive.progressed(self.connection.frames_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
                 Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),
@@ -360,9 +347,7 @@ impl Session<'_> {
         let Disconnect::Violation { code: 1007 | 1009, .. } = disconnect else {
             return Ok(());
         };
-        self.delivery
-            .callback()
-            .on_error(EventFluxError::mapping(None, disconnect.describe()), &[])
+        self.delivery.callback().on_error(EventFluxError::mapping(None, disconnect.describe()), &[])
     }
 }
 
@@ -371,29 +356,16 @@ impl SessionEnd {
         match self {
             Self::Stopped => End::Stopped,
             Self::Pipeline(error) => End::Pipeline(error),
-            Self::Dead(reason) => End::Lost {
-                reason: reason.to_owned(),
-                clean: false,
-            },
+            Self::Dead(reason) => End::Lost { reason: reason.to_owned(), clean: false },
             Self::Unanswered(reason) => End::Lost { reason, clean: false },
             Self::Disconnected(disconnect) => End::Lost {
                 reason: disconnect.describe(),
-                clean: matches!(
-                    disconnect,
-                    Disconnect::Closed {
-                        code: None | Some(1000 | 1001),
-                        ..
-                    }
-                ),
+                clean: matches!(disconnect, Disconnect::Closed { code: None | Some(1000 | 1001), .. }),
             },
         }
     }
 }
 
 fn lost(endpoint: String, reason: String) -> EventFluxError {
-    EventFluxError::ConnectionUnavailable {
-        endpoint,
-        reason,
-        retryable: true,
-    }
+    EventFluxError::ConnectionUnavailable { endpoint, reason, retryable: true }
 }

@@ -68,10 +68,7 @@ impl SubscribeStep {
             };
             if number > 1 && steps.len() + 1 < number as usize {
                 let missing = self::key(number - 1);
-                return Err(EventFluxError::property(
-                    &key,
-                    format!("comes after {missing}, which is missing"),
-                ));
+                return Err(EventFluxError::property(&key, format!("comes after {missing}, which is missing")));
             }
             let timeout = timeout(properties, number, &key)?;
             if expect.is_none() && properties.is_given(&format!("{key}.timeout")) {
@@ -81,9 +78,7 @@ impl SubscribeStep {
             steps.push(Self {
                 number,
                 message: Secret::new(message),
-                expect: expect
-                    .map(|text| Expect::parse(&format!("{key}.expect"), text))
-                    .transpose()?,
+                expect: expect.map(|text| Expect::parse(&format!("{key}.expect"), text)).transpose()?,
                 timeout,
             });
         }
@@ -94,11 +89,7 @@ impl SubscribeStep {
 impl Subscription {
     /// Before anything was sent.
     pub(crate) fn new(steps: Arc<[SubscribeStep]>) -> Self {
-        Self {
-            steps,
-            next: 0,
-            overdue: None,
-        }
+        Self { steps, next: 0, overdue: None }
     }
 
     /// Sends what may be sent now: everything up to a message whose reply must be awaited.
@@ -188,19 +179,15 @@ impl fmt::Debug for Expect {
 /// Whether `actual` has every member of `expected`; anything but objects must be equal.
 fn is_within(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => expected
-            .iter()
-            .all(|(key, value)| actual.get(key).is_some_and(|actual| is_within(value, actual))),
+        (Value::Object(expected), Value::Object(actual)) => {
+            expected.iter().all(|(key, value)| actual.get(key).is_some_and(|actual| is_within(value, actual)))
+        }
         (expected, actual) => expected == actual,
     }
 }
 
 fn key(number: u32) -> String {
-    if number == 1 {
-        FIRST.to_owned()
-    } else {
-        format!("{NUMBERED}{number}")
-    }
+    if number == 1 { FIRST.to_owned() } else { format!("{NUMBERED}{number}") }
 }
 
 fn timeout(properties: &Properties, number: u32, key: &str) -> Result<Duration, EventFluxError> {
@@ -227,9 +214,7 @@ fn check_keys(properties: &Properties) -> Result<(), EventFluxError> {
         });
         if !numbered && rest != "expect" && rest != "timeout" {
             let error = EventFluxError::property(&format!("{NUMBERED}{rest}"), "is not known here");
-            return Err(error.with_hint(format!(
-                "write {FIRST}.2 up to .{MAX_STEPS}, each with .expect and .timeout"
-            )));
+            return Err(error.with_hint(format!("write {FIRST}.2 up to .{MAX_STEPS}, each with .expect and .timeout")));
         }
     }
     Ok(())
@@ -247,9 +232,7 @@ mod tests {
 
     fn batch(messages: &[&'static str]) -> Batch {
         let mut batch = Batch::default();
-        batch
-            .messages
-            .extend(messages.iter().map(|text| Bytes::from_static(text.as_bytes())));
+        batch.messages.extend(messages.iter().map(|text| Bytes::from_static(text.as_bytes())));
         batch
     }
 
@@ -257,10 +240,7 @@ mod tests {
     fn messages_go_out_in_order_and_wait_for_their_replies() {
         let steps = steps(&[
             ("websocket.subscribe.message", "login"),
-            (
-                "websocket.subscribe.message.expect",
-                "{\"event\":\"login\",\"data\":{\"ok\":true}}",
-            ),
+            ("websocket.subscribe.message.expect", "{\"event\":\"login\",\"data\":{\"ok\":true}}"),
             ("websocket.subscribe.message.2", "a"),
             ("websocket.subscribe.message.3", "b"),
             ("websocket.subscribe.message.3.expect", "subscribed"),
@@ -273,11 +253,7 @@ mod tests {
         assert_eq!(sent, ["login"]);
         let mut early = batch(&["{\"event\":\"login\",\"data\":{\"ok\":false}}", "tick"]);
         assert!(!subscription.take_reply(&mut early));
-        let mut reply = batch(&[
-            "tick",
-            "{\"data\":{\"ok\":true,\"user\":1},\"event\":\"login\"}",
-            "tock",
-        ]);
+        let mut reply = batch(&["tick", "{\"data\":{\"ok\":true,\"user\":1},\"event\":\"login\"}", "tock"]);
         assert!(subscription.take_reply(&mut reply));
         assert_eq!(reply.messages, ["tick", "tock"]);
         subscription.advance(now, |message| sent.push(message));
@@ -285,10 +261,7 @@ mod tests {
         assert_eq!(subscription.deadline(), Some(now + Duration::from_secs(2)));
         assert_eq!(subscription.overdue(now + Duration::from_secs(1)), None);
         let reason = subscription.overdue(now + Duration::from_secs(2)).unwrap();
-        assert!(
-            reason.contains("websocket.subscribe.message.3.expect within 2000ms"),
-            "{reason}"
-        );
+        assert!(reason.contains("websocket.subscribe.message.3.expect within 2000ms"), "{reason}");
         assert!(subscription.take_reply(&mut batch(&["yes, subscribed"])));
         assert!(!subscription.is_waiting());
     }
@@ -312,11 +285,7 @@ mod tests {
             ("websocket.subscribe.message.expect", ""),
             ("websocket.subscribe.message.2.timeout", "soon"),
         ] {
-            let raw = [
-                ("websocket.subscribe.message", "x"),
-                ("websocket.subscribe.message.2", "x"),
-                (key, value),
-            ];
+            let raw = [("websocket.subscribe.message", "x"), ("websocket.subscribe.message.2", "x"), (key, value)];
             let error = steps(&raw).unwrap_err().to_string();
             assert!(error.contains(key), "{key}: {error}");
         }
@@ -324,10 +293,8 @@ mod tests {
 
     #[test]
     fn the_debug_form_shows_no_message() {
-        let steps = steps(&[
-            ("websocket.subscribe.message", "hunter2"),
-            ("websocket.subscribe.message.expect", "hunter3"),
-        ]);
+        let steps =
+            steps(&[("websocket.subscribe.message", "hunter2"), ("websocket.subscribe.message.expect", "hunter3")]);
         let shown = format!("{:?}", steps.unwrap());
         assert!(!shown.contains("hunter"), "{shown}");
     }

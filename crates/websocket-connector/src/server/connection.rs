@@ -160,9 +160,7 @@ impl Session {
 
     fn fill(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
         let client = self.seat.client();
-        client
-            .take(CHUNK_BYTES, &mut self.payloads)
-            .ok_or(End::Evicted("too slow"))?;
+        client.take(CHUNK_BYTES, &mut self.payloads).ok_or(End::Evicted("too slow"))?;
         if self.payloads.is_empty() {
             return Ok(());
         }
@@ -225,6 +223,7 @@ impl Session {
 
     fn timers(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
         let now = Instant::now();
+        self.keep_alive.progressed(self.connection.frames_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
                 Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),

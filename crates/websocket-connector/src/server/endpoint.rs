@@ -147,11 +147,7 @@ impl Endpoint {
     pub(super) fn admit(endpoint: &Arc<Self>) -> Option<Seat> {
         let mut members = endpoint.lock();
         let max_connections = members.users.values().map(|user| user.max_connections).min()?;
-        let config = members
-            .users
-            .values()
-            .map(|user| user.connection)
-            .reduce(ConnectionConfig::strictest)?;
+        let config = members.users.values().map(|user| user.connection).reduce(ConnectionConfig::strictest)?;
         if members.clients.len() >= max_connections {
             return None;
         }
@@ -160,21 +156,13 @@ impl Endpoint {
         members.clients.insert(id, client.clone());
         endpoint.changed(&members);
         drop(members);
-        Some(Seat {
-            endpoint: endpoint.clone(),
-            id,
-            client,
-            config,
-        })
+        Some(Seat { endpoint: endpoint.clone(), id, client, config })
     }
 
     /// Queues payloads for every client. They are shared, not copied.
     pub(crate) fn broadcast(&self, config: QueueConfig, slice: &Slice) -> Broadcast {
         let members = self.lock();
-        let mut result = Broadcast {
-            clients: members.clients.len(),
-            ..Broadcast::default()
-        };
+        let mut result = Broadcast { clients: members.clients.len(), ..Broadcast::default() };
         for client in members.clients.values() {
             let pushed = client.push(config, slice.clone());
             result.dropped += pushed.dropped;
@@ -190,9 +178,7 @@ impl Endpoint {
             .clients
             .values()
             .map(|client| client.pending())
-            .fold((0, 0), |(longest, bytes), (payloads, cost)| {
-                (longest.max(payloads), bytes + cost)
-            })
+            .fold((0, 0), |(longest, bytes), (payloads, cost)| (longest.max(payloads), bytes + cost))
     }
 
     /// Resolves when nothing waits for any client.
@@ -217,13 +203,9 @@ impl Endpoint {
 
     fn changed(&self, members: &Members) {
         let clients = members.clients.len();
-        members
-            .users
-            .values()
-            .for_each(|user| user.connections.set(clients as u64));
+        members.users.values().for_each(|user| user.connections.set(clients as u64));
         self.clients.send_replace(clients);
-        self.inboxes
-            .send_replace(members.users.values().filter_map(|user| user.inbox.clone()).collect());
+        self.inboxes.send_replace(members.users.values().filter_map(|user| user.inbox.clone()).collect());
     }
 }
 
@@ -265,10 +247,7 @@ impl Client {
     fn pending(&self) -> (usize, usize) {
         let outbox = self.lock();
         let in_flight: usize = outbox.in_flight.iter().map(Slice::len).sum();
-        (
-            outbox.queue.len() + in_flight,
-            outbox.queue.cost() + outbox.in_flight_cost,
-        )
+        (outbox.queue.len() + in_flight, outbox.queue.cost() + outbox.in_flight_cost)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

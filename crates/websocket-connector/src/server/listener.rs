@@ -60,10 +60,7 @@ impl Listener {
     /// The endpoint of a path, made when nobody has yet.
     pub(super) fn endpoint(&self, path: &str) -> Arc<Endpoint> {
         let mut endpoints = self.lock();
-        endpoints
-            .entry(path.to_owned())
-            .or_insert_with(|| Arc::new(Endpoint::new(path)))
-            .clone()
+        endpoints.entry(path.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(path))).clone()
     }
 
     /// Serves this endpoint no longer; returns whether it was the last.
@@ -104,11 +101,7 @@ impl Listener {
                     tokio::spawn(async move { listener.welcome(stream, permit).await });
                 }
                 (Err(error), _) => {
-                    log::warn!(
-                        "{}: cannot accept: {error}; next try in {}ms",
-                        self.address,
-                        pause.as_millis()
-                    );
+                    log::warn!("{}: cannot accept: {error}; next try in {}ms", self.address, pause.as_millis());
                     sleep(pause).await;
                     pause = (pause * 2).min(ACCEPT_PAUSES.1);
                 }
@@ -164,14 +157,9 @@ impl Listener {
             // A socket that refuses the option works all the same.
             let _ = tcp.set_nodelay(seat.config().nodelay);
         }
-        let limits = Limits {
-            max_message_bytes: seat.config().max_message_bytes,
-            read_buffer_bytes: READ_BUFFER_BYTES,
-        };
-        let connection = timeout(HEAD_DEADLINE, request.accept(stream, limits))
-            .await
-            .ok()?
-            .ok()?;
+        let limits =
+            Limits { max_message_bytes: seat.config().max_message_bytes, read_buffer_bytes: READ_BUFFER_BYTES };
+        let connection = timeout(HEAD_DEADLINE, request.accept(stream, limits)).await.ok()?.ok()?;
         Some((connection, seat))
     }
 }

@@ -52,13 +52,7 @@ impl Registry {
         };
         let endpoint = listener.endpoint(&server.path);
         let user = endpoint.join(user);
-        Ok(Attachment {
-            registry: self.clone(),
-            asked,
-            listener,
-            endpoint,
-            user,
-        })
+        Ok(Attachment { registry: self.clone(), asked, listener, endpoint, user })
     }
 }
 
@@ -96,32 +90,22 @@ impl Attachment {
 }
 
 fn resolve(listen: &str) -> Result<SocketAddr, EventFluxError> {
-    let text = if listen.starts_with(':') {
-        format!("0.0.0.0{listen}")
-    } else {
-        listen.to_owned()
-    };
+    let text = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
     let error = |reason: String| {
         EventFluxError::property(LISTEN, format!("'{listen}' is no address of this machine: {reason}"))
             .with_hint("write 127.0.0.1:8080, or 0.0.0.0:8080 for all addresses")
     };
     let mut addresses = text.to_socket_addrs().map_err(|reason| error(reason.to_string()))?;
-    addresses
-        .next()
-        .ok_or_else(|| error("the name has no address".to_owned()))
+    addresses.next().ok_or_else(|| error("the name has no address".to_owned()))
 }
 
 fn cannot_bind(listen: &str, error: &std::io::Error) -> EventFluxError {
     let (reason, hint) = match error.kind() {
-        std::io::ErrorKind::AddrInUse => (
-            "is already in use",
-            "choose another port, or stop the program that listens there",
-        ),
+        std::io::ErrorKind::AddrInUse => {
+            ("is already in use", "choose another port, or stop the program that listens there")
+        }
         std::io::ErrorKind::PermissionDenied => ("may not be bound", "ports below 1024 need a privilege"),
-        _ => (
-            "cannot be bound",
-            "write an address of this machine, or 0.0.0.0 for all",
-        ),
+        _ => ("cannot be bound", "write an address of this machine, or 0.0.0.0 for all"),
     };
     EventFluxError::property(LISTEN, format!("'{listen}' {reason}: {error}")).with_hint(hint)
 }

@@ -76,10 +76,7 @@ impl ServerSink {
         if result.evicted > 0 {
             self.evicted.add(result.evicted as u64);
         }
-        self.context
-            .metrics
-            .queue_bytes
-            .set(self.attachment.endpoint().backlog().1 as u64);
+        self.context.metrics.queue_bytes.set(self.attachment.endpoint().backlog().1 as u64);
     }
 
     /// Sends what waits, and leaves the path; returns the payloads the slowest client did not get.

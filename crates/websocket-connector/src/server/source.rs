@@ -55,11 +55,7 @@ impl ServerSource {
             run(items, Delivery::new(callback, inflate), signal, stop_by, context)
         });
         match worker {
-            Ok(worker) => Ok(Self {
-                attachment,
-                worker,
-                stop_by,
-            }),
+            Ok(worker) => Ok(Self { attachment, worker, stop_by }),
             Err(error) => {
                 attachment.detach(Instant::now());
                 Err(error)

@@ -35,10 +35,7 @@ impl Batch {
     pub(crate) fn remove(&mut self, index: usize) {
         self.messages.remove(index);
         self.binary.retain(|binary| *binary != index);
-        self.binary
-            .iter_mut()
-            .filter(|binary| **binary > index)
-            .for_each(|binary| *binary -= 1);
+        self.binary.iter_mut().filter(|binary| **binary > index).for_each(|binary| *binary -= 1);
     }
 
     #[inline]

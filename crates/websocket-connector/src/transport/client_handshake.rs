@@ -83,11 +83,7 @@ impl UpgradeRequest<'_> {
         if !self.subprotocols.is_empty() {
             text.extend(["Sec-WebSocket-Protocol: ", &self.subprotocols.join(", "), "\r\n"]);
         }
-        if !self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
-        {
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
             text.push_str(concat!("User-Agent: eventflux/", env!("CARGO_PKG_VERSION"), "\r\n"));
         }
         for (name, value) in self.headers {
@@ -107,14 +103,8 @@ fn verify(head: &BytesMut, key: &str, offered: &[String]) -> Result<Option<Strin
     };
     let headers = response.headers();
     if response.status().as_u16() != 101 {
-        let location = headers
-            .get("location")
-            .and_then(|value| value.to_str().ok())
-            .map(redact_url);
-        return Err(HandshakeError::Refused {
-            status: response.status().as_u16(),
-            location,
-        });
+        let location = headers.get("location").and_then(|value| value.to_str().ok()).map(redact_url);
+        return Err(HandshakeError::Refused { status: response.status().as_u16(), location });
     }
     if !has_token(values(headers, "upgrade"), "websocket") || !has_token(values(headers, "connection"), "upgrade") {
         return Err(invalid("the response upgrades to something else"));
@@ -158,10 +148,7 @@ fn refused(status: u16, location: Option<&str>) -> String {
         .unwrap_or_default();
     let mut text = format!("refused with {status} {name}").trim_end().to_owned();
     if let Some(location) = location {
-        text.push_str(&format!(
-            ", pointing to {} (redirects are not followed)",
-            location.escape_debug()
-        ));
+        text.push_str(&format!(", pointing to {} (redirects are not followed)", location.escape_debug()));
     }
     text
 }
@@ -182,34 +169,17 @@ mod tests {
 
     fn good(more: &[&str]) -> BytesMut {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}");
-        answer(
-            &[
-                &["Upgrade: WebSocket", "Connection: keep-alive, Upgrade", &accept],
-                more,
-            ]
-            .concat(),
-        )
+        answer(&[&["Upgrade: WebSocket", "Connection: keep-alive, Upgrade", &accept], more].concat())
     }
 
     #[test]
     fn the_request_has_every_header_and_no_credentials_in_its_debug_form() {
         let headers = [("X-Key".to_owned(), Secret::new("hunter2"))];
         let url = Url::parse("ws://user:pw@h:81/a%20b?t=1").unwrap();
-        let request = UpgradeRequest {
-            url: &url,
-            headers: &headers,
-            subprotocols: &["a".into(), "b".into()],
-        };
+        let request = UpgradeRequest { url: &url, headers: &headers, subprotocols: &["a".into(), "b".into()] };
         let text = request.encode(KEY);
-        assert!(
-            text.starts_with("GET /a%20b?t=1 HTTP/1.1\r\nHost: h:81\r\nConnection: Upgrade\r\n"),
-            "{text}"
-        );
-        for line in [
-            "X-Key: hunter2",
-            "Sec-WebSocket-Protocol: a, b",
-            &format!("Sec-WebSocket-Key: {KEY}"),
-        ] {
+        assert!(text.starts_with("GET /a%20b?t=1 HTTP/1.1\r\nHost: h:81\r\nConnection: Upgrade\r\n"), "{text}");
+        for line in ["X-Key: hunter2", "Sec-WebSocket-Protocol: a, b", &format!("Sec-WebSocket-Key: {KEY}")] {
             assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in {text}");
         }
         assert!(text.ends_with("\r\n\r\n") && !text.contains("pw"));
@@ -219,10 +189,7 @@ mod tests {
     fn the_answer_of_the_rfc_is_accepted_with_an_offered_subprotocol_or_none() {
         assert_eq!(verify(&good(&[]), KEY, &[]), Ok(None));
         let offered = ["v1".to_owned(), "v2".to_owned()];
-        assert_eq!(
-            verify(&good(&["Sec-WebSocket-Protocol: v2"]), KEY, &offered),
-            Ok(Some("v2".into()))
-        );
+        assert_eq!(verify(&good(&["Sec-WebSocket-Protocol: v2"]), KEY, &offered), Ok(Some("v2".into())));
         assert_eq!(verify(&good(&[]), KEY, &offered), Ok(None));
     }
 
@@ -232,16 +199,10 @@ mod tests {
         let cases = [
             (wrong_key, "Sec-WebSocket-Accept"),
             (answer(&["Connection: Upgrade"]), "something else"),
-            (
-                good(&["Sec-WebSocket-Extensions: permessage-deflate"]),
-                "extension nobody asked for",
-            ),
+            (good(&["Sec-WebSocket-Extensions: permessage-deflate"]), "extension nobody asked for"),
             (good(&["Sec-WebSocket-Protocol: V1"]), "'V1', which was not offered"),
             (good(&["Sec-WebSocket-Protocol: v1, v1"]), "not offered"),
-            (
-                BytesMut::from(&b"SSH-2.0-OpenSSH\r\n\r\n"[..]),
-                "not a WebSocket answer",
-            ),
+            (BytesMut::from(&b"SSH-2.0-OpenSSH\r\n\r\n"[..]), "not a WebSocket answer"),
         ];
         for (head, expected) in cases {
             let error = verify(&head, KEY, &["v1".to_owned()]).unwrap_err().to_string();

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
+use super::stream::Continued;
 use super::{Batch, ByteStream};
 
 /// Bytes collected before they are written to the socket without a flush.
@@ -89,9 +90,10 @@ pub(crate) enum Progress {
 /// read, nor the other way round.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: WebSocketStream<ByteStream>,
+    socket: WebSocketStream<Continued>,
     outgoing: VecDeque<Outgoing>,
     unflushed: bool,
+    frames_sent: u64,
     ended: Option<Disconnect>,
 }
 
@@ -120,9 +122,10 @@ impl Connection {
             .max_message_size(Some(limits.max_message_bytes))
             .max_frame_size(Some(limits.max_message_bytes));
         Self {
-            socket: WebSocketStream::from_partially_read(stream, received.to_vec(), role, Some(config)).await,
+            socket: WebSocketStream::from_raw_socket(Continued::new(received, stream), role, Some(config)).await,
             outgoing: VecDeque::new(),
             unflushed: false,
+            frames_sent: 0,
             ended: None,
         }
     }
@@ -136,6 +139,12 @@ impl Connection {
     /// Whether something queued was not yet accepted by the kernel.
     pub(crate) fn has_unsent(&self) -> bool {
         self.unflushed || !self.outgoing.is_empty()
+    }
+
+    /// Frames handed to the socket so far. The next one follows when it has taken them, so a number that stands still
+    /// while something is unsent means a peer that does not read.
+    pub(crate) fn frames_sent(&self) -> u64 {
+        self.frames_sent
     }
 
     /// Sends what is queued, and receives into `batch` when there is one. Resolves with whatever is done first.
@@ -181,10 +190,7 @@ impl Connection {
     pub(crate) async fn close(mut self, code: u16, reason: &str, deadline: Instant) {
         self.outgoing.retain(|message| message.sent > 0);
         let end = reason.floor_char_boundary(MAX_REASON_BYTES);
-        self.queue(
-            MessageKind::Close(code),
-            Bytes::copy_from_slice(&reason.as_bytes()[..end]),
-        );
+        self.queue(MessageKind::Close(code), Bytes::copy_from_slice(&reason.as_bytes()[..end]));
         let _ = timeout_at(deadline, self.goodbye()).await;
     }
 
@@ -231,6 +237,7 @@ impl Connection {
             ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(lost)?;
             let (message, done) = next.next_frame();
             self.unflushed = true;
+            self.frames_sent += 1;
             Pin::new(&mut self.socket).start_send(message).map_err(lost)?;
             if done {
                 self.outgoing.pop_front();
@@ -301,13 +308,7 @@ impl Outgoing {
             MessageKind::Ping => return (Message::Ping(self.payload.clone()), true),
             MessageKind::Close(code) => {
                 let reason = String::from_utf8_lossy(&self.payload).into_owned().into();
-                return (
-                    Message::Close(Some(CloseFrame {
-                        code: code.into(),
-                        reason,
-                    })),
-                    true,
-                );
+                return (Message::Close(Some(CloseFrame { code: code.into(), reason })), true);
             }
         };
         let opcode = OpCode::Data(if self.sent == 0 { data } else { Data::Continue });
@@ -324,14 +325,8 @@ impl Disconnect {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Closed { code: None, .. } => "closed by the peer without a code".to_owned(),
-            Self::Closed {
-                code: Some(code),
-                reason,
-            } if reason.is_empty() => format!("closed by the peer with {code}"),
-            Self::Closed {
-                code: Some(code),
-                reason,
-            } => {
+            Self::Closed { code: Some(code), reason } if reason.is_empty() => format!("closed by the peer with {code}"),
+            Self::Closed { code: Some(code), reason } => {
                 format!("closed by the peer with {code} '{}'", reason.escape_debug())
             }
             Self::Lost(reason) => reason.clone(),
@@ -342,14 +337,8 @@ impl Disconnect {
 
 fn closed(frame: Option<CloseFrame>) -> Disconnect {
     match frame {
-        Some(frame) => Disconnect::Closed {
-            code: Some(frame.code.into()),
-            reason: frame.reason.as_str().to_owned(),
-        },
-        None => Disconnect::Closed {
-            code: None,
-            reason: String::new(),
-        },
+        Some(frame) => Disconnect::Closed { code: Some(frame.code.into()), reason: frame.reason.as_str().to_owned() },
+        None => Disconnect::Closed { code: None, reason: String::new() },
     }
 }
 
@@ -370,8 +359,5 @@ fn disconnect(error: Error) -> Disconnect {
         Error::Capacity(_) => 1009,
         _ => return lost(error),
     };
-    Disconnect::Violation {
-        code,
-        reason: error.to_string(),
-    }
+    Disconnect::Violation { code, reason: error.to_string() }
 }

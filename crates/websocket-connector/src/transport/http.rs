@@ -26,9 +26,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(B
     loop {
         match stream.read_buf(&mut buffer).await {
             Ok(0) => {
-                return Err(HeadError::Io(
-                    "the peer ended the connection during the handshake".to_owned(),
-                ));
+                return Err(HeadError::Io("the peer ended the connection during the handshake".to_owned()));
             }
             Ok(_) => {}
             Err(error) => return Err(HeadError::Io(error.to_string())),
@@ -38,11 +36,7 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(B
             let lines = head.iter().filter(|byte| **byte == b'\n').count();
             // Neither the first nor the last line is a header.
             let fits = head.len() <= MAX_HEAD_BYTES && lines <= MAX_HEADERS + 2;
-            return if fits {
-                Ok((head, buffer))
-            } else {
-                Err(HeadError::TooLarge)
-            };
+            return if fits { Ok((head, buffer)) } else { Err(HeadError::TooLarge) };
         }
         if buffer.len() > MAX_HEAD_BYTES {
             return Err(HeadError::TooLarge);
@@ -61,10 +55,7 @@ pub(super) fn has_token<'a>(values: impl IntoIterator<Item = &'a [u8]>, token: &
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2): a header name or a subprotocol.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// Whether `text` can be a header's value: no control characters, so no second header either.
@@ -83,20 +74,12 @@ mod tests {
     #[tokio::test]
     async fn a_head_ends_at_the_empty_line_and_what_follows_is_kept() {
         let (head, rest) = read(b"GET / HTTP/1.1\r\nA: b\r\n\r\n\x81\x00").await.unwrap();
-        assert_eq!(
-            (&head[..], &rest[..]),
-            (&b"GET / HTTP/1.1\r\nA: b\r\n\r\n"[..], &b"\x81\x00"[..])
-        );
+        assert_eq!((&head[..], &rest[..]), (&b"GET / HTTP/1.1\r\nA: b\r\n\r\n"[..], &b"\x81\x00"[..]));
     }
 
     #[tokio::test]
     async fn too_many_bytes_or_lines_are_refused() {
-        let long = [
-            b"GET / HTTP/1.1\r\nA: ".to_vec(),
-            vec![b'x'; MAX_HEAD_BYTES],
-            b"\r\n\r\n".to_vec(),
-        ]
-        .concat();
+        let long = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; MAX_HEAD_BYTES], b"\r\n\r\n".to_vec()].concat();
         assert!(matches!(read(&long).await, Err(HeadError::TooLarge)));
         let many = ["GET / HTTP/1.1\r\n", &"A: b\r\n".repeat(MAX_HEADERS + 1), "\r\n"].concat();
         assert!(matches!(read(many.as_bytes()).await, Err(HeadError::TooLarge)));

@@ -50,11 +50,7 @@ impl ServerRequest {
         })?;
         let request = parse(&head)?;
         let response = create_response(&request).map_err(|error| refusal(&error))?;
-        Ok(Self {
-            path: request.uri().path().to_owned(),
-            response,
-            received,
-        })
+        Ok(Self { path: request.uri().path().to_owned(), response, received })
     }
 
     /// Answers with the upgrade. Frames that came with the request are the connection's first.
@@ -71,10 +67,7 @@ impl ServerRequest {
 
 /// Answers `status` with a line of text and ends the connection.
 pub(crate) async fn refuse(mut stream: ByteStream, status: u16, reason: &str) {
-    let name = StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Refused");
+    let name = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
     let more = match status {
         426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade, close\r\n",
         503 => "Retry-After: 5\r\nConnection: close\r\n",

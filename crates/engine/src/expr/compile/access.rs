@@ -3,6 +3,7 @@
 use eventflux_core::DataType;
 use sqlparser::ast::{AccessExpr, BinaryOperator, Expr, Ident, Subscript, UnaryOperator, Value};
 
+use super::coerce::a;
 use super::{Compiled, Compiler, Failed, leaf};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::expr::json::Step;
@@ -38,11 +39,13 @@ impl Compiler<'_> {
 
     fn column_hint(&self, name: &Ident) -> String {
         let names = || self.scope.schema.names();
-        if let Some(near) = nearest(&name.value, names()) {
-            return format!("did you mean `{near}`?");
-        }
+        let near = nearest(&name.value, names()).map(|near| format!("did you mean `{near}`?"));
         if name.quote_style == Some('"') {
-            return "double quotes are for names; text is written in single quotes".to_owned();
+            let quotes = "double quotes are for names; text is written in single quotes";
+            return near.map_or_else(|| quotes.to_owned(), |near| format!("{near} {quotes}"));
+        }
+        if let Some(near) = near {
+            return near;
         }
         let listed: Vec<String> = names().take(MAX_LISTED_COLUMNS).map(|name| format!("`{name}`")).collect();
         let more = if self.scope.schema.len() > MAX_LISTED_COLUMNS { ", ..." } else { "" };
@@ -93,7 +96,7 @@ impl Compiler<'_> {
         };
         if node.data_type != DataType::Json {
             let span = self.name_span(member);
-            let message = format!("`{}` is a {}, which has no member `{}`", owner.value, node.data_type, member.value);
+            let message = format!("`{}` is {}, which has no member `{}`", owner.value, a(node.data_type), member.value);
             return Err(self.report(Diagnostic::error(span, message).with_hint(no_json_hint(node.data_type))));
         }
         let path = members.iter().map(|member| Step::Member(member.value.clone())).collect();
@@ -122,7 +125,7 @@ impl Compiler<'_> {
             return Ok(base);
         }
         if base.data_type != DataType::Json {
-            let message = format!("a {} has no elements or members", base.data_type);
+            let message = format!("{} has no elements or members", a(base.data_type));
             return Err(self.fail_with_hint(root, message, no_json_hint(base.data_type)));
         }
         Ok(self.step_into(Some(root), base, steps, false))
@@ -168,7 +171,7 @@ impl Compiler<'_> {
             return Ok(base);
         }
         if base.data_type != DataType::Json {
-            let message = format!("{op} needs JSON on its left, not a {}", base.data_type);
+            let message = format!("{op} needs JSON on its left, not {}", a(base.data_type));
             return Err(self.fail_with_hint(left, message, no_json_hint(base.data_type)));
         }
         let text = matches!(op, BinaryOperator::LongArrow);

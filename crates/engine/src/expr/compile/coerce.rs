@@ -61,7 +61,7 @@ impl Compiler<'_> {
         match self.widen(expr, node, target) {
             Some(compiled) => compiled,
             None => {
-                let message = format!("a column of type {target} cannot take a {from}");
+                let message = format!("a column of type {target} cannot take {}", a(from));
                 Err(self.fail_with_hint(expr, message, cast_hint(expr, from, target)))
             }
         }
@@ -78,7 +78,7 @@ impl Compiler<'_> {
             from if from.is_numeric() => "compare it, for example with <> 0".to_owned(),
             _ => "compare it with a value".to_owned(),
         };
-        Err(self.fail_with_hint(expr, format!("{place} needs a BOOL, not a {from}"), hint))
+        Err(self.fail_with_hint(expr, format!("{place} needs a BOOL, not {}", a(from)), hint))
     }
 
     /// All operands as the one type they have in common. `what` names them in the complaint.
@@ -90,8 +90,11 @@ impl Compiler<'_> {
                 None => data_type,
                 Some((_, Some(common))) => common,
                 Some((known, None)) => {
-                    let message =
-                        format!("{what} must have one type, but this is a {data_type} and before there was a {known}");
+                    let message = format!(
+                        "{what} must have one type, but this is {} and before there was {}",
+                        a(data_type),
+                        a(known)
+                    );
                     let hint = cast_hint(operand.expr, data_type, known);
                     return Err(self.fail_with_hint(operand.expr, message, hint));
                 }
@@ -129,7 +132,7 @@ impl Compiler<'_> {
             other != first && !(other.is_numeric() && first.is_numeric())
         }) {
             let other_type = other.node.data_type;
-            let message = format!("cannot compare a {first} with a {other_type}");
+            let message = format!("cannot compare {} with {}", a(first), a(other_type));
             // The number or time of a text is meant, not the text of a number.
             let hint = if first == DataType::String {
                 format!("convert the text with CAST(... AS {other_type})")
@@ -198,6 +201,11 @@ fn exactly(node: &Node, target: DataType) -> Option<Node> {
 enum Number {
     Long(i64),
     Double(f64),
+}
+
+/// The type with its article.
+pub(super) fn a(data_type: DataType) -> String {
+    format!("{} {data_type}", if data_type == DataType::Int { "an" } else { "a" })
 }
 
 /// How to make a `to` of a `from`.

@@ -3,7 +3,7 @@
 use eventflux_core::{DataType, ValueRef};
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
-use super::coerce::cast_hint;
+use super::coerce::{a, cast_hint};
 use super::literals::value;
 use super::{Compiled, Compiler, Failed, Operand, null};
 use crate::expr::compare::Comparison;
@@ -81,12 +81,12 @@ impl Compiler<'_> {
             (DataType::Timestamp, _) => "use time - time, time + INTERVAL '5' MINUTE, or DATE_ADD".to_owned(),
             _ => cast_hint(expr, data_type, DataType::Double),
         };
-        Err(self.fail_with_hint(expr, format!("{symbol} needs numbers, not a {data_type}"), hint))
+        Err(self.fail_with_hint(expr, format!("{symbol} needs numbers, not {}", a(data_type)), hint))
     }
 
     fn move_time(&mut self, expr: &Expr, time: &Expr, node: Node, operator: Arithmetic, micros: i64) -> Compiled {
         if node.data_type != DataType::Timestamp {
-            let message = format!("an INTERVAL moves a TIMESTAMP, not a {}", node.data_type);
+            let message = format!("an INTERVAL moves a TIMESTAMP, not {}", a(node.data_type));
             let hint = cast_hint(time, node.data_type, DataType::Timestamp);
             return Err(self.fail_with_hint(time, message, hint));
         }
@@ -154,7 +154,7 @@ impl Compiler<'_> {
         let mut failed = false;
         for Operand { node, expr } in operands {
             if node.data_type != DataType::String {
-                let message = format!("|| joins STRINGs, not a {}", node.data_type);
+                let message = format!("|| joins STRINGs, not {}", a(node.data_type));
                 let hint = format!("{}; CONCAT takes any type", cast_hint(expr, node.data_type, DataType::String));
                 self.fail_with_hint(expr, message, hint);
                 failed = true;

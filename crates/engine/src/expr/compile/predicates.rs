@@ -3,6 +3,7 @@
 use eventflux_core::{DataType, ValueRef};
 use sqlparser::ast::{CaseWhen, Expr};
 
+use super::coerce::{a, cast_hint};
 use super::{Compiled, Compiler, Failed, Operand};
 use crate::expr::in_list::Set;
 use crate::expr::like::{DEFAULT_ESCAPE, Escape, Pattern};
@@ -72,8 +73,8 @@ impl Compiler<'_> {
         if node.data_type == DataType::String {
             return Ok(self.typed_or(node, DataType::String));
         }
-        let hint = super::coerce::cast_hint(expr, node.data_type, DataType::String);
-        Err(self.fail_with_hint(expr, format!("{word} needs a STRING, not a {}", node.data_type), hint))
+        let hint = cast_hint(expr, node.data_type, DataType::String);
+        Err(self.fail_with_hint(expr, format!("{word} needs a STRING, not {}", a(node.data_type)), hint))
     }
 
     fn escape(&mut self, escape: Option<&Expr>) -> Result<Escape, Failed> {

@@ -1,0 +1,13 @@
+//! The `websocket` source and sink against real sockets: scripted peers, bad networks, refusals, TLS, and the contract
+//! every connector has to keep.
+#![allow(clippy::unwrap_used)]
+
+mod client_sink;
+mod client_source;
+mod contract;
+mod refusals;
+mod secrets;
+mod server;
+mod subscribe;
+mod support;
+mod tls;
