@@ -6,16 +6,9 @@
 -- Shows trades of more than 2,000 dollars, one per line, a few each second. While it runs, a browser can connect to
 -- ws://127.0.0.1:9101/large-trades and sees the same as JSON. Ctrl-C ends it with a summary.
 
--- 1. The exchange: a file of sample trades, played with the pauses between their timestamps, over and over, and served to
---    whoever connects. In real life this part is somebody else's; see examples/binance.sql.
-@source(
-    type='replay',
-    replay.file='examples/data/trades.jsonl',
-    replay.timing='recorded',
-    replay.timestamp.path='$.E',
-    replay.loop='true',
-    @map(type='text')
-)
+-- 1. The exchange: a file of sample trades, played over and over at 50 a second, and served to whoever connects. In real
+--    life this part is somebody else's; see examples/binance.sql.
+@source(type='replay', replay.file='examples/data/trades.jsonl', replay.rate='50', replay.loop='true', @map(type='text'))
 @sink(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:9100', websocket.path='/trades', @map(type='text'))
 CREATE STREAM Exchange (message STRING);
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    everything asked for was done; a pipeline that was stopped by a signal and drained counts
-  1    a pipeline failed
+  1    a pipeline failed, could not be started, or could not deliver everything before it ended
   2    wrong usage or a mistake in a file; nothing was started
   130  a second SIGINT stopped the process at once (143: a second SIGTERM)";
 
@@ -15,7 +15,7 @@ Exit codes:
 pub(crate) enum Exit {
     /// Everything asked for was done.
     Success,
-    /// A pipeline failed, or could not be started.
+    /// A pipeline failed, could not be started, or could not deliver everything before it ended.
     PipelineFailed,
     /// Wrong usage, or a mistake in a file; nothing was started.
     Usage,

@@ -231,7 +231,7 @@ fn property_table<'a>(text: &mut String, specs: impl Iterator<Item = &'a Propert
             );
         }
         if spec.secret {
-            meaning.push_str(" Never shown.");
+            meaning.push_str(" Secret.");
         }
         if let Some(example) = spec.example {
             let _ = write!(meaning, " Example: {}", code(example));
@@ -326,7 +326,7 @@ mod tests {
             "{page}"
         );
         assert!(
-            page.contains("Password. Only with `demo.auth='bearer'`. Never shown. |"),
+            page.contains("Password. Only with `demo.auth='bearer'`. Secret. |"),
             "{page}"
         );
     }

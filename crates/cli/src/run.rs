@@ -197,24 +197,19 @@ impl Running {
 impl Ended<'_> {
     fn report(&self, quiet: bool) -> Exit {
         let name = &self.running.name;
+        let undelivered = self.summary.undelivered;
         if let Err(error) = &self.result {
             output::print_error(&format!("{name}: failed: {error}"));
         }
+        if undelivered > 0 {
+            let count = summary::grouped(undelivered);
+            output::print_error(&format!("{name}: {count} events were not delivered before the end of the drain"));
+        }
         if !quiet {
             let how = if self.result.is_ok() { "ended" } else { "failed" };
-            output::note(&summary::text(
-                name,
-                how,
-                self.ran_for,
-                &self.summary,
-                &self.running.status(),
-            ));
+            output::note(&summary::text(name, how, self.ran_for, &self.summary, &self.running.status()));
         }
-        if self.result.is_ok() {
-            Exit::Success
-        } else {
-            Exit::PipelineFailed
-        }
+        if self.result.is_ok() && undelivered == 0 { Exit::Success } else { Exit::PipelineFailed }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Rust API: plan a pipeline, start it, push events, subscribe, stop.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eventflux_core::health::{ConnectionState, Health};
@@ -55,7 +55,8 @@ pub struct EventFlux {
 
 /// Where a pipeline is: a plan is used up by its start.
 enum Stage {
-    Planned { plan: Box<Plan>, subscribers: Vec<(usize, Subscriber)> },
+    /// The mutex makes the pipeline `Sync`; nothing ever waits for it.
+    Planned { plan: Mutex<Box<Plan>>, subscribers: Vec<(usize, Subscriber)> },
     Running(Running),
 }
 
@@ -85,7 +86,7 @@ impl EventFlux {
         if failed {
             return Err(warnings);
         }
-        let stage = Stage::Planned { plan: Box::new(plan), subscribers: Vec::new() };
+        let stage = Stage::Planned { plan: Mutex::new(Box::new(plan)), subscribers: Vec::new() };
         Ok(Self { metrics, warnings, stage })
     }
 
@@ -106,6 +107,7 @@ impl EventFlux {
         let Stage::Planned { plan, subscribers } = &mut self.stage else {
             return Err(EventFluxError::configuration("subscribe before the pipeline is started"));
         };
+        let plan = plan.get_mut().unwrap_or_else(PoisonError::into_inner);
         let index = find(plan.streams.iter().map(|stream| &*stream.name), stream)?;
         subscribers.push((index, Arc::new(subscriber)));
         Ok(())
@@ -119,7 +121,7 @@ impl EventFlux {
         let Stage::Planned { plan, subscribers } = &mut self.stage else {
             return Err(EventFluxError::configuration("the pipeline was started before"));
         };
-        let plan = std::mem::take(&mut **plan);
+        let plan = std::mem::take(&mut **plan.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.stage = Stage::Running(Running::start(plan, std::mem::take(subscribers), &self.metrics)?);
         Ok(())
     }

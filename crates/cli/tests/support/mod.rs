@@ -81,6 +81,16 @@ impl Running {
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
+    /// Sends a signal again and again until the process has ended.
+    pub(crate) fn signal_until_the_end(&mut self, name: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "did not end");
+            self.signal(name);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for the end.
     pub(crate) fn finish(mut self) -> Output {
         let deadline = Instant::now() + DEADLINE;

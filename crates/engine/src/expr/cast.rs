@@ -56,17 +56,17 @@ struct Cast<'n, 'r, 'e> {
 impl Cast<'_, '_, '_> {
     fn convert<'b, 'r>(mut self, operand: &Operand<'_, '_>) -> Operand<'b, 'r> {
         let values = match self.node.data_type {
-            DataType::Int => Values::Int(self.to_ints(operand)),
-            DataType::Long => Values::Long(self.to_longs(operand)),
-            DataType::Float => Values::Float(self.to_floats(operand)),
-            DataType::Double => Values::Double(self.to_doubles(operand)),
-            DataType::Bool => Values::Bool(self.to_bools(operand)),
+            DataType::Int => Values::Int(self.ints_of(operand)),
+            DataType::Long => Values::Long(self.longs_of(operand)),
+            DataType::Float => Values::Float(self.floats_of(operand)),
+            DataType::Double => Values::Double(self.doubles_of(operand)),
+            DataType::Bool => Values::Bool(self.bools_of(operand)),
             DataType::Timestamp => {
                 let texts = operand.texts();
                 Values::Timestamp(self.each(operand, |entry| text::parse_timestamp(texts.get(entry))))
             }
-            DataType::String => Values::String(self.to_texts(operand)),
-            DataType::Json => Values::Json(self.to_json(operand)),
+            DataType::String => Values::String(self.texts_of(operand)),
+            DataType::Json => Values::Json(self.json_of(operand)),
             DataType::Bytes => {
                 let mut bytes = ByteValues::default();
                 let texts = operand.texts();
@@ -106,7 +106,7 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn to_ints(&mut self, operand: &Operand<'_, '_>) -> Vec<i32> {
+    fn ints_of(&mut self, operand: &Operand<'_, '_>) -> Vec<i32> {
         const RANGE: Reason = "is out of range";
         let narrow = |value: i64| i32::try_from(value).map_err(|_| RANGE);
         match operand.column.values() {
@@ -121,7 +121,7 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn to_longs(&mut self, operand: &Operand<'_, '_>) -> Vec<i64> {
+    fn longs_of(&mut self, operand: &Operand<'_, '_>) -> Vec<i64> {
         match operand.column.values() {
             Values::Int(v) => map(v, operand.index, self.rows.len(), |_, value| i64::from(value)),
             Values::Float(v) => self.each(operand, |entry| whole(f64::from(v[entry]))),
@@ -134,7 +134,7 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn to_floats(&mut self, operand: &Operand<'_, '_>) -> Vec<f32> {
+    fn floats_of(&mut self, operand: &Operand<'_, '_>) -> Vec<f32> {
         match operand.column.values() {
             Values::Int(v) => map(v, operand.index, self.rows.len(), |_, value| value as f32),
             Values::Long(v) => map(v, operand.index, self.rows.len(), |_, value| value as f32),
@@ -149,7 +149,7 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn to_doubles(&mut self, operand: &Operand<'_, '_>) -> Vec<f64> {
+    fn doubles_of(&mut self, operand: &Operand<'_, '_>) -> Vec<f64> {
         match operand.column.values() {
             Values::Int(v) => map(v, operand.index, self.rows.len(), |_, value| f64::from(value)),
             Values::Long(v) => map(v, operand.index, self.rows.len(), |_, value| value as f64),
@@ -161,7 +161,7 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn to_bools(&mut self, operand: &Operand<'_, '_>) -> Vec<bool> {
+    fn bools_of(&mut self, operand: &Operand<'_, '_>) -> Vec<bool> {
         match operand.column.values() {
             Values::Int(v) => map(v, operand.index, self.rows.len(), |_, value| value != 0),
             Values::Long(v) => map(v, operand.index, self.rows.len(), |_, value| value != 0),
@@ -193,7 +193,7 @@ impl Cast<'_, '_, '_> {
         texts
     }
 
-    fn to_texts(&mut self, operand: &Operand<'_, '_>) -> TextValues {
+    fn texts_of(&mut self, operand: &Operand<'_, '_>) -> TextValues {
         let values = operand.column.values();
         self.write_each(operand, |entry, out| {
             match values {
@@ -206,7 +206,7 @@ impl Cast<'_, '_, '_> {
         })
     }
 
-    fn to_json(&mut self, operand: &Operand<'_, '_>) -> TextValues {
+    fn json_of(&mut self, operand: &Operand<'_, '_>) -> TextValues {
         let values = operand.column.values();
         self.write_each(operand, |entry, out| {
             match values {

@@ -1,7 +1,7 @@
 //! Reaching into JSON text without building a tree.
 //!
-//! `JSON` columns hold valid JSON: mappers and casts see to it. So the scanner here only looks for where values begin and
-//! end; text that is no JSON gives an error or `NULL`, never a panic. It does not recurse: depth costs nothing.
+//! `JSON` columns hold valid JSON: mappers and casts see to it. So the scanner here only looks for where values begin
+//! and end; text that is no JSON gives an error or `NULL`, never a panic. It does not recurse: depth costs nothing.
 
 use std::borrow::Cow;
 
@@ -401,7 +401,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_scanner_agrees_with_a_parsed_tree(value in any_json(), name in "[a\"\\\\é]{0,2}", index in -4_i64..4, pretty: bool) {
+        fn the_scanner_agrees_with_a_parsed_tree(
+            value in any_json(),
+            name in "[a\"\\\\é]{0,2}",
+            index in -4_i64..4,
+            pretty: bool,
+        ) {
             let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
             let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
             let found = find(&text, &[Step::Member(name.clone())]).unwrap().map(parse);

@@ -1,59 +1,62 @@
 //! Expressions: from the syntax tree of one to typed code that works on whole batches.
 //!
-//! [`compile`] checks an expression against the columns of its input stream and reports *everything* that is wrong with
-//! it, each mistake at its place. The result, a [`CompiledExpr`], is evaluated over the rows of an
-//! [`EventBatch`](eventflux_core::EventBatch) without looking up a name. This module does not parse SQL, knows no query,
-//! and keeps no state between batches.
+//! [`compile`] checks an expression against the columns of its input stream and reports *everything* that is wrong
+//! with it, each mistake at its place. The result, a [`CompiledExpr`], is evaluated over the rows of an
+//! [`EventBatch`](eventflux_core::EventBatch) without looking up a name. This module does not parse SQL, knows no
+//! query, and keeps no state between batches.
 //!
 //! # Types
 //! `STRING`, `INT` (32 bits), `BIGINT` (64 bits), `FLOAT` (32 bits), `DOUBLE` (64 bits), `BOOL`, `BYTES`, `TIMESTAMP`
 //! (microseconds, UTC) and `JSON`.
-//! - An integer literal is an `INT` if it fits, else a `BIGINT`, else an error. A literal with a point or an exponent is a
-//!   `DOUBLE`. `'...'` is a `STRING`, `X'00ff'` a `BYTES`, `TIMESTAMP '2024-01-31T10:00:00Z'` a `TIMESTAMP`, `NULL` takes
-//!   the type its surroundings need.
-//! - Numbers widen by themselves: `INT` to `BIGINT`, `INT`/`BIGINT`/`FLOAT` to `DOUBLE`. `INT` with `BIGINT` gives `BIGINT`;
-//!   `FLOAT` with `FLOAT` gives `FLOAT`, with any other number `DOUBLE`; an integer with `DOUBLE` gives `DOUBLE`.
-//!   Nothing else is converted without a `CAST`: text and numbers never mix silently.
+//! - An integer literal is an `INT` if it fits, else a `BIGINT`, else an error. A literal with a point or an exponent
+//!   is a `DOUBLE`. `'...'` is a `STRING`, `X'00ff'` a `BYTES`, `TIMESTAMP '2024-01-31T10:00:00Z'` a `TIMESTAMP`,
+//!   `NULL` takes the type its surroundings need.
+//! - Numbers widen by themselves: `INT` to `BIGINT`, `INT`/`BIGINT`/`FLOAT` to `DOUBLE`. `INT` with `BIGINT` gives
+//!   `BIGINT`; `FLOAT` with `FLOAT` gives `FLOAT`, with any other number `DOUBLE`; an integer with `DOUBLE` gives
+//!   `DOUBLE`. Nothing else is converted without a `CAST`: text and numbers never mix silently.
 //! - A constant sub-expression is computed at compile time; when it has no result, that is a compile-time error.
 //!
 //! # Operators
 //! - `+ - * / %` and unary `-`: a result outside the type, division by zero (of floating-point numbers, too) and
-//!   floating-point overflow are errors of the row. Integer division cuts towards zero; `%` has the sign of its left side.
-//! - `TIMESTAMP - TIMESTAMP` is a `BIGINT`, in microseconds. `TIMESTAMP + INTERVAL '5' MINUTE` (and `-`) moves by a fixed
-//!   time; units are microseconds to weeks. For months and years there is `DATE_ADD`.
-//! - Comparisons are exact, between `BIGINT` and `DOUBLE` as well. Not-a-number equals itself and is greater than every
-//!   other number. Text and bytes are compared byte by byte, which orders text by code point; `FALSE` is less than `TRUE`.
-//! - `AND`, `OR`, `NOT` have three truth values. The right side of `AND` and `OR` is evaluated only for rows that need it;
-//!   so are the branches of `CASE`, `IF` and `COALESCE`: `CASE WHEN x <> 0 THEN 1 / x ELSE 0 END` has no error for `x = 0`.
-//!   `WHERE` stops at the first condition of an `AND` chain that is not `TRUE`.
-//! - `x IN (...)` and `BETWEEN` evaluate all their operands. `NULL` in the list of `IN` makes the answer `NULL` when nothing
-//!   matches.
+//!   floating-point overflow are errors of the row. Integer division cuts towards zero; `%` has the sign of its left
+//!   side.
+//! - `TIMESTAMP - TIMESTAMP` is a `BIGINT`, in microseconds. `TIMESTAMP + INTERVAL '5' MINUTE` (and `-`) moves by a
+//!   fixed time; units are microseconds to weeks. For months and years there is `DATE_ADD`.
+//! - Comparisons are exact, between `BIGINT` and `DOUBLE` as well. Not-a-number equals itself and is greater than
+//!   every other number. Text and bytes are compared byte by byte, which orders text by code point; `FALSE` is less
+//!   than `TRUE`.
+//! - `AND`, `OR`, `NOT` have three truth values. The right side of `AND` and `OR` is evaluated only for rows that need
+//!   it; so are the branches of `CASE`, `IF` and `COALESCE`: `CASE WHEN x <> 0 THEN 1 / x ELSE 0 END` has no error for
+//!   `x = 0`. `WHERE` stops at the first condition of an `AND` chain that is not `TRUE`.
+//! - `x IN (...)` and `BETWEEN` evaluate all their operands. `NULL` in the list of `IN` makes the answer `NULL` when
+//!   nothing matches.
 //! - `LIKE` and `ILIKE`: `%` is any text, `_` any one character, `\` or the character after `ESCAPE` takes the next
 //!   character literally (`ESCAPE ''`: none does). A pattern that ends in its escape character is an error.
 //! - `a || b` joins text and is `NULL` when either is. The result of one row is at most
 //!   [`MAX_TEXT_BYTES`](crate::functions::MAX_TEXT_BYTES) long.
-//! - `data.s`, `data->'s'`, `items[0]` and `items->0` reach inside `JSON` and give `JSON`; `data->>'s'` gives the text of
-//!   what is there: of a JSON string its content, else the JSON text. `[-1]` is the last element. What is not there, and a
-//!   step into something that is no object or array, is `NULL`; so is `->>` of a JSON `null`. Of two members of the same
-//!   name the last counts. A name is first looked for as `stream.column`, then as `column.member`.
+//! - `data.s`, `data->'s'`, `items[0]` and `items->0` reach inside `JSON` and give `JSON`; `data->>'s'` gives the text
+//!   of what is there: of a JSON string its content, else the JSON text. `[-1]` is the last element. What is not
+//!   there, and a step into something that is no object or array, is `NULL`; so is `->>` of a JSON `null`. Of two
+//!   members of the same name the last counts. A name is first looked for as `stream.column`, then as `column.member`.
 //! - `JSON` is not compared or computed with directly: use `->>` or `CAST`.
 //!
 //! # CAST
-//! `CAST(x AS type)`, `x::type`; `TRY_CAST` gives `NULL` where `CAST` has an error of the row. Errors inside `x` remain.
-//! - Text to numbers, `BOOL` and `TIMESTAMP`: white space around is ignored. Integers are digits with an optional sign;
-//!   numbers that do not fit, `NaN` and `Infinity` are errors. `BOOL` reads `true/t/yes/y/on/1` and `false/f/no/n/off/0`
-//!   in any case. `TIMESTAMP` reads ISO 8601 (`2024-01-31`, `2024-01-31 10:00`, `2024-01-31T10:00:00.123456+02:00`), UTC
-//!   without an offset; digits beyond the microsecond are cut off.
-//! - `DOUBLE` and `FLOAT` to integers: only whole numbers; `ROUND`, `FLOOR`, `CEIL` and `TRUNC` say how to get one. Integers to smaller
-//!   integers: when they fit. Any number to `FLOAT` or `DOUBLE`: the nearest one.
+//! `CAST(x AS type)`, `x::type`; `TRY_CAST` gives `NULL` where `CAST` has an error of the row. Errors inside `x`
+//! remain.
+//! - Text to numbers, `BOOL` and `TIMESTAMP`: white space around is ignored. Integers are digits with an optional
+//!   sign; numbers that do not fit, `NaN` and `Infinity` are errors. `BOOL` reads `true/t/yes/y/on/1` and
+//!   `false/f/no/n/off/0` in any case. `TIMESTAMP` reads ISO 8601 (`2024-01-31`, `2024-01-31 10:00`,
+//!   `2024-01-31T10:00:00.123456+02:00`), UTC without an offset; digits beyond the microsecond are cut off.
+//! - `DOUBLE` and `FLOAT` to integers: only whole numbers; `ROUND`, `FLOOR`, `CEIL` and `TRUNC` say how to get one.
+//!   Integers to smaller integers: when they fit. Any number to `FLOAT` or `DOUBLE`: the nearest one.
 //! - `BOOL` and integers: `FALSE` is 0, `TRUE` is 1; every integer but 0 is `TRUE`.
 //! - To text: numbers as the shortest text that reads back the same (`0.1`, `1e16`), `true`/`false`, timestamps as
 //!   `2024-01-31T10:00:00Z` with as many decimals (0, 3 or 6) as are needed. `BYTES` to text and back as UTF-8.
 //! - `JSON` scalars to any of these: as their text, so `"1.5"` and `1.5` both become the `DOUBLE` 1.5. JSON `null` is
-//!   `NULL`. Objects and arrays become only `STRING`, as JSON text. To `JSON`: text is read as JSON (`TO_JSON` makes a JSON
-//!   string of it), numbers and `BOOL` as such.
-//! - Everything else is refused when the query is compiled. Between integers and `TIMESTAMP` there is no cast, since the unit would be a
-//!   guess: `FROM_MILLIS`, `FROM_UNIXTIME`, `TO_MILLIS` name it.
+//!   `NULL`. Objects and arrays become only `STRING`, as JSON text. To `JSON`: text is read as JSON (`TO_JSON` makes a
+//!   JSON string of it), numbers and `BOOL` as such.
+//! - Everything else is refused when the query is compiled. Between integers and `TIMESTAMP` there is no cast, since
+//!   the unit would be a guess: `FROM_MILLIS`, `FROM_UNIXTIME`, `TO_MILLIS` name it.
 
 mod arith;
 mod case;
@@ -92,7 +95,7 @@ pub struct Scope<'a> {
     pub file: &'a SourceFile,
     /// The stream it reads.
     pub stream: &'a str,
-    /// The other name of that stream inside the query; it replaces the first one.
+    /// The other name of that stream inside the query; both names are understood.
     pub alias: Option<&'a str>,
     /// The columns of that stream.
     pub schema: &'a Schema,

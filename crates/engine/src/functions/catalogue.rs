@@ -44,10 +44,11 @@ pub fn catalogue() -> impl Iterator<Item = &'static FunctionDoc> {
 /// The reference page of the built-in functions.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# SQL functions\n\nThe names of functions are found in any case. Unless a function says otherwise, the result is `NULL` \
-         when an argument is `NULL`. Positions count characters from 1. A row for which a function has an error goes to \
-         the error strategy of its stream. Arguments of type number take `INT`, `BIGINT`, `FLOAT` and `DOUBLE`; `INT` widens to \
-         `BIGINT` and every number to `DOUBLE` where a function asks for them; `T` is any one type.\n",
+        "# SQL functions\n\nThe names of functions are found in any case. Unless a function says otherwise, the \
+         result is `NULL` when an argument is `NULL`. Positions count characters from 1. A row for which a function \
+         has an error goes to the error strategy of its stream. Arguments of type number take `INT`, `BIGINT`, \
+         `FLOAT` and `DOUBLE`; `INT` widens to `BIGINT` and every number to `DOUBLE` where a function asks for them; \
+         `T` is any one type.\n",
     );
     for family in Family::ALL {
         let _ = write!(page, "\n## {}\n", family.title());

@@ -27,7 +27,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         Family::Conditional,
         "IF",
         &[signature!((condition: BOOL, then: SAME; otherwise: SAME) -> TO_COMMON)],
-        "The second argument if the condition is `TRUE`, else the third, or `NULL` without one; only the one taken is evaluated.",
+        "The second argument if the condition is `TRUE`, else the third, or `NULL` without one; only the one taken \
+         is evaluated.",
         &[("IF(2 > 1, 'up', 'down')", "'up'"), ("IF(FALSE, 1)", "NULL")],
         Kernel::Translated,
     )

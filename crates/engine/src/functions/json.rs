@@ -6,7 +6,7 @@ use eventflux_core::{FunctionError, ValueRef};
 
 use super::short::{ANY, JSON, STRING, TO_BIGINT, TO_BOOL, TO_JSON, TO_STRING};
 use super::values::{Args, Output};
-use super::{Builtin, Constants, Family, Kernel, RowKernel, RowResult, Signature, check_size, signature};
+use super::{BadArgument, Builtin, Constants, Family, Kernel, Prepared, RowResult, Signature, check_size, signature};
 use crate::expr::json::{self, Step};
 use crate::expr::text;
 
@@ -29,7 +29,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     json_function(
         "JSON_EXTRACT",
         &[signature!((value: JSON, path: STRING) -> TO_JSON)],
-        "The JSON at a path such as `$.data.items[0].price` or `$['a b'][-1]`; `NULL` when there is nothing. `value.data` and `value->'data'` do the same for fixed names.",
+        "The JSON at a path such as `$.data.items[0].price` or `$['a b'][-1]`; `NULL` when there is nothing. \
+         `value.data` and `value->'data'` do the same for fixed names.",
         &[("JSON_EXTRACT(PARSE_JSON('{\"a\":[1,2.50]}'), '$.a[-1]')", "JSON '2.50'")],
         Kernel::Prepared(|constants| prepare_path(constants, extract)),
     )
@@ -38,8 +39,12 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     json_function(
         "JSON_VALUE",
         &[signature!((value: JSON; path: STRING) -> TO_STRING)],
-        "The text of the JSON at a path, by default of the value itself: of a string its content, of anything else the JSON text; `NULL` when there is nothing or `null`.",
-        &[("JSON_VALUE(PARSE_JSON('{\"s\":\"BTC\"}'), '$.s')", "'BTC'"), ("JSON_VALUE(PARSE_JSON('[1, 2]'))", "'[1, 2]'")],
+        "The text of the JSON at a path, by default of the value itself: of a string its content, of anything else \
+         the JSON text; `NULL` when there is nothing or `null`.",
+        &[
+            ("JSON_VALUE(PARSE_JSON('{\"s\":\"BTC\"}'), '$.s')", "'BTC'"),
+            ("JSON_VALUE(PARSE_JSON('[1, 2]'))", "'[1, 2]'"),
+        ],
         Kernel::Prepared(|constants| prepare_path(constants, value)),
     )
     .aliases(&["JSON_TEXT"])
@@ -72,7 +77,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         &[("JSON_OBJECT('s', 'BTC', 'p', 1.5)", "JSON '{\"s\":\"BTC\",\"p\":1.5}'")],
         Kernel::Prepared(|constants| {
             if constants.len() % 2 == 1 {
-                return Err((constants.len() - 1, "this name has no value: names and values come in pairs".to_owned()));
+                let reason = "this name has no value: names and values come in pairs".to_owned();
+                return Err(BadArgument { index: constants.len() - 1, reason });
             }
             Ok(Box::new(object))
         }),
@@ -94,9 +100,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         &[("PARSE_JSON('{\"p\":\"1.5\"}')->>'p'", "'1.5'")],
         Kernel::Row(|args, out| {
             let text = args.text(0).trim();
-            json::check(text).map_err(|_| {
-                FunctionError::invalid(format!("{} is not JSON", text::shown(ValueRef::String(text))))
-            })?;
+            json::check(text)
+                .map_err(|_| FunctionError::invalid(format!("{} is not JSON", text::shown(ValueRef::String(text)))))?;
             out.push(ValueRef::Json(text));
             Ok(())
         }),
@@ -114,10 +119,10 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
 type UsePath = fn(&[Step], &Args<'_>, &mut Output) -> RowResult;
 
 /// Reads the path, argument 1, now if it is constant or missing, else for each row.
-fn prepare_path(constants: &Constants<'_>, apply: UsePath) -> Result<Box<dyn RowKernel>, (usize, String)> {
+fn prepare_path(constants: &Constants<'_>, apply: UsePath) -> Prepared {
     let fixed = if constants.len() < 2 { Some("$") } else { constants.text(1) };
     if let Some(path) = fixed {
-        let path = parse_path(path).map_err(|reason| (1, reason))?;
+        let path = parse_path(path).map_err(|reason| BadArgument { index: 1, reason })?;
         return Ok(Box::new(move |args: &Args<'_>, out: &mut Output| apply(&path, args, out)));
     }
     Ok(Box::new(move |args: &Args<'_>, out: &mut Output| {

@@ -189,12 +189,19 @@ pub(crate) enum Kernel {
     /// Computes one row from its arguments.
     Row(fn(&Args<'_>, &mut Output) -> RowResult),
     /// Looks at constant arguments once, and returns what computes one row.
-    ///
-    /// # Errors
-    /// The number of the argument that is wrong, and why.
-    Prepared(fn(&Constants<'_>) -> Result<Box<dyn RowKernel>, (usize, String)>),
+    Prepared(fn(&Constants<'_>) -> Prepared),
     /// The expression compiler translates the call itself.
     Translated,
+}
+
+/// What computes one row, or the constant argument that is wrong.
+pub(crate) type Prepared = Result<Box<dyn RowKernel>, BadArgument>;
+
+/// A constant argument that is wrong.
+pub(crate) struct BadArgument {
+    /// Its number, from 0.
+    pub(crate) index: usize,
+    pub(crate) reason: String,
 }
 
 /// Computes one row.
@@ -260,8 +267,8 @@ impl Builtin {
     /// The function with its constant arguments prepared.
     ///
     /// # Errors
-    /// The number of the argument that is wrong, and why.
-    pub(crate) fn bind(&'static self, constants: &[Option<&Column>]) -> Result<BoundFunction, (usize, String)> {
+    /// The constant argument that is wrong.
+    pub(crate) fn bind(&'static self, constants: &[Option<&Column>]) -> Result<BoundFunction, BadArgument> {
         let prepared = match self.kernel {
             Kernel::Prepared(prepare) => Some(prepare(&Constants { columns: constants })?),
             Kernel::Row(_) | Kernel::Translated => None,

@@ -33,18 +33,27 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     number_function(
         "ROUND",
         WITH_DIGITS,
-        "Rounded to that many decimals, 0 by default, halves away from zero; negative digits round in front of the point.",
+        "Rounded to that many decimals, 0 by default, halves away from zero; negative digits round in front of the \
+         point.",
         &[("ROUND(2.5)", "3.0"), ("ROUND(64250.127, 2)", "64250.13"), ("ROUND(1250, -2)", "1300")],
         |args, out| with_digits(args, out, Rounding::Nearest),
     )
     .errors("a result outside the type."),
-    number_function("CEIL", ONE, "The least whole number that is not less.", &[("CEIL(-1.5)", "-1.0"), ("CEIL(7)", "7")], |args, out| {
-        whole(args, out, f64::ceil)
-    })
+    number_function(
+        "CEIL",
+        ONE,
+        "The least whole number that is not less.",
+        &[("CEIL(-1.5)", "-1.0"), ("CEIL(7)", "7")],
+        |args, out| whole(args, out, f64::ceil),
+    )
     .aliases(&["CEILING"]),
-    number_function("FLOOR", ONE, "The greatest whole number that is not greater.", &[("FLOOR(-1.5)", "-2.0")], |args, out| {
-        whole(args, out, f64::floor)
-    }),
+    number_function(
+        "FLOOR",
+        ONE,
+        "The greatest whole number that is not greater.",
+        &[("FLOOR(-1.5)", "-2.0")],
+        |args, out| whole(args, out, f64::floor),
+    ),
     number_function(
         "TRUNC",
         WITH_DIGITS,
@@ -61,32 +70,58 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         modulo,
     )
     .errors("a divisor of 0."),
-    number_function("POWER", &[signature!((base: DOUBLE, exponent: DOUBLE) -> TO_DOUBLE)], "The base to the power of the exponent.", &[("POWER(2, 10)", "1024.0")], |args, out| {
-        finite(out, args.double(0).powf(args.double(1)))
-    })
+    number_function(
+        "POWER",
+        &[signature!((base: DOUBLE, exponent: DOUBLE) -> TO_DOUBLE)],
+        "The base to the power of the exponent.",
+        &[("POWER(2, 10)", "1024.0")],
+        |args, out| finite(out, args.double(0).powf(args.double(1))),
+    )
     .aliases(&["POW"])
     .errors("a result that is no finite number."),
-    number_function("SQRT", REAL, "The square root.", &[("SQRT(2.25)", "1.5")], |args, out| finite(out, args.double(0).sqrt()))
-        .errors("a negative value."),
-    number_function("EXP", REAL, "e to the power of the value.", &[("EXP(0)", "1.0")], |args, out| finite(out, args.double(0).exp()))
-        .errors("a result that is no finite number."),
-    number_function("LN", REAL, "The natural logarithm.", &[("LN(1)", "0.0")], |args, out| finite(out, args.double(0).ln()))
-        .errors(LOGARITHM),
-    number_function("LOG10", REAL, "The logarithm to base 10.", &[("LOG10(1000)", "3.0")], |args, out| finite(out, args.double(0).log10()))
-        .errors(LOGARITHM),
-    number_function("LOG2", REAL, "The logarithm to base 2.", &[("LOG2(8)", "3.0")], |args, out| finite(out, args.double(0).log2()))
-        .errors(LOGARITHM),
-    number_function("GREATEST", &[signature!((value: ORDERED, ...) -> TO_COMMON)], "The greatest of the values.", &[("GREATEST(1, NULL, 2.5)", "2.5"), ("GREATEST('a', 'b')", "'b'")], |args, out| {
-        extreme(args, out, Ordering::Greater)
+    number_function("SQRT", REAL, "The square root.", &[("SQRT(2.25)", "1.5")], |args, out| {
+        finite(out, args.double(0).sqrt())
     })
+    .errors("a negative value."),
+    number_function("EXP", REAL, "e to the power of the value.", &[("EXP(0)", "1.0")], |args, out| {
+        finite(out, args.double(0).exp())
+    })
+    .errors("a result that is no finite number."),
+    number_function("LN", REAL, "The natural logarithm.", &[("LN(1)", "0.0")], |args, out| {
+        finite(out, args.double(0).ln())
+    })
+    .errors(LOGARITHM),
+    number_function("LOG10", REAL, "The logarithm to base 10.", &[("LOG10(1000)", "3.0")], |args, out| {
+        finite(out, args.double(0).log10())
+    })
+    .errors(LOGARITHM),
+    number_function("LOG2", REAL, "The logarithm to base 2.", &[("LOG2(8)", "3.0")], |args, out| {
+        finite(out, args.double(0).log2())
+    })
+    .errors(LOGARITHM),
+    number_function(
+        "GREATEST",
+        &[signature!((value: ORDERED, ...) -> TO_COMMON)],
+        "The greatest of the values.",
+        &[("GREATEST(1, NULL, 2.5)", "2.5"), ("GREATEST('a', 'b')", "'b'")],
+        |args, out| extreme(args, out, Ordering::Greater),
+    )
     .nulls("skipped; the result is `NULL` when all values are."),
-    number_function("LEAST", &[signature!((value: ORDERED, ...) -> TO_COMMON)], "The least of the values.", &[("LEAST(3, 1, 2)", "1")], |args, out| {
-        extreme(args, out, Ordering::Less)
-    })
+    number_function(
+        "LEAST",
+        &[signature!((value: ORDERED, ...) -> TO_COMMON)],
+        "The least of the values.",
+        &[("LEAST(3, 1, 2)", "1")],
+        |args, out| extreme(args, out, Ordering::Less),
+    )
     .nulls("skipped; the result is `NULL` when all values are."),
-    number_function("RANDOM", &[signature!(() -> TO_DOUBLE)], "A random number from 0 to just below 1, a new one for every row; not for secrets.", &[("RANDOM() < 1", "TRUE")], |_, out| {
-        finite(out, random())
-    })
+    number_function(
+        "RANDOM",
+        &[signature!(() -> TO_DOUBLE)],
+        "A random number from 0 to just below 1, a new one for every row; not for secrets.",
+        &[("RANDOM() < 1", "TRUE")],
+        |_, out| finite(out, random()),
+    )
     .aliases(&["RAND"])
     .volatile(),
 ];

@@ -9,7 +9,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::short::{BIGINT, STRING, TO_BIGINT, TO_BOOL, TO_STRING};
 use super::values::{Args, Output};
-use super::{Builtin, Constants, Family, Kernel, RowKernel, RowResult, Signature, check_size, signature};
+use super::{BadArgument, Builtin, Constants, Family, Kernel, Prepared, RowResult, Signature, check_size, signature};
 
 /// The most memory one compiled pattern may take, in bytes.
 const MAX_COMPILED_BYTES: usize = 1024 * 1024;
@@ -25,7 +25,7 @@ const fn regex_function(
     signatures: &'static [Signature],
     summary: &'static str,
     examples: &'static [(&'static str, &'static str)],
-    prepare: fn(&Constants<'_>) -> Result<Box<dyn RowKernel>, (usize, String)>,
+    prepare: fn(&Constants<'_>) -> Prepared,
 ) -> Builtin {
     Builtin::new(Family::Regex, name, signatures, summary, examples, Kernel::Prepared(prepare)).errors(BAD_PATTERN)
 }
@@ -42,7 +42,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     regex_function(
         "REGEXP_EXTRACT",
         &[signature!((text: STRING, pattern: STRING; group: BIGINT) -> TO_STRING)],
-        "What the first match captured in that group, by default the whole match (group 0); `NULL` when nothing matches or the group took no part.",
+        "What the first match captured in that group, by default the whole match (group 0); `NULL` when nothing \
+         matches or the group took no part.",
         &[("REGEXP_EXTRACT('id=42;', 'id=([0-9]+)', 1)", "'42'"), ("REGEXP_EXTRACT('abc', '[0-9]+')", "NULL")],
         |constants| prepare(constants, extract),
     )
@@ -51,7 +52,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     regex_function(
         "REGEXP_REPLACE",
         &[signature!((text: STRING, pattern: STRING, replacement: STRING) -> TO_STRING)],
-        "Every match replaced; `$1` or `${name}` in the replacement stands for what a group captured, `$$` for a dollar sign.",
+        "Every match replaced; `$1` or `${name}` in the replacement stands for what a group captured, `$$` for a \
+         dollar sign.",
         &[("REGEXP_REPLACE('2024-01-31', '(\\d+)-(\\d+)-(\\d+)', '$3.$2.$1')", "'31.01.2024'")],
         |constants| prepare(constants, replace),
     )
@@ -68,9 +70,9 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
 type Use = fn(&Regex, &Args<'_>, &mut Output) -> RowResult;
 
 /// Compiles the pattern, argument 1, now if it is constant, else for each row.
-fn prepare(constants: &Constants<'_>, apply: Use) -> Result<Box<dyn RowKernel>, (usize, String)> {
+fn prepare(constants: &Constants<'_>, apply: Use) -> Prepared {
     if let Some(pattern) = constants.text(1) {
-        let regex = compile(pattern).map_err(|reason| (1, reason))?;
+        let regex = compile(pattern).map_err(|reason| BadArgument { index: 1, reason })?;
         return Ok(Box::new(move |args: &Args<'_>, out: &mut Output| apply(&regex, args, out)));
     }
     let cache = Cache::default();

@@ -22,73 +22,215 @@ const fn text_function(
 const TOO_LONG: &str = "a result longer than 1 MiB.";
 
 pub(super) const FUNCTIONS: &[Builtin] = &[
-    text_function("LENGTH", &[signature!((text: STRING) -> TO_BIGINT)], "Number of characters.", &[("LENGTH('5 €')", "3")], length)
-        .aliases(&["CHAR_LENGTH", "CHARACTER_LENGTH", "LEN"]),
-    text_function("OCTET_LENGTH", &[signature!((value: BINARY) -> TO_BIGINT)], "Number of bytes.", &[("OCTET_LENGTH('5 €')", "5")], |args, out| {
-        out.long(args.bytes(0).len() as i64)
-    }),
-    text_function("UPPER", &[signature!((text: STRING) -> TO_STRING)], "The text in upper case.", &[("UPPER('straße')", "'STRASSE'")], |args, out| {
-        out.write(|o| { o.extend(args.text(0).chars().flat_map(char::to_uppercase)); Ok(()) })
-    })
+    text_function(
+        "LENGTH",
+        &[signature!((text: STRING) -> TO_BIGINT)],
+        "Number of characters.",
+        &[("LENGTH('5 €')", "3")],
+        length,
+    )
+    .aliases(&["CHAR_LENGTH", "CHARACTER_LENGTH", "LEN"]),
+    text_function(
+        "OCTET_LENGTH",
+        &[signature!((value: BINARY) -> TO_BIGINT)],
+        "Number of bytes.",
+        &[("OCTET_LENGTH('5 €')", "5")],
+        |args, out| out.long(args.bytes(0).len() as i64),
+    ),
+    text_function(
+        "UPPER",
+        &[signature!((text: STRING) -> TO_STRING)],
+        "The text in upper case.",
+        &[("UPPER('straße')", "'STRASSE'")],
+        upper,
+    )
     .aliases(&["UCASE"]),
-    text_function("LOWER", &[signature!((text: STRING) -> TO_STRING)], "The text in lower case.", &[("LOWER('BTC-É')", "'btc-é'")], |args, out| {
-        out.text(&args.text(0).to_lowercase())
-    })
+    text_function(
+        "LOWER",
+        &[signature!((text: STRING) -> TO_STRING)],
+        "The text in lower case.",
+        &[("LOWER('BTC-É')", "'btc-é'")],
+        lower,
+    )
     .aliases(&["LCASE"]),
-    text_function("INITCAP", &[signature!((text: STRING) -> TO_STRING)], "The first letter of every word in upper case, the others in lower case.", &[("INITCAP('éclair AU choc')", "'Éclair Au Choc'")], initcap),
-    text_function("TRIM", TRIM, "The text without these characters at both ends; white space by default. `TRIM(BOTH 'x' FROM text)` is understood as well.", &[("TRIM('  a b ')", "'a b'"), ("TRIM('xxaxx', 'x')", "'a'"), ("TRIM(LEADING '0' FROM '007')", "'7'")], |args, out| {
-        out.text(trimmed(args, true, true))
-    })
+    text_function(
+        "INITCAP",
+        &[signature!((text: STRING) -> TO_STRING)],
+        "The first letter of every word in upper case, the others in lower case.",
+        &[("INITCAP('éclair AU choc')", "'Éclair Au Choc'")],
+        initcap,
+    ),
+    text_function(
+        "TRIM",
+        TRIM,
+        "The text without these characters at both ends; white space by default. `TRIM(BOTH 'x' FROM text)` is \
+         understood as well.",
+        &[("TRIM('  a b ')", "'a b'"), ("TRIM('xxaxx', 'x')", "'a'"), ("TRIM(LEADING '0' FROM '007')", "'7'")],
+        |args, out| out.text(trimmed(args, true, true)),
+    )
     .aliases(&["BTRIM"]),
-    text_function("LTRIM", TRIM, "The text without these characters at its start; white space by default.", &[("LTRIM('  a ')", "'a '")], |args, out| {
-        out.text(trimmed(args, true, false))
-    }),
-    text_function("RTRIM", TRIM, "The text without these characters at its end; white space by default.", &[("RTRIM('1.500', '0')", "'1.5'")], |args, out| {
-        out.text(trimmed(args, false, true))
-    }),
-    text_function("SUBSTRING", &[signature!((text: STRING, start: BIGINT; length: BIGINT) -> TO_STRING)], "The characters from `start` on, at most `length` of them. What lies before position 1 counts towards the length. `SUBSTRING(text FROM start FOR length)` is understood as well.", &[("SUBSTRING('BTCUSDT', 4)", "'USDT'"), ("SUBSTRING('BTCUSDT' FROM 1 FOR 3)", "'BTC'"), ("SUBSTRING('abc', 0, 2)", "'a'")], substring)
-        .aliases(&["SUBSTR"])
-        .errors("a negative length."),
-    text_function("LEFT", &[signature!((text: STRING, count: BIGINT) -> TO_STRING)], "The first characters; with a negative count, all but the last ones.", &[("LEFT('BTCUSDT', 3)", "'BTC'"), ("LEFT('BTCUSDT', -4)", "'BTC'")], left),
-    text_function("RIGHT", &[signature!((text: STRING, count: BIGINT) -> TO_STRING)], "The last characters; with a negative count, all but the first ones.", &[("RIGHT('BTCUSDT', 4)", "'USDT'"), ("RIGHT('BTCUSDT', -3)", "'USDT'")], right),
-    text_function("REPLACE", &[signature!((text: STRING, part: STRING, replacement: STRING) -> TO_STRING)], "Every occurrence of `part` replaced. An empty part occurs nowhere.", &[("REPLACE('a-b-c', '-', '')", "'abc'")], replace)
-        .errors(TOO_LONG),
-    text_function("CONCAT", &[signature!((value: ANY, ...) -> TO_STRING)], "The texts of all values, one after the other.", &[("CONCAT('n=', 1, NULL, TRUE)", "'n=1true'")], concat)
-        .nulls("left out.")
-        .errors("a result longer than 1 MiB; bytes that are not UTF-8."),
-    text_function("CONCAT_WS", &[signature!((separator: STRING, value: ANY, ...) -> TO_STRING)], "The texts of all values with the separator between them.", &[("CONCAT_WS('/', 'a', NULL, 'b')", "'a/b'")], concat_ws)
-        .nulls("values that are `NULL` are left out; the result is `NULL` when the separator is.")
-        .errors("a result longer than 1 MiB; bytes that are not UTF-8."),
-    text_function("STARTS_WITH", &[signature!((text: STRING, prefix: STRING) -> TO_BOOL)], "Whether the text begins with the prefix.", &[("STARTS_WITH('BTCUSDT', 'BTC')", "TRUE")], |args, out| {
-        out.bool(args.text(0).starts_with(args.text(1)))
-    })
+    text_function(
+        "LTRIM",
+        TRIM,
+        "The text without these characters at its start; white space by default.",
+        &[("LTRIM('  a ')", "'a '")],
+        |args, out| out.text(trimmed(args, true, false)),
+    ),
+    text_function(
+        "RTRIM",
+        TRIM,
+        "The text without these characters at its end; white space by default.",
+        &[("RTRIM('1.500', '0')", "'1.5'")],
+        |args, out| out.text(trimmed(args, false, true)),
+    ),
+    text_function(
+        "SUBSTRING",
+        &[signature!((text: STRING, start: BIGINT; length: BIGINT) -> TO_STRING)],
+        "The characters from `start` on, at most `length` of them. What lies before position 1 counts towards the \
+         length. `SUBSTRING(text FROM start FOR length)` is understood as well.",
+        &[
+            ("SUBSTRING('BTCUSDT', 4)", "'USDT'"),
+            ("SUBSTRING('BTCUSDT' FROM 1 FOR 3)", "'BTC'"),
+            ("SUBSTRING('abc', 0, 2)", "'a'"),
+        ],
+        substring,
+    )
+    .aliases(&["SUBSTR"])
+    .errors("a negative length."),
+    text_function(
+        "LEFT",
+        &[signature!((text: STRING, count: BIGINT) -> TO_STRING)],
+        "The first characters; with a negative count, all but the last ones.",
+        &[("LEFT('BTCUSDT', 3)", "'BTC'"), ("LEFT('BTCUSDT', -4)", "'BTC'")],
+        left,
+    ),
+    text_function(
+        "RIGHT",
+        &[signature!((text: STRING, count: BIGINT) -> TO_STRING)],
+        "The last characters; with a negative count, all but the first ones.",
+        &[("RIGHT('BTCUSDT', 4)", "'USDT'"), ("RIGHT('BTCUSDT', -3)", "'USDT'")],
+        right,
+    ),
+    text_function(
+        "REPLACE",
+        &[signature!((text: STRING, part: STRING, replacement: STRING) -> TO_STRING)],
+        "Every occurrence of `part` replaced. An empty part occurs nowhere.",
+        &[("REPLACE('a-b-c', '-', '')", "'abc'")],
+        replace,
+    )
+    .errors(TOO_LONG),
+    text_function(
+        "CONCAT",
+        &[signature!((value: ANY, ...) -> TO_STRING)],
+        "The texts of all values, one after the other.",
+        &[("CONCAT('n=', 1, NULL, TRUE)", "'n=1true'")],
+        concat,
+    )
+    .nulls("left out.")
+    .errors("a result longer than 1 MiB; bytes that are not UTF-8."),
+    text_function(
+        "CONCAT_WS",
+        &[signature!((separator: STRING, value: ANY, ...) -> TO_STRING)],
+        "The texts of all values with the separator between them.",
+        &[("CONCAT_WS('/', 'a', NULL, 'b')", "'a/b'")],
+        concat_ws,
+    )
+    .nulls("values that are `NULL` are left out; the result is `NULL` when the separator is.")
+    .errors("a result longer than 1 MiB; bytes that are not UTF-8."),
+    text_function(
+        "STARTS_WITH",
+        &[signature!((text: STRING, prefix: STRING) -> TO_BOOL)],
+        "Whether the text begins with the prefix.",
+        &[("STARTS_WITH('BTCUSDT', 'BTC')", "TRUE")],
+        |args, out| out.bool(args.text(0).starts_with(args.text(1))),
+    )
     .aliases(&["STARTSWITH"]),
-    text_function("ENDS_WITH", &[signature!((text: STRING, suffix: STRING) -> TO_BOOL)], "Whether the text ends with the suffix.", &[("ENDS_WITH('BTCUSDT', 'EUR')", "FALSE")], |args, out| {
-        out.bool(args.text(0).ends_with(args.text(1)))
-    })
+    text_function(
+        "ENDS_WITH",
+        &[signature!((text: STRING, suffix: STRING) -> TO_BOOL)],
+        "Whether the text ends with the suffix.",
+        &[("ENDS_WITH('BTCUSDT', 'EUR')", "FALSE")],
+        |args, out| out.bool(args.text(0).ends_with(args.text(1))),
+    )
     .aliases(&["ENDSWITH"]),
-    text_function("CONTAINS", &[signature!((text: STRING, part: STRING) -> TO_BOOL)], "Whether the part occurs in the text.", &[("CONTAINS('BTCUSDT', 'CUS')", "TRUE")], |args, out| {
-        out.bool(args.text(0).contains(args.text(1)))
-    }),
-    text_function("STRPOS", &[signature!((text: STRING, part: STRING) -> TO_BIGINT)], "The position of the first occurrence of the part, or 0. `POSITION(part IN text)` is the same.", &[("STRPOS('éabc', 'b')", "3"), ("POSITION('x' IN 'abc')", "0")], strpos)
-        .aliases(&["INSTR"]),
-    text_function("SPLIT_PART", &[signature!((text: STRING, separator: STRING, number: BIGINT) -> TO_STRING)], "The part of that number between separators; negative numbers count from the end. There is an empty text where there is no such part.", &[("SPLIT_PART('BTC-USD-SWAP', '-', 2)", "'USD'"), ("SPLIT_PART('a.b', '.', -1)", "'b'")], split_part)
-        .errors("number 0."),
-    text_function("REPEAT", &[signature!((text: STRING, times: BIGINT) -> TO_STRING)], "The text that many times; a negative number counts as 0.", &[("REPEAT('ab', 3)", "'ababab'")], repeat)
-        .errors(TOO_LONG),
-    text_function("REVERSE", &[signature!((text: STRING) -> TO_STRING)], "The characters in reverse order.", &[("REVERSE('aé€')", "'€éa'")], |args, out| {
-        out.write(|o| { o.extend(args.text(0).chars().rev()); Ok(()) })
-    }),
-    text_function("LPAD", PAD, "The text filled up on the left to that many characters, with spaces by default; a longer text is cut on the right.", &[("LPAD('7', 3, '0')", "'007'"), ("LPAD('abcd', 2)", "'ab'")], |args, out| pad(args, out, true))
-        .errors("an empty fill; a result longer than 1 MiB."),
-    text_function("RPAD", PAD, "The text filled up on the right to that many characters, with spaces by default; a longer text is cut on the right.", &[("RPAD('7', 3, 'ab')", "'7ab'")], |args, out| pad(args, out, false))
-        .errors("an empty fill; a result longer than 1 MiB."),
-    text_function("ASCII", &[signature!((text: STRING) -> TO_BIGINT)], "The Unicode code point of the first character, 0 of an empty text.", &[("ASCII('€')", "8364")], |args, out| {
-        out.long(args.text(0).chars().next().map_or(0, |c| i64::from(u32::from(c))))
-    })
+    text_function(
+        "CONTAINS",
+        &[signature!((text: STRING, part: STRING) -> TO_BOOL)],
+        "Whether the part occurs in the text.",
+        &[("CONTAINS('BTCUSDT', 'CUS')", "TRUE")],
+        |args, out| out.bool(args.text(0).contains(args.text(1))),
+    ),
+    text_function(
+        "STRPOS",
+        &[signature!((text: STRING, part: STRING) -> TO_BIGINT)],
+        "The position of the first occurrence of the part, or 0. `POSITION(part IN text)` is the same.",
+        &[("STRPOS('éabc', 'b')", "3"), ("POSITION('x' IN 'abc')", "0")],
+        strpos,
+    )
+    .aliases(&["INSTR"]),
+    text_function(
+        "SPLIT_PART",
+        &[signature!((text: STRING, separator: STRING, number: BIGINT) -> TO_STRING)],
+        "The part of that number between separators; negative numbers count from the end. There is an empty text \
+         where there is no such part.",
+        &[("SPLIT_PART('BTC-USD-SWAP', '-', 2)", "'USD'"), ("SPLIT_PART('a.b', '.', -1)", "'b'")],
+        split_part,
+    )
+    .errors("number 0."),
+    text_function(
+        "REPEAT",
+        &[signature!((text: STRING, times: BIGINT) -> TO_STRING)],
+        "The text that many times; a negative number counts as 0.",
+        &[("REPEAT('ab', 3)", "'ababab'")],
+        repeat,
+    )
+    .errors(TOO_LONG),
+    text_function(
+        "REVERSE",
+        &[signature!((text: STRING) -> TO_STRING)],
+        "The characters in reverse order.",
+        &[("REVERSE('aé€')", "'€éa'")],
+        |args, out| {
+            out.write(|o| {
+                o.extend(args.text(0).chars().rev());
+                Ok(())
+            })
+        },
+    ),
+    text_function(
+        "LPAD",
+        PAD,
+        "The text filled up on the left to that many characters, with spaces by default; a longer text is cut on the \
+         right.",
+        &[("LPAD('7', 3, '0')", "'007'"), ("LPAD('abcd', 2)", "'ab'")],
+        |args, out| pad(args, out, true),
+    )
+    .errors("an empty fill; a result longer than 1 MiB."),
+    text_function(
+        "RPAD",
+        PAD,
+        "The text filled up on the right to that many characters, with spaces by default; a longer text is cut on \
+         the right.",
+        &[("RPAD('7', 3, 'ab')", "'7ab'")],
+        |args, out| pad(args, out, false),
+    )
+    .errors("an empty fill; a result longer than 1 MiB."),
+    text_function(
+        "ASCII",
+        &[signature!((text: STRING) -> TO_BIGINT)],
+        "The Unicode code point of the first character, 0 of an empty text.",
+        &[("ASCII('€')", "8364")],
+        |args, out| out.long(args.text(0).chars().next().map_or(0, |c| i64::from(u32::from(c)))),
+    )
     .aliases(&["UNICODE"]),
-    text_function("CHR", &[signature!((code: BIGINT) -> TO_STRING)], "The character of that Unicode code point.", &[("CHR(8364)", "'€'")], chr)
-        .errors("a number that is no code point."),
+    text_function(
+        "CHR",
+        &[signature!((code: BIGINT) -> TO_STRING)],
+        "The character of that Unicode code point.",
+        &[("CHR(8364)", "'€'")],
+        chr,
+    )
+    .errors("a number that is no code point."),
 ];
 
 const TRIM: &[Signature] = &[signature!((text: STRING; characters: STRING) -> TO_STRING)];
@@ -96,6 +238,35 @@ const PAD: &[Signature] = &[signature!((text: STRING, length: BIGINT; fill: STRI
 
 fn length(args: &Args<'_>, out: &mut Output) -> RowResult {
     out.long(args.text(0).chars().count() as i64)
+}
+
+fn upper(args: &Args<'_>, out: &mut Output) -> RowResult {
+    let text = args.text(0);
+    out.write(|o| {
+        if text.is_ascii() {
+            let start = o.len();
+            o.push_str(text);
+            o[start..].make_ascii_uppercase();
+        } else {
+            o.extend(text.chars().flat_map(char::to_uppercase));
+        }
+        Ok(())
+    })
+}
+
+fn lower(args: &Args<'_>, out: &mut Output) -> RowResult {
+    let text = args.text(0);
+    out.write(|o| {
+        if text.is_ascii() {
+            let start = o.len();
+            o.push_str(text);
+            o[start..].make_ascii_lowercase();
+        } else {
+            // Not character by character: the Greek sigma at the end of a word is another one.
+            o.push_str(&text.to_lowercase());
+        }
+        Ok(())
+    })
 }
 
 fn initcap(args: &Args<'_>, out: &mut Output) -> RowResult {

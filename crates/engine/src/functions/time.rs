@@ -9,7 +9,7 @@ use eventflux_core::{FunctionError, ValueRef};
 
 use super::short::{BIGINT, DOUBLE, STRING, TIMESTAMP, TO_BIGINT, TO_STRING, TO_TIMESTAMP};
 use super::values::{Args, Output};
-use super::{Builtin, Constants, Family, Kernel, RowKernel, RowResult, Signature, check_size, signature};
+use super::{BadArgument, Builtin, Constants, Family, Kernel, Prepared, RowResult, Signature, check_size, signature};
 use crate::diagnostic::nearest;
 use crate::expr::text::MICROS;
 
@@ -39,7 +39,10 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         "FROM_UNIXTIME",
         &[signature!((seconds: BIGINT) -> TO_TIMESTAMP), signature!((seconds: DOUBLE) -> TO_TIMESTAMP)],
         "The point in time so many seconds after 1970-01-01T00:00:00Z; fractions are rounded to microseconds.",
-        &[("FROM_UNIXTIME(1706695200)", "TIMESTAMP '2024-01-31T10:00:00Z'"), ("FROM_UNIXTIME(0.5)", "TIMESTAMP '1970-01-01T00:00:00.500Z'")],
+        &[
+            ("FROM_UNIXTIME(1706695200)", "TIMESTAMP '2024-01-31T10:00:00Z'"),
+            ("FROM_UNIXTIME(0.5)", "TIMESTAMP '1970-01-01T00:00:00.500Z'"),
+        ],
         Kernel::Row(from_seconds),
     )
     .aliases(&["TO_TIMESTAMP"])
@@ -79,10 +82,14 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     time_function(
         "EXTRACT",
         &[signature!((field: STRING, time: TIMESTAMP) -> TO_BIGINT)],
-        "A part of the point in time, usually written `EXTRACT(HOUR FROM time)`: `YEAR`, `QUARTER`, `MONTH`, `WEEK` (ISO), `DAY`, \
-         `DOW` (0 is Sunday), `ISODOW` (1 is Monday, 7 Sunday), `DOY` (from 1), `HOUR`, `MINUTE`, `SECOND` (0 to 59), \
-         `MILLISECOND` (of the second, 0 to 999), `MICROSECOND` (of the second, 0 to 999999), `EPOCH` (whole seconds since 1970, rounded down).",
-        &[("EXTRACT(HOUR FROM TIMESTAMP '2024-01-31T10:15:00Z')", "10"), ("EXTRACT('dow', TIMESTAMP '2024-01-31')", "3")],
+        "A part of the point in time, usually written `EXTRACT(HOUR FROM time)`: `YEAR`, `QUARTER`, `MONTH`, `WEEK` \
+         (ISO), `DAY`, `DOW` (0 is Sunday), `ISODOW` (1 is Monday, 7 Sunday), `DOY` (from 1), `HOUR`, `MINUTE`, \
+         `SECOND` (0 to 59), `MILLISECOND` (of the second, 0 to 999), `MICROSECOND` (of the second, 0 to 999999), \
+         `EPOCH` (whole seconds since 1970, rounded down).",
+        &[
+            ("EXTRACT(HOUR FROM TIMESTAMP '2024-01-31T10:15:00Z')", "10"),
+            ("EXTRACT('dow', TIMESTAMP '2024-01-31')", "3"),
+        ],
         Kernel::Prepared(|constants| prepare(constants, 0, Field::parse, extract)),
     )
     .aliases(&["DATE_PART"])
@@ -90,32 +97,44 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     time_function(
         "DATE_TRUNC",
         &[signature!((unit: STRING, time: TIMESTAMP) -> TO_TIMESTAMP)],
-        "The start of the `microsecond`, `millisecond`, `second`, `minute`, `hour`, `day`, `week` (Monday), `month`, `quarter` or `year` it lies in.",
-        &[("DATE_TRUNC('minute', TIMESTAMP '2024-01-31T10:15:42Z')", "TIMESTAMP '2024-01-31T10:15:00Z'"), ("DATE_TRUNC('week', TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-01-29T00:00:00Z'")],
+        "The start of the `microsecond`, `millisecond`, `second`, `minute`, `hour`, `day`, `week` (Monday), `month`, \
+         `quarter` or `year` it lies in.",
+        &[
+            ("DATE_TRUNC('minute', TIMESTAMP '2024-01-31T10:15:42Z')", "TIMESTAMP '2024-01-31T10:15:00Z'"),
+            ("DATE_TRUNC('week', TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-01-29T00:00:00Z'"),
+        ],
         Kernel::Prepared(|constants| prepare(constants, 0, Unit::parse, truncate)),
     )
     .errors(RANGE),
     time_function(
         "DATE_ADD",
         &[signature!((unit: STRING, count: BIGINT, time: TIMESTAMP) -> TO_TIMESTAMP)],
-        "So many units later, or with a negative count earlier; units as for `DATE_TRUNC`. A day that the month does not have becomes its last.",
-        &[("DATE_ADD('month', 1, TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-02-29T00:00:00Z'"), ("DATE_ADD('hour', -1, TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-01-30T23:00:00Z'")],
+        "So many units later, or with a negative count earlier; units as for `DATE_TRUNC`. A day that the month does \
+         not have becomes its last.",
+        &[
+            ("DATE_ADD('month', 1, TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-02-29T00:00:00Z'"),
+            ("DATE_ADD('hour', -1, TIMESTAMP '2024-01-31')", "TIMESTAMP '2024-01-30T23:00:00Z'"),
+        ],
         Kernel::Prepared(|constants| prepare(constants, 0, Unit::parse, add)),
     )
     .errors("a result out of range."),
     time_function(
         "DATE_DIFF",
         &[signature!((unit: STRING, start: TIMESTAMP, end: TIMESTAMP) -> TO_BIGINT)],
-        "How many complete units lie between the two, negative if `end` is the earlier one; units as for `DATE_TRUNC`.",
-        &[("DATE_DIFF('minute', TIMESTAMP '2024-01-31T10:00:00Z', TIMESTAMP '2024-01-31T10:02:59Z')", "2"), ("DATE_DIFF('month', TIMESTAMP '2024-01-31', TIMESTAMP '2024-03-30')", "1")],
+        "How many complete units lie between the two, negative if `end` is the earlier one; units as for \
+         `DATE_TRUNC`.",
+        &[
+            ("DATE_DIFF('minute', TIMESTAMP '2024-01-31T10:00:00Z', TIMESTAMP '2024-01-31T10:02:59Z')", "2"),
+            ("DATE_DIFF('month', TIMESTAMP '2024-01-31', TIMESTAMP '2024-03-30')", "1"),
+        ],
         Kernel::Prepared(|constants| prepare(constants, 0, Unit::parse, difference)),
     )
     .errors(RANGE),
     time_function(
         "FORMAT_TIMESTAMP",
         &[signature!((time: TIMESTAMP, format: STRING) -> TO_STRING)],
-        "The point in time in that format, of `%Y` year, `%m` month, `%d` day, `%H` hour, `%M` minute, `%S` second, `%3f` milliseconds and the other \
-         specifiers of strftime.",
+        "The point in time in that format, of `%Y` year, `%m` month, `%d` day, `%H` hour, `%M` minute, `%S` second, \
+         `%3f` milliseconds and the other specifiers of strftime.",
         &[("FORMAT_TIMESTAMP(TIMESTAMP '2024-01-31T10:15:00Z', '%d.%m.%Y %H:%M')", "'31.01.2024 10:15'")],
         Kernel::Prepared(|constants| prepare(constants, 1, Format::parse, format)),
     )
@@ -123,7 +142,8 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     time_function(
         "PARSE_TIMESTAMP",
         &[signature!((text: STRING, format: STRING) -> TO_TIMESTAMP)],
-        "Reads a point in time in that format, as for `FORMAT_TIMESTAMP`; without a time it is midnight, without an offset (`%z`) UTC. For ISO 8601 use `CAST`.",
+        "Reads a point in time in that format, as for `FORMAT_TIMESTAMP`; without a time it is midnight, without an \
+         offset (`%z`) UTC. For ISO 8601 use `CAST`.",
         &[("PARSE_TIMESTAMP('31.01.2024 10:15', '%d.%m.%Y %H:%M')", "TIMESTAMP '2024-01-31T10:15:00Z'")],
         Kernel::Prepared(|constants| prepare(constants, 1, Format::parse, parse)),
     )
@@ -136,9 +156,9 @@ fn prepare<T: Send + Sync + 'static>(
     index: usize,
     read: fn(&str) -> Result<T, String>,
     apply: fn(&T, &Args<'_>, &mut Output) -> RowResult,
-) -> Result<Box<dyn RowKernel>, (usize, String)> {
+) -> Prepared {
     if let Some(text) = constants.text(index) {
-        let value = read(text).map_err(|reason| (index, reason))?;
+        let value = read(text).map_err(|reason| BadArgument { index, reason })?;
         return Ok(Box::new(move |args: &Args<'_>, out: &mut Output| apply(&value, args, out)));
     }
     Ok(Box::new(move |args: &Args<'_>, out: &mut Output| {

@@ -34,7 +34,7 @@ pub(super) fn double(text: &str) -> Option<f64> {
 
 /// The nearest 64-bit float of a JSON number without an exponent and with so few digits that they and the power of ten
 /// they are divided by are exact floats; the division then rounds once, correctly. `None` for all other text.
-#[inline]
+#[inline(never)]
 pub(super) fn short_double(text: &[u8]) -> Option<f64> {
     const MAX_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
     const MAX_BYTES: usize = 17;

@@ -13,8 +13,9 @@ use super::ConnectError;
 use crate::config::{ClientConfig, ConnectionConfig, TargetUrl};
 use crate::transport::{ByteStream, Connection, Limits, UpgradeRequest, upgrade};
 
-/// Read buffer of a client connection. There are few of them, and a large buffer saves system calls.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Read buffer of a client connection: large enough to save system calls on a busy feed, small enough that clearing it
+/// before each read costs little on a quiet one.
+const READ_BUFFER_BYTES: usize = 32 * 1024;
 
 /// How long a validated connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);

@@ -68,6 +68,7 @@ impl ClientSource {
         stop_by: Arc<OnceLock<Instant>>,
     ) -> Result<Self, EventFluxError> {
         let heartbeat = client.heartbeat.as_ref();
+        context.health.set(ConnectionState::Connecting, client.url.to_string());
         Ok(Self {
             connector: Connector::new(client, &config.connection)?,
             reconnect: client.reconnect,

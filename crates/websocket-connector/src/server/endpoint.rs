@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::ConnectionConfig;
-use crate::queue::{PayloadQueue, QueueConfig, Slice};
+use crate::queue::{PayloadQueue, Pushed, QueueConfig, Slice};
 use crate::transport::{Batch, MessageKind};
 
 /// What a source receives from its path.
@@ -85,6 +85,8 @@ pub(crate) struct Broadcast {
     pub(crate) dropped: usize,
     /// Clients given up.
     pub(crate) evicted: usize,
+    /// Bytes that wait for all clients.
+    pub(crate) waiting_bytes: usize,
 }
 
 /// A client's place at an endpoint; given back when dropped.
@@ -164,21 +166,17 @@ impl Endpoint {
         let members = self.lock();
         let mut result = Broadcast { clients: members.clients.len(), ..Broadcast::default() };
         for client in members.clients.values() {
-            let pushed = client.push(config, slice.clone());
+            let (pushed, waiting_bytes) = client.push(config, slice.clone());
+            result.waiting_bytes += waiting_bytes;
             result.dropped += pushed.dropped;
             result.evicted += usize::from(pushed.overflowed);
         }
         result
     }
 
-    /// The payloads that wait for the client with the longest queue, and the bytes that wait for all.
-    pub(crate) fn backlog(&self) -> (usize, usize) {
-        let members = self.lock();
-        members
-            .clients
-            .values()
-            .map(|client| client.pending())
-            .fold((0, 0), |(longest, bytes), (payloads, cost)| (longest.max(payloads), bytes + cost))
+    /// The payloads that wait for the client with the longest queue.
+    pub(crate) fn backlog(&self) -> usize {
+        self.lock().clients.values().map(|client| client.pending()).max().unwrap_or(0)
     }
 
     /// Resolves when nothing waits for any client.
@@ -186,7 +184,7 @@ impl Endpoint {
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
-            if self.backlog().0 == 0 {
+            if self.backlog() == 0 {
                 return;
             }
             drained.await;
@@ -210,18 +208,20 @@ impl Endpoint {
 }
 
 impl Client {
-    fn push(&self, config: QueueConfig, slice: Slice) -> crate::queue::Pushed {
+    /// What became of the payloads, and the bytes that wait now.
+    fn push(&self, config: QueueConfig, slice: Slice) -> (Pushed, usize) {
         let mut outbox = self.lock();
         let pushed = if outbox.overflowed {
-            crate::queue::Pushed::default()
+            Pushed::default()
         } else {
             let in_flight = outbox.in_flight_cost;
             outbox.queue.push(config, slice, in_flight)
         };
         outbox.overflowed |= pushed.overflowed;
+        let waiting_bytes = outbox.queue.cost() + outbox.in_flight_cost;
         drop(outbox);
         self.work.notify_one();
-        pushed
+        (pushed, waiting_bytes)
     }
 
     /// Takes the next payloads out, which then count as in flight; `None` when the client is given up.
@@ -243,11 +243,10 @@ impl Client {
         outbox.queue.len() == 0
     }
 
-    /// Payloads and bytes that are not sent.
-    fn pending(&self) -> (usize, usize) {
+    /// Payloads that are not sent.
+    fn pending(&self) -> usize {
         let outbox = self.lock();
-        let in_flight: usize = outbox.in_flight.iter().map(Slice::len).sum();
-        (outbox.queue.len() + in_flight, outbox.queue.cost() + outbox.in_flight_cost)
+        outbox.queue.len() + outbox.in_flight.iter().map(Slice::len).sum::<usize>()
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

@@ -76,7 +76,7 @@ impl ServerSink {
         if result.evicted > 0 {
             self.evicted.add(result.evicted as u64);
         }
-        self.context.metrics.queue_bytes.set(self.attachment.endpoint().backlog().1 as u64);
+        self.context.metrics.queue_bytes.set(result.waiting_bytes as u64);
     }
 
     /// Sends what waits, and leaves the path; returns the payloads the slowest client did not get.
@@ -87,7 +87,7 @@ impl ServerSink {
         let drain_by = Instant::now() + deadline * 9 / 10;
         let drain = async move {
             let _ = timeout_at(drain_by, endpoint.drained()).await;
-            endpoint.backlog().0
+            endpoint.backlog()
         };
         if let Ok(Some(left)) = blocking::run(drain, deadline) {
             self.undelivered.fetch_max(left as u64, Ordering::Relaxed);

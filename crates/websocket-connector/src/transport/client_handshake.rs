@@ -210,6 +210,14 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_answer_panics(head: Vec<u8>, tail in "[ -~\r\n]{0,200}") {
+            let _ = verify(&BytesMut::from(&head[..]), KEY, &[]);
+            let _ = verify(&BytesMut::from(format!("HTTP/1.1 101 x\r\n{tail}\r\n\r\n").as_bytes()), KEY, &[]);
+        }
+    }
+
     #[test]
     fn a_redirect_shows_where_it_points_without_its_query() {
         let head = BytesMut::from(&b"HTTP/1.1 302 Found\r\nLocation: https://h/x?token=abc\r\n\r\n"[..]);

@@ -189,7 +189,8 @@ impl Connection {
     /// dropped.
     pub(crate) async fn close(mut self, code: u16, reason: &str, deadline: Instant) {
         self.outgoing.retain(|message| message.sent > 0);
-        let end = reason.floor_char_boundary(MAX_REASON_BYTES);
+        let mut ends = (0..=reason.len().min(MAX_REASON_BYTES)).rev();
+        let end = ends.find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
         self.queue(MessageKind::Close(code), Bytes::copy_from_slice(&reason.as_bytes()[..end]));
         let _ = timeout_at(deadline, self.goodbye()).await;
     }

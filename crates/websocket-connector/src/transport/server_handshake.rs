@@ -135,6 +135,14 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_request_panics(head: Vec<u8>, tail in "[ -~\r\n]{0,200}") {
+            let _ = parse(&BytesMut::from(&head[..]));
+            let _ = answer("GET / HTTP/1.1", &tail);
+        }
+    }
+
     #[test]
     fn each_bad_request_gets_its_status() {
         assert_eq!(answer("GET /p?q HTTP/1.1", GOOD), None);

@@ -5,7 +5,7 @@ use sqlparser::ast::{AccessExpr, BinaryOperator, Expr, Ident, Subscript, UnaryOp
 
 use super::coerce::a;
 use super::{Compiled, Compiler, Failed, leaf};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::expr::json::Step;
 use crate::expr::node::{Kind, Node};
 
@@ -59,7 +59,7 @@ impl Compiler<'_> {
     /// `stream.column.member...` or `column.member...`.
     pub(super) fn path(&mut self, names: &[&Ident]) -> Compiled {
         let [first, rest @ ..] = names else {
-            return Err(self.report(Diagnostic::error(Default::default(), "a name is missing")));
+            return Err(self.report(Diagnostic::error(Span::default(), "a name is missing")));
         };
         let [second, others @ ..] = rest else {
             return self.column(first);
@@ -100,7 +100,7 @@ impl Compiler<'_> {
             return Err(self.report(Diagnostic::error(span, message).with_hint(no_json_hint(node.data_type))));
         }
         let path = members.iter().map(|member| Step::Member(member.value.clone())).collect();
-        Ok(self.step_into(None, node, path, false))
+        Ok(self.step_into(self.name_span(owner), node, path, false))
     }
 
     /// `data.items[0].name`
@@ -128,7 +128,7 @@ impl Compiler<'_> {
             let message = format!("{} has no elements or members", a(base.data_type));
             return Err(self.fail_with_hint(root, message, no_json_hint(base.data_type)));
         }
-        Ok(self.step_into(Some(root), base, steps, false))
+        Ok(self.step_into(self.span(root), base, steps, false))
     }
 
     fn access(&mut self, root: &Expr, access: &AccessExpr) -> Result<Step, Failed> {
@@ -175,14 +175,14 @@ impl Compiler<'_> {
             return Err(self.fail_with_hint(left, message, no_json_hint(base.data_type)));
         }
         let text = matches!(op, BinaryOperator::LongArrow);
-        let node = self.step_into(Some(expr), base, vec![key], text);
+        let node = self.step_into(self.span(expr), base, vec![key], text);
         if node.is_pure() { self.fold(expr, &node) } else { Ok(node) }
     }
 
     /// Adds steps to a path that is already one, so that no text between is copied.
-    fn step_into(&self, expr: Option<&Expr>, base: Node, steps: Vec<Step>, text: bool) -> Node {
+    fn step_into(&self, span: Span, base: Node, steps: Vec<Step>, text: bool) -> Node {
         let data_type = if text { DataType::String } else { DataType::Json };
-        let place = expr.map_or_else(String::new, |expr| self.scope.file.place(self.span(expr).start));
+        let place = self.scope.file.place(span.start);
         let (operand, path) = match base.kind {
             Kind::Json { operand, path, text: false } => (operand, path.into_iter().chain(steps).collect()),
             _ => (Box::new(base), steps),

@@ -8,7 +8,7 @@ use super::literals::value;
 use super::{Compiled, Compiler, Failed, Operand, null};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::expr::node::{Kind, Node};
-use crate::functions::{self, Builtin, ParameterKind, ResultKind, Signature};
+use crate::functions::{self, BadArgument, Builtin, ParameterKind, ResultKind, Signature};
 
 impl Compiler<'_> {
     #[inline(never)]
@@ -121,6 +121,7 @@ impl Compiler<'_> {
             return self.translate(expr, name, arguments);
         }
         let common = self.common_type(signature, &arguments, name)?;
+        let places: Vec<&Expr> = arguments.iter().map(|argument| argument.expr).collect();
         let mut nodes = Vec::new();
         for (index, Operand { node, expr }) in arguments.into_iter().enumerate() {
             let target = match signature.parameter(index) {
@@ -143,7 +144,10 @@ impl Compiler<'_> {
         let constants: Vec<Option<&Column>> = nodes.iter().map(Node::constant).collect();
         let function = match function.bind(&constants) {
             Ok(function) => function,
-            Err((_, reason)) => return Err(self.fail(expr, format!("{name}: {reason}"))),
+            Err(BadArgument { index, reason }) => {
+                let place = places.get(index).copied().unwrap_or(expr);
+                return Err(self.fail(place, format!("{name}: {reason}")));
+            }
         };
         self.finish(expr, data_type, Kind::Call { function, arguments: nodes })
     }

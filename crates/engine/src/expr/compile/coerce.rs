@@ -117,7 +117,8 @@ impl Compiler<'_> {
     pub(super) fn comparable(&mut self, mut operands: Vec<Operand<'_>>) -> Result<Vec<Node>, Failed> {
         for operand in &operands {
             if operand.node.data_type == DataType::Json {
-                let hint = "compare its text, with ->> instead of -> or with CAST(... AS STRING), or its number, with CAST(... AS DOUBLE)";
+                let hint = "compare its text, with ->> instead of -> or with CAST(... AS STRING), or its number, \
+                            with CAST(... AS DOUBLE)";
                 return Err(self.fail_with_hint(operand.expr, "JSON cannot be compared", hint));
             }
         }

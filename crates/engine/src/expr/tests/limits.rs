@@ -1,7 +1,11 @@
 //! Depth and size.
 
-use super::{compiled, results, results_of};
-use eventflux_core::{DataType, EventBatch, Value};
+use eventflux_core::{DataType, EventBatch, EventFluxContext, Value};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator};
+
+use super::{Scope, batch, compile, compiled, parsed, results, results_of, schema};
+use crate::diagnostic::SourceFile;
+use crate::expr::MAX_DEPTH;
 
 /// The stack of a thread of the runtime.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
@@ -32,6 +36,49 @@ fn the_deepest_expressions_compile_run_and_drop_on_a_small_stack() {
         for expression in expressions {
             let found = results(&expression);
             assert_eq!(found.len(), 3, "{expression}");
+        }
+    });
+}
+
+/// `depth` times `wrap` around `expression`, as no front end would let through.
+fn nested(expression: &str, depth: usize, wrap: fn(Expr) -> Expr) -> (SourceFile, Expr) {
+    let (file, mut expr) = parsed(expression);
+    for _ in 0..depth {
+        expr = wrap(expr);
+    }
+    (file, expr)
+}
+
+#[test]
+fn trees_up_to_the_limit_fit_a_small_stack_and_deeper_ones_are_refused() {
+    let wraps: [(&str, fn(Expr) -> Expr); 3] = [
+        ("b", |expr| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }),
+        ("i", |expr| {
+            let (_, mut call) = parsed("ABS(i)");
+            let Expr::Function(function) = &mut call else { panic!("a call") };
+            let FunctionArguments::List(list) = &mut function.args else { panic!("arguments") };
+            list.args[0] = FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+            call
+        }),
+        ("i", |expr| {
+            let (_, mut case) = parsed("CASE WHEN b THEN i ELSE 1 END");
+            let Expr::Case { conditions, .. } = &mut case else { panic!("a CASE") };
+            conditions[0].result = expr;
+            case
+        }),
+    ];
+    with_small_stack(move || {
+        let (schema, context) = (schema(), EventFluxContext::new());
+        for (inner, wrap) in wraps {
+            for (depth, fits) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false)] {
+                let (file, expr) = nested(inner, depth, wrap);
+                let scope = Scope { file: &file, stream: "S", alias: None, schema: &schema, context: &context };
+                let compiled = compile(&expr, &scope);
+                assert_eq!(compiled.is_ok(), fits, "{inner} {depth}: {:?}", compiled.err());
+                if let Ok(compiled) = compiled {
+                    assert_eq!(results_of(&compiled, &batch()).len(), 3);
+                }
+            }
         }
     });
 }

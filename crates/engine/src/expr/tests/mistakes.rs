@@ -48,12 +48,12 @@ fn constants_that_have_no_value_are_mistakes() {
     check_mistake("1e999", (1, 1), "out of range for DOUBLE");
     check_mistake("TIMESTAMP '2024-13-01'", (1, 1), "is not a date of the calendar");
     check_mistake("s LIKE 'a\\'", (1, 8), "must not end in its escape character");
-    check_mistake("REGEXP_LIKE(s, '(')", (1, 1), "no regular expression: unclosed group");
-    check_mistake("EXTRACT('hoor', t)", (1, 1), "did you mean HOUR?");
-    check_mistake("FORMAT_TIMESTAMP(t, '%Q')", (1, 1), "unknown specifier");
-    check_mistake("JSON_VALUE(j, '$[')", (1, 1), "is no path");
+    check_mistake("REGEXP_LIKE(s, '(')", (1, 16), "no regular expression: unclosed group");
+    check_mistake("EXTRACT('hoor', t)", (1, 9), "did you mean HOUR?");
+    check_mistake("FORMAT_TIMESTAMP(t, '%Q')", (1, 21), "unknown specifier");
+    check_mistake("JSON_VALUE(j, '$[')", (1, 15), "is no path");
     check_mistake("JSON_OBJECT('a')", (1, 1), "given to JSON_OBJECT");
-    check_mistake("JSON_OBJECT('a', 1, 'b')", (1, 1), "in pairs");
+    check_mistake("JSON_OBJECT('a', 1, 'b')", (1, 21), "in pairs");
     check_mistake("ABS(-2147483648)", (1, 1), "out of range");
 }
 

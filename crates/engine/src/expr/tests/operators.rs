@@ -1,7 +1,8 @@
 //! Each operator, with its null logic and its errors.
 
-use super::{check, check_constant, compiled, selected};
-use eventflux_core::DataType;
+use eventflux_core::{DataType, EventBatch, Value};
+
+use super::{check, check_constant, compiled, results_of, schema, selected};
 
 #[test]
 fn arithmetic_widens_and_has_nulls() {
@@ -201,6 +202,47 @@ fn names_are_case_sensitive_and_may_be_qualified() {
     check("t", ["TIMESTAMP '2024-01-31T10:00:00Z'", "TIMESTAMP '1970-01-01T00:00:00Z'", "NULL"]);
     check("S.T", ["'upper'", "''", "NULL"]);
     check("\"T\"", ["'upper'", "''", "NULL"]);
+}
+
+#[test]
+fn the_current_time_needs_no_parentheses() {
+    check_constant("CURRENT_TIMESTAMP > TIMESTAMP '2024-01-01'", "TRUE");
+    assert!(compiled("NOW()").unwrap().as_constant().is_none());
+    assert!(compiled("TO_MILLIS(NOW())").unwrap().as_constant().is_none());
+}
+
+#[test]
+fn what_an_expression_reads_is_known() {
+    assert_eq!(compiled("IF(b, n, i) + n").unwrap().columns(), [0, 1, 5]);
+    assert_eq!(compiled("S.n").unwrap().as_column(), Some(1));
+    assert_eq!(compiled("1 + 1").unwrap().as_constant(), Some(Value::Int(2)));
+    assert_eq!(compiled("j.a.b").unwrap().columns(), [8]);
+}
+
+#[test]
+fn not_a_number_equals_itself_and_is_the_greatest() {
+    let mut batch = EventBatch::new(schema());
+    let mut row = vec![Value::Null; 10];
+    row[2] = Value::Float(f32::NAN);
+    row[3] = Value::Double(f64::NAN);
+    batch.push_row(&row, 1).unwrap();
+    for expression in
+        ["d = d", "f = f", "d > 1e308", "d >= 9223372036854775807", "f > 1", "NOT d < d", "d = f", "d <> 1"]
+    {
+        assert_eq!(results_of(&compiled(expression).unwrap(), &batch), ["TRUE"], "{expression}");
+    }
+    assert!(results_of(&compiled("d + 1").unwrap(), &batch)[0].starts_with("error"));
+}
+
+#[test]
+fn json_that_is_none_is_an_error_of_the_row_with_a_place() {
+    let mut batch = EventBatch::new(schema());
+    let mut row = vec![Value::Null; 10];
+    row[8] = Value::Json("{\"a\"".to_owned());
+    batch.push_row(&row, 1).unwrap();
+    let expected = "error: the value is not valid JSON (t.sql:1:22)";
+    assert_eq!(results_of(&compiled("j.a").unwrap(), &batch), [expected]);
+    assert_eq!(results_of(&compiled("j->>'a'").unwrap(), &batch), [expected]);
 }
 
 #[test]
