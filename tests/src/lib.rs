@@ -30,9 +30,7 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for path in entries.flatten().map(|entry| entry.path()) {
-            let generated = path
-                .file_name()
-                .is_some_and(|name| GENERATED.iter().any(|known| name == *known));
+            let generated = path.file_name().is_some_and(|name| GENERATED.iter().any(|known| name == *known));
             if path.is_dir() && !generated {
                 folders.push(path);
             } else if path.is_file() {

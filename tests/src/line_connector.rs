@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,18 +50,10 @@ impl SourceFactory for TcpLinesFactory {
             PropertySpec::new("tcp-lines.address", PropertyKind::Address, "The server to connect to.")
                 .required()
                 .example("127.0.0.1:7000"),
-            PropertySpec::new(
-                "tcp-lines.reconnect.delay",
-                PropertyKind::Duration,
-                "Longest first pause.",
-            )
-            .default("1s"),
-            PropertySpec::new(
-                "tcp-lines.reconnect.max.delay",
-                PropertyKind::Duration,
-                "Longest pause of all.",
-            )
-            .default("30s"),
+            PropertySpec::new("tcp-lines.reconnect.delay", PropertyKind::Duration, "Longest first pause.")
+                .default("1s"),
+            PropertySpec::new("tcp-lines.reconnect.max.delay", PropertyKind::Duration, "Longest pause of all.")
+                .default("30s"),
         ];
         PROPERTIES
     }
@@ -92,9 +85,7 @@ impl Source for TcpLinesSource {
             return Err(EventFluxError::configuration("the source was started before"));
         }
         let config = self.config.clone();
-        self.worker = Some(SourceWorker::spawn("tcp-lines", callback, |stop, callback| {
-            config.run(stop, callback)
-        })?);
+        self.worker = Some(SourceWorker::spawn("tcp-lines", callback, |stop, callback| config.run(stop, callback))?);
         Ok(())
     }
 
@@ -105,9 +96,19 @@ impl Source for TcpLinesSource {
     }
 
     fn clone_box(&self) -> Box<dyn Source> {
-        Box::new(Self {
-            config: self.config.clone(),
-            worker: None,
+        Box::new(Self { config: self.config.clone(), worker: None })
+    }
+
+    fn validate_connectivity(&self) -> Result<(), EventFluxError> {
+        let address = &self.config.address;
+        let connected = address.to_socket_addrs().and_then(|mut found| match found.next() {
+            Some(first) => std::net::TcpStream::connect_timeout(&first, CONNECT_TIMEOUT),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        });
+        connected.map(drop).map_err(|error| EventFluxError::ConnectionUnavailable {
+            endpoint: address.clone(),
+            reason: error.to_string(),
+            retryable: true,
         })
     }
 }
@@ -150,9 +151,7 @@ impl TcpLines {
             Err(_) => return Ok("no answer".to_owned()),
         };
         self.context.metrics.connections.set(1);
-        self.context
-            .health
-            .set(ConnectionState::Connected, self.address.clone());
+        self.context.health.set(ConnectionState::Connected, self.address.clone());
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
         loop {
@@ -193,9 +192,8 @@ impl SinkFactory for LineFileFactory {
 
     fn properties(&self) -> &'static [PropertySpec] {
         const PATH: &str = "The file to append to; made when it does not exist.";
-        const PROPERTIES: &[PropertySpec] = &[PropertySpec::new("line-file.path", PropertyKind::Path, PATH)
-            .required()
-            .example("trades.jsonl")];
+        const PROPERTIES: &[PropertySpec] =
+            &[PropertySpec::new("line-file.path", PropertyKind::Path, PATH).required().example("trades.jsonl")];
         PROPERTIES
     }
 
@@ -205,11 +203,7 @@ impl SinkFactory for LineFileFactory {
         context: &ConnectorContext,
     ) -> Result<Box<dyn Sink>, EventFluxError> {
         let path = properties.text("line-file.path")?.to_owned();
-        Ok(Box::new(LineFileSink {
-            path,
-            context: context.clone(),
-            state: Mutex::new(State::New),
-        }))
+        Ok(Box::new(LineFileSink { path, context: context.clone(), state: Mutex::new(State::New) }))
     }
 }
 
@@ -250,10 +244,7 @@ impl Sink for LineFileSink {
                 retryable: false,
             });
         }
-        let failed = |error: std::io::Error| EventFluxError::Send {
-            reason: error.to_string(),
-            retryable: true,
-        };
+        let failed = |error: std::io::Error| EventFluxError::Send { reason: error.to_string(), retryable: true };
         file.write_all(&[payload, b"\n"].concat()).map_err(failed)
     }
 
@@ -264,11 +255,7 @@ impl Sink for LineFileSink {
     }
 
     fn clone_box(&self) -> Box<dyn Sink> {
-        Box::new(Self {
-            path: self.path.clone(),
-            context: self.context.clone(),
-            state: Mutex::new(State::New),
-        })
+        Box::new(Self { path: self.path.clone(), context: self.context.clone(), state: Mutex::new(State::New) })
     }
 }
 

@@ -48,14 +48,10 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
     let mut problems = Vec::new();
     for (name, dependencies) in &packages {
         let Some(allowed) = known.get(name.as_str()) else {
-            problems.push(format!(
-                "{name} has no arrows: add it to this test and to docs/ARCHITECTURE.md"
-            ));
+            problems.push(format!("{name} has no arrows: add it to this test and to docs/ARCHITECTURE.md"));
             continue;
         };
-        let ours = dependencies
-            .iter()
-            .filter(|dependency| packages.contains_key(&dependency.name));
+        let ours = dependencies.iter().filter(|dependency| packages.contains_key(&dependency.name));
         for dependency in ours.filter(|dependency| !dependency.for_tests) {
             if !allowed.contains(&dependency.name.as_str()) {
                 problems.push(format!("{name} must not depend on {}", dependency.name));
@@ -82,20 +78,15 @@ fn a_connector_is_tested_without_the_engine_and_without_other_connectors() {
 #[test]
 fn core_knows_no_protocol_no_format_and_no_sql() {
     let core = &packages()["eventflux-core"];
-    let found: Vec<_> = core
-        .iter()
-        .map(|dependency| dependency.name.as_str())
-        .filter(|name| NOT_IN_CORE.contains(name))
-        .collect();
+    let found: Vec<_> =
+        core.iter().map(|dependency| dependency.name.as_str()).filter(|name| NOT_IN_CORE.contains(name)).collect();
     assert!(found.is_empty(), "eventflux-core depends on {found:?}");
 }
 
 #[test]
 fn paths_named_in_the_architecture_document_exist() {
     let page = text("docs/ARCHITECTURE.md".as_ref()).unwrap();
-    let missing: Vec<_> = inline_code(&page)
-        .filter(|code| is_path(code) && !exists(code))
-        .collect();
+    let missing: Vec<_> = inline_code(&page).filter(|code| is_path(code) && !exists(code)).collect();
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md names {missing:?}");
 }
 
@@ -148,19 +139,13 @@ fn packages() -> BTreeMap<String, Vec<Dependency>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    packages
-        .iter()
-        .map(|package| (text_of(&package["name"]), dependencies(package)))
-        .collect()
+    packages.iter().map(|package| (text_of(&package["name"]), dependencies(package))).collect()
 }
 
 fn dependencies(package: &Value) -> Vec<Dependency> {
     let all = package["dependencies"].as_array().unwrap();
     all.iter()
-        .map(|dependency| Dependency {
-            name: text_of(&dependency["name"]),
-            for_tests: dependency["kind"] == "dev",
-        })
+        .map(|dependency| Dependency { name: text_of(&dependency["name"]), for_tests: dependency["kind"] == "dev" })
         .collect()
 }
 
@@ -177,15 +162,7 @@ fn inline_code(page: &str) -> impl Iterator<Item = &str> {
 /// Whether inline code looks like a path from the root: `crates/core`, `docs/formats.md`, `README.md`.
 fn is_path(code: &str) -> bool {
     let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-    let rooted = [
-        "crates/",
-        "docs/",
-        "tests/",
-        "examples/",
-        "scripts/",
-        "benches/",
-        ".ci/",
-    ];
+    let rooted = ["crates/", "docs/", "tests/", "examples/", "scripts/", "benches/", ".ci/"];
     plain && rooted.iter().any(|root| code.starts_with(root))
 }
 

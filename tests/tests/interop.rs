@@ -92,10 +92,8 @@ fn moves_everything_between_clients(sender: &Language, collector: &Language) {
     let mut pipeline = start(&sql);
     let collect = collector.start("client", &["collect", &format!("ws://127.0.0.1:{port}/out")]);
     collect.expect("connected");
-    let send = sender.start(
-        "client",
-        &["send", &format!("ws://127.0.0.1:{port}/in"), &COUNT.to_string()],
-    );
+    let send = sender.start("client", &["send", &format!("ws://127.0.0.1:{port}/in"), &COUNT.to_string()]);
+    send.expect("connected");
     assert_eq!(send.expect("closed "), "1000", "our source answered the close");
     expect_all_messages(&collect);
     pipeline.stop(DRAIN);
@@ -133,11 +131,7 @@ struct Language {
 impl Language {
     fn python() -> Option<Self> {
         let installed = repository().join("tests/.venv/bin/python");
-        let interpreter = if installed.exists() {
-            installed
-        } else {
-            "python3".into()
-        };
+        let interpreter = if installed.exists() { installed } else { "python3".into() };
         Self::usable(
             interpreter,
             "py",
@@ -178,12 +172,7 @@ impl Language {
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Peer { child, lines }
     }
 }
@@ -201,9 +190,7 @@ impl Peer {
             .lines
             .recv_timeout(DEADLINE)
             .unwrap_or_else(|error| panic!("no line that begins with '{prefix}': {error}"));
-        line.strip_prefix(prefix)
-            .unwrap_or_else(|| panic!("expected '{prefix}', got '{line}'"))
-            .to_owned()
+        line.strip_prefix(prefix).unwrap_or_else(|| panic!("expected '{prefix}', got '{line}'")).to_owned()
     }
 }
 

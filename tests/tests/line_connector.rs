@@ -6,11 +6,18 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use eventflux_core::{SinkFactory, SourceFactory};
 use eventflux_testkit::contract::{self, Capabilities, Peer, SinkHarness, SinkPeer, SourceHarness, SourcePeer};
 use eventflux_tests::line_connector::{LineFileFactory, TcpLinesFactory};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+/// Pause of the server between two looks for a new connection.
+const POLL: Duration = Duration::from_millis(2);
 
 #[test]
 fn the_source_keeps_the_contract() {
@@ -46,50 +53,57 @@ struct LineServer {
 
 #[derive(Default)]
 struct Shared {
+    listener: Mutex<Option<TcpListener>>,
     clients: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
-    refusing: AtomicBool,
     ended: AtomicBool,
+    /// A listener nobody accepts from, and connections that fill its queue.
+    ignored: Mutex<Option<(TcpListener, Vec<TcpStream>)>>,
 }
 
 impl LineServer {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            shared: Arc::default(),
-        };
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), BACKLOG);
+        let server = Self { address: listener.local_addr().unwrap(), shared: Arc::default() };
+        *server.shared.listener.lock().unwrap() = Some(listener);
         let shared = server.shared.clone();
         thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if shared.ended.load(Ordering::SeqCst) {
-                    return;
+            while !shared.ended.load(Ordering::SeqCst) {
+                match shared.listener.lock().unwrap().as_ref().map(TcpListener::accept) {
+                    Some(Ok((client, _))) => {
+                        client.set_nonblocking(false).unwrap();
+                        shared.clients.lock().unwrap().push(client);
+                        shared.connections.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
+                    Some(Err(_)) | None => {}
                 }
-                if !shared.refusing.load(Ordering::SeqCst) {
-                    shared.clients.lock().unwrap().push(client);
-                    shared.connections.fetch_add(1, Ordering::SeqCst);
-                }
+                thread::sleep(POLL);
             }
         });
         server
     }
 
     fn properties(&self, delay: &str) -> Vec<(String, String)> {
-        [
-            ("address", &*self.address.to_string()),
-            ("reconnect.delay", delay),
-            ("reconnect.max.delay", delay),
-        ]
-        .map(|(key, value)| (format!("tcp-lines.{key}"), value.to_owned()))
-        .to_vec()
+        [("address", &*self.address.to_string()), ("reconnect.delay", delay), ("reconnect.max.delay", delay)]
+            .map(|(key, value)| (format!("tcp-lines.{key}"), value.to_owned()))
+            .to_vec()
     }
+}
+
+/// Listens without blocking in `accept`.
+fn listen(address: SocketAddr, backlog: i32) -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(backlog).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.into()
 }
 
 impl Drop for LineServer {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -111,11 +125,23 @@ impl Peer for LineServer {
     }
 
     fn refuse(&self) {
-        self.shared.refusing.store(true, Ordering::SeqCst);
+        *self.shared.listener.lock().unwrap() = None;
+    }
+
+    fn ignore(&self) {
+        self.refuse();
+        // Once the queue of a listener is full, the system leaves further attempts without an answer.
+        let listener = listen(self.address, 0);
+        let mut fillers = Vec::new();
+        while let Ok(filler) = TcpStream::connect_timeout(&self.address, Duration::from_millis(100)) {
+            fillers.push(filler);
+        }
+        *self.shared.ignored.lock().unwrap() = Some((listener, fillers));
     }
 
     fn accept(&self) {
-        self.shared.refusing.store(false, Ordering::SeqCst);
+        *self.shared.ignored.lock().unwrap() = None;
+        *self.shared.listener.lock().unwrap() = Some(listen(self.address, BACKLOG));
     }
 }
 
@@ -142,10 +168,7 @@ impl SinkHarness for Files {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            backpressure: false,
-            ..Capabilities::local()
-        }
+        Capabilities { backpressure: false, ..Capabilities::local() }
     }
 
     fn peer(&self) -> Box<dyn SinkPeer> {
@@ -158,18 +181,13 @@ struct LineReader(TempDir);
 
 impl Peer for LineReader {
     fn properties(&self) -> Vec<(String, String)> {
-        vec![(
-            "line-file.path".to_owned(),
-            self.0.path().join("lines").display().to_string(),
-        )]
+        vec![("line-file.path".to_owned(), self.0.path().join("lines").display().to_string())]
     }
 }
 
 impl SinkPeer for LineReader {
     fn received(&self) -> Vec<Vec<u8>> {
         let text = fs::read(self.0.path().join("lines")).unwrap_or_default();
-        text.split_inclusive(|&byte| byte == b'\n')
-            .map(|line| line.trim_ascii_end().to_vec())
-            .collect()
+        text.split_inclusive(|&byte| byte == b'\n').map(|line| line.trim_ascii_end().to_vec()).collect()
     }
 }

@@ -123,8 +123,7 @@ pub(crate) enum FunctionsFormat {
 }
 
 fn parse_level(text: &str) -> Result<LevelFilter, String> {
-    text.parse()
-        .map_err(|_| "use off, error, warn, info, debug or trace".to_owned())
+    text.parse().map_err(|_| "use off, error, warn, info, debug or trace".to_owned())
 }
 
 /// Durations are written as in properties; a bare number counts seconds.
@@ -155,10 +154,7 @@ mod tests {
 
     #[test]
     fn a_bad_drain_timeout_says_what_is_allowed() {
-        assert_eq!(
-            parse_duration("soon"),
-            Err("use a duration such as 500ms, 5s, 2m or 1h".to_owned())
-        );
+        assert_eq!(parse_duration("soon"), Err("use a duration such as 500ms, 5s, 2m or 1h".to_owned()));
     }
 
     #[test]

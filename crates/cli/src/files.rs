@@ -33,10 +33,7 @@ pub(crate) fn read_all(paths: &[PathBuf], given: &OverrideArgs) -> Result<Vec<In
     let mut inputs = Vec::with_capacity(paths.len());
     for path in paths {
         match read(path) {
-            Ok(source) => inputs.push(Input {
-                source,
-                overrides: overrides.clone(),
-            }),
+            Ok(source) => inputs.push(Input { source, overrides: overrides.clone() }),
             Err(problem) => problems.push(problem),
         }
     }
@@ -54,16 +51,10 @@ fn read(path: &Path) -> Result<SourceFile, String> {
     let file = File::open(path).map_err(refused)?;
     file.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > MAX_READ_BYTES {
-        return Err(format!(
-            "cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file?"
-        ));
+        return Err(format!("cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file?"));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "cannot read {name}: byte {} is not UTF-8",
-            error.utf8_error().valid_up_to() + 1
-        )
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("cannot read {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1))?;
     Ok(SourceFile::new(name, text))
 }
 

@@ -20,11 +20,7 @@ const CREDENTIAL_LOGGERS: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 pub(crate) fn start(args: &LoggingArgs) {
     let mut builder = builder(args);
     builder.target(Target::Pipe(Box::new(LineWriter)));
-    builder.write_style(if output::has_color() {
-        WriteStyle::Always
-    } else {
-        WriteStyle::Never
-    });
+    builder.write_style(if output::has_color() { WriteStyle::Always } else { WriteStyle::Never });
     builder.init();
 }
 
@@ -32,9 +28,7 @@ fn builder(args: &LoggingArgs) -> Builder {
     let mut builder = Builder::new();
     match (args.log_level, args.quiet) {
         (Some(level), _) => {
-            builder
-                .filter_level(level.min(LevelFilter::Warn))
-                .filter_module("eventflux", level);
+            builder.filter_level(level.min(LevelFilter::Warn)).filter_module("eventflux", level);
         }
         (None, true) => {
             builder.filter_level(LevelFilter::Warn);
@@ -51,11 +45,7 @@ fn builder(args: &LoggingArgs) -> Builder {
         let style = buffer.default_level_style(level);
         let time = buffer.timestamp_millis();
         let message = escape_control(&message);
-        writeln!(
-            buffer,
-            "{time} {style}{level:5}{style:#} {}: {message}",
-            record.target()
-        )
+        writeln!(buffer, "{time} {style}{level:5}{style:#} {}: {message}", record.target())
     });
     builder
 }
@@ -80,52 +70,28 @@ mod tests {
     use log::{Level, Log, Metadata};
 
     fn enabled(args: &LoggingArgs, target: &str, level: Level) -> bool {
-        builder(args)
-            .build()
-            .enabled(&Metadata::builder().target(target).level(level).build())
+        builder(args).build().enabled(&Metadata::builder().target(target).level(level).build())
     }
 
     fn with_level(level: LevelFilter) -> LoggingArgs {
-        LoggingArgs {
-            log_level: Some(level),
-            quiet: false,
-        }
+        LoggingArgs { log_level: Some(level), quiet: false }
     }
 
     #[test]
     fn a_level_applies_to_our_own_lines() {
-        assert!(enabled(
-            &with_level(LevelFilter::Trace),
-            "eventflux_engine::runtime",
-            Level::Trace
-        ));
-        assert!(!enabled(
-            &with_level(LevelFilter::Error),
-            "eventflux_engine::runtime",
-            Level::Warn
-        ));
+        assert!(enabled(&with_level(LevelFilter::Trace), "eventflux_engine::runtime", Level::Trace));
+        assert!(!enabled(&with_level(LevelFilter::Error), "eventflux_engine::runtime", Level::Warn));
     }
 
     #[test]
     fn libraries_that_would_log_credentials_stay_quiet_at_every_level() {
-        assert!(!enabled(
-            &with_level(LevelFilter::Trace),
-            "tungstenite::handshake::client",
-            Level::Trace
-        ));
-        assert!(!enabled(
-            &with_level(LevelFilter::Trace),
-            "tokio_tungstenite",
-            Level::Debug
-        ));
+        assert!(!enabled(&with_level(LevelFilter::Trace), "tungstenite::handshake::client", Level::Trace));
+        assert!(!enabled(&with_level(LevelFilter::Trace), "tokio_tungstenite", Level::Debug));
     }
 
     #[test]
     fn quiet_shows_warnings_only() {
-        let args = LoggingArgs {
-            log_level: None,
-            quiet: true,
-        };
+        let args = LoggingArgs { log_level: None, quiet: true };
         assert!(enabled(&args, "eventflux_core", Level::Warn));
         assert!(!enabled(&args, "eventflux_core", Level::Info));
     }

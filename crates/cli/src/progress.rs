@@ -56,13 +56,7 @@ impl Progress {
             (false, false) => Style::Plain(pause),
         };
         let now = Instant::now();
-        Self {
-            style,
-            started: now,
-            last: Totals::default(),
-            last_states: String::new(),
-            last_shown: now,
-        }
+        Self { style, started: now, last: Totals::default(), last_states: String::new(), last_shown: now }
     }
 
     /// Time until the next call makes sense.
@@ -80,11 +74,7 @@ impl Progress {
         }
         let now = Instant::now();
         let totals = Totals::of(connectors);
-        let states = states(
-            connectors
-                .iter()
-                .map(|connector| (connector.stream.as_str(), &connector.health)),
-        );
+        let states = states(connectors.iter().map(|connector| (connector.stream.as_str(), &connector.health)));
         let line = line(self.last, totals, now - self.last_shown, now - self.started, &states);
         match self.style {
             Style::Live => output::set_progress(Some(line)),
@@ -122,11 +112,7 @@ impl Totals {
 fn line(before: Totals, now: Totals, since: Duration, running: Duration, states: &str) -> String {
     let rate = |before: u64, now: u64| {
         let seconds = since.as_secs_f64();
-        if seconds > 0.0 {
-            now.saturating_sub(before) as f64 / seconds
-        } else {
-            0.0
-        }
+        if seconds > 0.0 { now.saturating_sub(before) as f64 / seconds } else { 0.0 }
     };
     format!(
         "{}  in {} ({}/s)  out {} ({}/s)  dropped {}  failed {}  {states}",
@@ -171,36 +157,15 @@ mod tests {
     use super::*;
 
     fn health(state: ConnectionState, detail: Option<&str>) -> Health {
-        Health {
-            state,
-            detail: detail.map(str::to_owned),
-        }
+        Health { state, detail: detail.map(str::to_owned) }
     }
 
     #[test]
     fn rates_count_what_came_since_the_last_line() {
-        let before = Totals {
-            events_in: 1_000,
-            events_out: 400,
-            ..Totals::default()
-        };
-        let now = Totals {
-            events_in: 5_000,
-            events_out: 1_400,
-            dropped: 7,
-            failed: 9,
-        };
-        let line = line(
-            before,
-            now,
-            Duration::from_secs(2),
-            Duration::from_secs(62),
-            "2 connected",
-        );
-        assert_eq!(
-            line,
-            "01:02  in 5,000 (2,000/s)  out 1,400 (500/s)  dropped 7  failed 9  2 connected"
-        );
+        let before = Totals { events_in: 1_000, events_out: 400, ..Totals::default() };
+        let now = Totals { events_in: 5_000, events_out: 1_400, dropped: 7, failed: 9 };
+        let line = line(before, now, Duration::from_secs(2), Duration::from_secs(62), "2 connected");
+        assert_eq!(line, "01:02  in 5,000 (2,000/s)  out 1,400 (500/s)  dropped 7  failed 9  2 connected");
     }
 
     #[test]
@@ -225,9 +190,6 @@ mod tests {
     fn a_hundred_lost_connections_still_fit_on_a_line() {
         let lost = health(ConnectionState::Reconnecting, None);
         let text = states((0..100).map(|_| ("S", &lost)));
-        assert_eq!(
-            text,
-            "S reconnecting, S reconnecting, S reconnecting, 97 more not connected"
-        );
+        assert_eq!(text, "S reconnecting, S reconnecting, S reconnecting, 97 more not connected");
     }
 }

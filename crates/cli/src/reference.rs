@@ -68,17 +68,9 @@ pub(crate) fn entries(context: &EventFluxContext) -> Vec<Entry> {
         properties: factory.properties(),
     });
     let formats = context.mappers().flat_map(|factory| {
-        let entry = |kind, properties| Entry {
-            name: factory.name(),
-            kind,
-            doc: factory.doc(),
-            formats: &[],
-            properties,
-        };
-        [
-            entry(Kind::Decoder, factory.source_properties()),
-            entry(Kind::Encoder, factory.sink_properties()),
-        ]
+        let entry =
+            |kind, properties| Entry { name: factory.name(), kind, doc: factory.doc(), formats: &[], properties };
+        [entry(Kind::Decoder, factory.source_properties()), entry(Kind::Encoder, factory.sink_properties())]
     });
     sources.chain(sinks).chain(formats).collect()
 }
@@ -92,11 +84,7 @@ pub(crate) fn common_properties() -> impl Iterator<Item = &'static PropertySpec>
 pub(crate) fn list_text(entries: &[Entry]) -> String {
     let mut text = String::new();
     let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
-    for (title, kind) in [
-        ("Sources", Kind::Source),
-        ("Sinks", Kind::Sink),
-        ("Formats", Kind::Decoder),
-    ] {
+    for (title, kind) in [("Sources", Kind::Source), ("Sinks", Kind::Sink), ("Formats", Kind::Decoder)] {
         let _ = writeln!(text, "{title}");
         for entry in entries.iter().filter(|entry| entry.kind == kind) {
             let _ = writeln!(text, "  {:width$}  {}", entry.name, entry.doc);
@@ -149,11 +137,7 @@ pub(crate) fn markdown(entries: &[Entry]) -> String {
 /// A list of `entries` and the common properties, as sections of a Markdown page.
 pub(crate) fn list_markdown(entries: &[Entry]) -> String {
     let mut text = String::new();
-    for (title, kind) in [
-        ("Sources", Kind::Source),
-        ("Sinks", Kind::Sink),
-        ("Formats", Kind::Decoder),
-    ] {
+    for (title, kind) in [("Sources", Kind::Source), ("Sinks", Kind::Sink), ("Formats", Kind::Decoder)] {
         let _ = writeln!(text, "### {title}\n\n| Name | |\n|---|---|");
         for entry in entries.iter().filter(|entry| entry.kind == kind) {
             let _ = writeln!(text, "| {} | {} |", code(entry.name), cell(entry.doc));
@@ -167,13 +151,7 @@ pub(crate) fn list_markdown(entries: &[Entry]) -> String {
 
 /// A list of `entries`, for programs.
 pub(crate) fn list_json(entries: &[Entry]) -> Value {
-    let list = |kind| -> Vec<_> {
-        entries
-            .iter()
-            .filter(|entry| entry.kind == kind)
-            .map(entry_json)
-            .collect()
-    };
+    let list = |kind| -> Vec<_> { entries.iter().filter(|entry| entry.kind == kind).map(entry_json).collect() };
     json!({
         "sources": list(Kind::Source),
         "sinks": list(Kind::Sink),
@@ -202,10 +180,7 @@ fn property_text(text: &mut String, spec: &PropertySpec) {
     facts.extend(spec.default.map(|default| format!("default {default}")));
     facts.extend(spec.required.then(|| "required".to_owned()));
     facts.extend(spec.secret.then(|| "secret".to_owned()));
-    facts.extend(
-        spec.only_if
-            .map(|only| format!("only with {}='{}'", only.key, only.value)),
-    );
+    facts.extend(spec.only_if.map(|only| format!("only with {}='{}'", only.key, only.value)));
     let _ = writeln!(text, "  {}\n      {}\n      ({})", spec.key, spec.doc, facts.join("; "));
     if let Some(example) = spec.example {
         let _ = writeln!(text, "      example: {}='{example}'", spec.key);
@@ -224,11 +199,7 @@ fn property_table<'a>(text: &mut String, specs: impl Iterator<Item = &'a Propert
         };
         let mut meaning = cell(spec.doc);
         if let Some(only) = spec.only_if {
-            let _ = write!(
-                meaning,
-                " Only with {}.",
-                code(&format!("{}='{}'", only.key, only.value))
-            );
+            let _ = write!(meaning, " Only with {}.", code(&format!("{}='{}'", only.key, only.value)));
         }
         if spec.secret {
             meaning.push_str(" Secret.");
@@ -236,12 +207,7 @@ fn property_table<'a>(text: &mut String, specs: impl Iterator<Item = &'a Propert
         if let Some(example) = spec.example {
             let _ = write!(meaning, " Example: {}", code(example));
         }
-        let _ = writeln!(
-            text,
-            "| {} | {}{unit} | {default} | {meaning} |",
-            code(spec.key),
-            cell(&spec.kind.allowed())
-        );
+        let _ = writeln!(text, "| {} | {}{unit} | {default} | {meaning} |", code(spec.key), cell(&spec.kind.allowed()));
     }
     text.push('\n');
 }
@@ -293,22 +259,12 @@ mod tests {
         PropertySpec::new("demo.url", PropertyKind::Url(&["ws", "wss"]), "Where to connect.")
             .required()
             .example("wss://a|b"),
-        PropertySpec::new("demo.delay", PropertyKind::Integer { min: 0, max: 60 }, "Pause.")
-            .default("5")
-            .unit("s"),
-        PropertySpec::new("demo.token", PropertyKind::Text, "Password.")
-            .secret()
-            .only_if("demo.auth", "bearer"),
+        PropertySpec::new("demo.delay", PropertyKind::Integer { min: 0, max: 60 }, "Pause.").default("5").unit("s"),
+        PropertySpec::new("demo.token", PropertyKind::Text, "Password.").secret().only_if("demo.auth", "bearer"),
     ];
 
     fn entry(kind: Kind) -> Entry {
-        Entry {
-            name: "demo",
-            kind,
-            doc: "Demonstrates.",
-            formats: &["json", "text"],
-            properties: PROPERTIES,
-        }
+        Entry { name: "demo", kind, doc: "Demonstrates.", formats: &["json", "text"], properties: PROPERTIES }
     }
 
     #[test]
@@ -321,14 +277,8 @@ mod tests {
             ),
             "{page}"
         );
-        assert!(
-            page.contains("| `demo.delay` | a whole number from 0 to 60, in s | `5` | Pause. |"),
-            "{page}"
-        );
-        assert!(
-            page.contains("Password. Only with `demo.auth='bearer'`. Secret. |"),
-            "{page}"
-        );
+        assert!(page.contains("| `demo.delay` | a whole number from 0 to 60, in s | `5` | Pause. |"), "{page}");
+        assert!(page.contains("Password. Only with `demo.auth='bearer'`. Secret. |"), "{page}");
     }
 
     #[test]

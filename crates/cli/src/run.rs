@@ -50,11 +50,7 @@ fn plan(args: &RunArgs) -> Result<Vec<(String, EventFlux)>, Exit> {
             Err(mistakes) => output::note(&mistakes.render(color)),
         }
     }
-    if pipelines.len() == args.files.len() {
-        Ok(pipelines)
-    } else {
-        Err(Exit::Usage)
-    }
+    if pipelines.len() == args.files.len() { Ok(pipelines) } else { Err(Exit::Usage) }
 }
 
 /// Passes the first signal on to every pipeline, those that start later included.
@@ -124,12 +120,7 @@ fn start(planned: Vec<(String, EventFlux)>, drain: Duration, stop_all: &StopAll)
         }
         stop_all.add(pipeline.stopper());
         let connectors = Mutex::new(pipeline.status());
-        running.push(Running {
-            name,
-            started: Instant::now(),
-            pipeline: RwLock::new(pipeline),
-            connectors,
-        });
+        running.push(Running { name, started: Instant::now(), pipeline: RwLock::new(pipeline), connectors });
     }
     Ok(running)
 }
@@ -169,19 +160,11 @@ impl Running {
     fn wait_and_stop(&self, drain: Duration) -> Ended<'_> {
         let result = self.pipeline.read().unwrap_or_else(PoisonError::into_inner).wait();
         let summary = self.stop(drain);
-        Ended {
-            running: self,
-            ran_for: self.started.elapsed(),
-            result,
-            summary,
-        }
+        Ended { running: self, ran_for: self.started.elapsed(), result, summary }
     }
 
     fn stop(&self, drain: Duration) -> Summary {
-        self.pipeline
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stop(drain)
+        self.pipeline.write().unwrap_or_else(PoisonError::into_inner).stop(drain)
     }
 
     /// The state of its connectors; while it drains, the state they had before.

@@ -39,11 +39,7 @@ pub(crate) fn grouped(number: u64) -> String {
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes:02}:{seconds:02}")
-    }
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
 }
 
 /// A length of time as `30 s` or `1.5 s`.
@@ -52,14 +48,7 @@ pub(crate) fn seconds(time: Duration) -> String {
 }
 
 fn totals(summary: &Summary) -> String {
-    let Summary {
-        events_in,
-        events_out,
-        dropped,
-        failed,
-        dead_lettered,
-        undelivered,
-    } = *summary;
+    let Summary { events_in, events_out, dropped, failed, dead_lettered, undelivered } = *summary;
     let mut text = format!(
         "in {}, out {}, dropped {}, failed {}",
         grouped(events_in),
@@ -67,10 +56,7 @@ fn totals(summary: &Summary) -> String {
         grouped(dropped),
         grouped(failed)
     );
-    rare(
-        &mut text,
-        &[("dead letters", dead_lettered), ("undelivered", undelivered)],
-    );
+    rare(&mut text, &[("dead letters", dead_lettered), ("undelivered", undelivered)]);
     text
 }
 
@@ -125,18 +111,10 @@ mod tests {
             stream: "Trades".to_owned(),
             role: ConnectorRole::Source,
             connector: "websocket".to_owned(),
-            health: Health {
-                state: ConnectionState::Stopped,
-                detail: None,
-            },
+            health: Health { state: ConnectionState::Stopped, detail: None },
             metrics,
         };
-        let summary = Summary {
-            events_in: 12_345,
-            events_out: 2_000,
-            undelivered: 1,
-            ..Summary::default()
-        };
+        let summary = Summary { events_in: 12_345, events_out: 2_000, undelivered: 1, ..Summary::default() };
         assert_eq!(
             text("a.sql", "ended", Duration::from_secs(62), &summary, &[connector]),
             "a.sql ended after 01:02: in 12,345, out 2,000, dropped 0, failed 0, undelivered 1\n  \

@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
+use std::thread;
 
 use tempfile::TempDir;
 
@@ -78,14 +80,8 @@ fn check_reports_ten_mistakes_of_ten_each_at_its_place() {
         ("26:59", "STRING"),
         ("28:78", "GROUP BY"),
     ];
-    let places: Vec<_> = output
-        .stderr
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("--> "))
-        .collect();
-    let wanted: Vec<_> = expected
-        .map(|(place, _)| format!("tests/fixtures/ten_mistakes.sql:{place}"))
-        .to_vec();
+    let places: Vec<_> = output.stderr.lines().filter_map(|line| line.trim().strip_prefix("--> ")).collect();
+    let wanted: Vec<_> = expected.map(|(place, _)| format!("tests/fixtures/ten_mistakes.sql:{place}")).to_vec();
     assert_eq!(places, wanted, "{}", output.stderr);
     for (_, word) in expected {
         assert!(output.stderr.contains(word), "{word}: {}", output.stderr);
@@ -105,10 +101,7 @@ fn every_file_is_checked_even_when_the_first_one_is_wrong() {
 fn nothing_is_started_when_one_of_the_files_has_a_mistake() {
     let files = Files::new();
     let made = files.0.path().join("made.jsonl");
-    let good = files.write(
-        "good.sql",
-        &counting(&format!("type='file', file.path='{}'", made.display())),
-    );
+    let good = files.write("good.sql", &counting(&format!("type='file', file.path='{}'", made.display())));
     let output = eventflux(&["run", &good, "tests/fixtures/ten_mistakes.sql"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(!made.exists());
@@ -120,53 +113,27 @@ fn a_pipeline_whose_sources_are_finite_ends_with_a_summary_and_0() {
     let sql = files.write("count.sql", &counting("type='blackhole'"));
     let output = eventflux(&["run", &sql]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let summary = output
-        .stderr
-        .lines()
-        .find(|line| line.contains(" ended after "))
-        .unwrap();
-    assert!(
-        summary.starts_with(&sql) && summary.contains("in 10, out 10, dropped 0, failed 0"),
-        "{summary}"
-    );
-    assert!(
-        output.stderr.contains("source Numbers (generator): in 10"),
-        "{}",
-        output.stderr
-    );
-    assert!(
-        output.stderr.contains("sink Kept (blackhole): out 10"),
-        "{}",
-        output.stderr
-    );
+    let summary = output.stderr.lines().find(|line| line.contains(" ended after ")).unwrap();
+    assert!(summary.starts_with(&sql) && summary.contains("in 10, out 10, dropped 0, failed 0"), "{summary}");
+    assert!(output.stderr.contains("source Numbers (generator): in 10"), "{}", output.stderr);
+    assert!(output.stderr.contains("sink Kept (blackhole): out 10"), "{}", output.stderr);
 }
 
 #[test]
 fn a_pipeline_that_fails_exits_with_1_and_the_others_go_on() {
     let files = Files::new();
     let sql = counting("type='blackhole'").replace("SELECT n", "SELECT 1 / (n - n) AS n");
-    let fails = files.write(
-        "fails.sql",
-        &sql.replace("type='generator'", "type='generator', error.strategy='fail'"),
-    );
+    let fails = files.write("fails.sql", &sql.replace("type='generator'", "type='generator', error.strategy='fail'"));
     let works = files.write("works.sql", &counting("type='blackhole'"));
     let output = eventflux(&["run", &fails, &works]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(
-        output.stderr.contains(&format!("error: {fails}: failed: ")),
-        "{}",
-        output.stderr
-    );
-    assert!(
-        output.stderr.contains(&format!("{works} ended after ")),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains(&format!("error: {fails}: failed: ")), "{}", output.stderr);
+    assert!(output.stderr.contains(&format!("{works} ended after ")), "{}", output.stderr);
 }
 
 #[test]
 fn an_address_in_use_is_named_and_exits_with_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let files = Files::new();
     let sink = format!("type='websocket', websocket.mode='server', websocket.listen='{address}'");
@@ -185,11 +152,7 @@ fn the_quickstart_shows_trades_and_a_signal_ends_it_with_a_summary() {
         let output = running.finish();
         assert_eq!(output.code, Some(0), "{output:?}");
         assert!(output.stderr.contains("stopping: "), "{}", output.stderr);
-        let summary = output
-            .stderr
-            .lines()
-            .find(|line| line.contains("quickstart.sql ended after "))
-            .unwrap();
+        let summary = output.stderr.lines().find(|line| line.contains("quickstart.sql ended after ")).unwrap();
         assert!(summary.contains("dropped 0, failed 0"), "{summary}");
     }
 }
@@ -197,14 +160,10 @@ fn the_quickstart_shows_trades_and_a_signal_ends_it_with_a_summary() {
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     // A server that accepts and never answers: what was published waits for it until the drain timeout.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let files = Files::new();
-    let sink = format!(
-        "type='websocket', websocket.url='ws://{}/'",
-        silent.local_addr().unwrap()
-    );
-    let endless = counting(&sink).replace("generator.count='10',", "");
-    let sql = files.write("endless.sql", &endless);
+    let sink = format!("type='websocket', websocket.url='ws://{}/'", silent.local_addr().unwrap());
+    let sql = files.write("endless.sql", &endless(&sink));
     let mut running = Running::start(&["run", "--drain-timeout", "10m", &sql], &[]);
     let (_client, _) = silent.accept().unwrap();
     running.signal("INT");
@@ -227,10 +186,7 @@ fn a_property_given_on_the_command_line_replaces_the_one_in_the_file() {
 fn a_property_given_on_the_command_line_has_to_exist() {
     let files = Files::new();
     let sql = files.write("count.sql", &counting("type='blackhole'"));
-    for (given, hint) in [
-        ("Numbers.generator.cuont=3", "generator.count"),
-        ("Numbes.generator.count=3", "Numbers"),
-    ] {
+    for (given, hint) in [("Numbers.generator.cuont=3", "generator.count"), ("Numbes.generator.count=3", "Numbers")] {
         let output = eventflux(&["check", "--set", given, &sql]);
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.contains(hint), "{}", output.stderr);
@@ -239,35 +195,30 @@ fn a_property_given_on_the_command_line_has_to_exist() {
 
 #[test]
 fn secrets_appear_nowhere_even_when_everything_is_logged() {
+    // A server that hangs up at once.
+    let rude = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/?token=hunter2", rude.local_addr().unwrap());
+    thread::spawn(move || rude.incoming().for_each(drop));
     let files = Files::new();
-    let url = format!("ws://127.0.0.1:{}/?token=hunter2", free_port());
     let sink = format!(
         "type='websocket', websocket.url='{url}', websocket.reconnect.delay.ms='1', \
          websocket.headers.Authorization='${{env:SECRET_TOKEN}}'"
     );
-    let sql = files.write("secret.sql", &counting(&sink));
+    let sql = files.write("secret.sql", &endless(&sink));
     let arguments = ["--log-level", "trace", "run", "--drain-timeout", "1s", &*sql];
     let output = Running::start(&arguments, &[("SECRET_TOKEN", "hunter2")]).finish();
-    assert_eq!(output.code, Some(1), "nobody listens: {output:?}");
-    assert!(
-        !output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"),
-        "{output:?}"
-    );
+    assert_eq!(output.code, Some(1), "the sink gives up: {output:?}");
+    assert!(output.stderr.contains("127.0.0.1"), "the endpoint is named: {output:?}");
+    assert!(!output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"), "{output:?}");
 }
 
 #[test]
 fn progress_is_plain_lines_where_there_is_no_terminal() {
     let files = Files::new();
-    let sql = files.write(
-        "endless.sql",
-        &counting("type='blackhole'").replace("generator.count='10',", ""),
-    );
+    let sql = files.write("endless.sql", &counting("type='blackhole'").replace("generator.count='10',", ""));
     let mut running = Running::start(&["run", "--progress-interval", "100ms", &sql], &[]);
     let line = running.expect_stderr("/s)");
-    assert!(
-        line.contains("  in ") && line.contains("  out ") && line.contains("dropped 0  failed 0"),
-        "{line}"
-    );
+    assert!(line.contains("  in ") && line.contains("  out ") && line.contains("dropped 0  failed 0"), "{line}");
     assert!(!line.contains('\u{1b}') && !line.contains('\r'), "{line:?}");
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
@@ -276,11 +227,7 @@ fn progress_is_plain_lines_where_there_is_no_terminal() {
 #[test]
 fn quiet_prints_nothing_when_all_is_well() {
     let files = Files::new();
-    let output = eventflux(&[
-        "run",
-        "--quiet",
-        &files.write("count.sql", &counting("type='blackhole'")),
-    ]);
+    let output = eventflux(&["run", "--quiet", &files.write("count.sql", &counting("type='blackhole'"))]);
     assert_eq!((output.code, &*output.stderr, &*output.stdout), (Some(0), "", ""));
 }
 
@@ -288,26 +235,11 @@ fn quiet_prints_nothing_when_all_is_well() {
 fn connectors_are_listed_and_explained() {
     let list = eventflux(&["connectors"]);
     assert_eq!(list.code, Some(0));
-    for name in [
-        "websocket",
-        "replay",
-        "generator",
-        "log",
-        "file",
-        "blackhole",
-        "json",
-        "text",
-        "bytes",
-        "csv",
-    ] {
+    for name in ["websocket", "replay", "generator", "log", "file", "blackhole", "json", "text", "bytes", "csv"] {
         assert!(list.stdout.contains(&format!("\n  {name} ")), "{name}: {}", list.stdout);
     }
     let one = eventflux(&["connectors", "websocket"]);
-    assert!(
-        one.stdout.contains("websocket.url") && one.stdout.contains("error.strategy"),
-        "{}",
-        one.stdout
-    );
+    assert!(one.stdout.contains("websocket.url") && one.stdout.contains("error.strategy"), "{}", one.stdout);
 }
 
 #[test]
@@ -322,10 +254,7 @@ fn connectors_are_described_as_json_for_programs() {
     let output = eventflux(&["connectors", "websocket", "--format", "json"]);
     let value: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     let properties = value["source"]["properties"].as_array().unwrap();
-    let url = properties
-        .iter()
-        .find(|property| property["key"] == "websocket.url")
-        .unwrap();
+    let url = properties.iter().find(|property| property["key"] == "websocket.url").unwrap();
     assert_eq!(url["required"], true);
     assert_eq!(url["type"], "url");
 }
@@ -340,6 +269,11 @@ fn counting(sink: &str) -> String {
          CREATE STREAM Kept (n BIGINT);\n\
          INSERT INTO Kept SELECT n FROM Numbers;\n"
     )
+}
+
+/// The same without an end, at a leisurely pace.
+fn endless(sink: &str) -> String {
+    counting(sink).replace("generator.count='10', generator.rate='max',", "generator.rate='20',")
 }
 
 /// The quickstart on ports of its own.

@@ -62,11 +62,7 @@ fn links_lead_to_files_and_headings_that_exist() {
                 continue;
             }
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() {
-                path.clone()
-            } else {
-                path.parent().unwrap().join(file)
-            };
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             let found = target.exists() && (heading.is_empty() || has_heading(&target, heading));
             if !found {
                 broken.push(format!("{}: {link}", path.display()));
@@ -114,11 +110,7 @@ fn generate(what: &str) -> Result<String, String> {
         Some(("eventflux", arguments)) => {
             let arguments: Vec<_> = arguments.split(' ').collect();
             let output = eventflux(&arguments);
-            if output.code == Some(0) {
-                Ok(output.stdout)
-            } else {
-                Err(format!("'{what}': {}", output.stderr))
-            }
+            if output.code == Some(0) { Ok(output.stdout) } else { Err(format!("'{what}': {}", output.stderr)) }
         }
         Some(("file", path)) => included(path),
         _ if what == "metrics" => Ok(metrics()),
@@ -155,34 +147,23 @@ fn dead_letter_columns() -> String {
     let declaration = dead_letter::declaration("Failed");
     format!(
         "{table}\n```sql\n{}\n```",
-        declaration
-            .replace(", ", ",\n    ")
-            .replace('(', "(\n    ")
-            .replace(");", "\n);")
+        declaration.replace(", ", ",\n    ").replace('(', "(\n    ").replace(");", "\n);")
     )
 }
 
 /// The targets of inline links, outside fenced blocks.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     let prose = page.split("```").step_by(2);
-    prose
-        .flat_map(|part| part.split("](").skip(1))
-        .filter_map(|rest| rest.split_once(')').map(|(link, _)| link))
+    prose.flat_map(|part| part.split("](").skip(1)).filter_map(|rest| rest.split_once(')').map(|(link, _)| link))
 }
 
 fn has_heading(path: &Path, wanted: &str) -> bool {
     let page = fs::read_to_string(path).unwrap_or_default();
-    page.lines()
-        .filter_map(|line| line.strip_prefix('#'))
-        .any(|line| anchor(line.trim_start_matches('#')) == wanted)
+    page.lines().filter_map(|line| line.strip_prefix('#')).any(|line| anchor(line.trim_start_matches('#')) == wanted)
 }
 
 /// The anchor that renderers make of a heading.
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .trim()
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() })
-        .collect()
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }

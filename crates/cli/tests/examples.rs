@@ -19,8 +19,12 @@ const RUNS: [(&str, &[&str], &str); 4] = [
     ("nested.sql", &[], "city"),
 ];
 
+/// Examples that wait for clients: what to set, and what standard error says once they listen.
+const SERVES: (&str, [&str; 2], &str) =
+    ("ingest.sql", ["Received.websocket.listen=127.0.0.1:0", "Readings.websocket.listen=127.0.0.1:0"], "/readings");
+
 /// Examples whose run is another test's.
-const RUN_ELSEWHERE: [&str; 2] = ["ingest.sql", "quickstart.sql"];
+const RUN_ELSEWHERE: [&str; 1] = ["quickstart.sql"];
 
 #[test]
 fn every_example_passes_check() {
@@ -36,17 +40,10 @@ fn every_example_passes_check() {
 
 #[test]
 fn every_example_is_run_or_needs_somebody_else() {
-    let known = || {
-        NEEDS_OTHERS
-            .iter()
-            .chain(&RUN_ELSEWHERE)
-            .chain(RUNS.iter().map(|(name, ..)| name))
-    };
+    let run = || RUNS.iter().map(|(name, ..)| name).chain([&SERVES.0]);
+    let known = || NEEDS_OTHERS.iter().chain(&RUN_ELSEWHERE).chain(run());
     for name in names() {
-        assert!(
-            known().any(|known| *known == name),
-            "{name} is in none of the lists of this test"
-        );
+        assert!(known().any(|known| *known == name), "{name} is in none of the lists of this test");
     }
     for name in known() {
         assert!(names().iter().any(|existing| existing == name), "{name} does not exist");
@@ -68,14 +65,22 @@ fn examples_that_need_nothing_else_show_something() {
 }
 
 #[test]
+fn an_example_that_waits_for_clients_listens_and_ends_when_asked() {
+    let (name, [first, second], said) = SERVES;
+    let file = format!("examples/{name}");
+    let mut running = Running::start(&["run", &*file, "--set", first, "--set", second], &[]);
+    running.expect_stderr(said);
+    running.signal("TERM");
+    let output = running.finish();
+    assert_eq!(output.code, Some(0), "{name}: {output:?}");
+}
+
+#[test]
 fn every_example_says_how_to_run_it() {
     for name in names() {
         let text = fs::read_to_string(repository().join("examples").join(&name)).unwrap();
         assert!(text.starts_with("-- "), "{name} has no header");
-        assert!(
-            text.contains(&format!("run examples/{name}")),
-            "{name} does not say how to run it"
-        );
+        assert!(text.contains(&format!("run examples/{name}")), "{name} does not say how to run it");
     }
 }
 

@@ -56,7 +56,10 @@ pub struct EventFlux {
 /// Where a pipeline is: a plan is used up by its start.
 enum Stage {
     /// The mutex makes the pipeline `Sync`; nothing ever waits for it.
-    Planned { plan: Mutex<Box<Plan>>, subscribers: Vec<(usize, Subscriber)> },
+    Planned {
+        plan: Mutex<Box<Plan>>,
+        subscribers: Vec<(usize, Subscriber)>,
+    },
     Running(Running),
 }
 

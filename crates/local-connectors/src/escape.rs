@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub(crate) fn append(line: &mut String, payload: &[u8], max_bytes: usize) {
     match std::str::from_utf8(payload) {
         Ok(text) => {
-            let shown = &text[..text.floor_char_boundary(max_bytes)];
+            let shown = &text[..boundary(text, max_bytes)];
             append_text(line, shown);
             note_rest(line, text.len() - shown.len());
         }
@@ -44,6 +44,12 @@ pub(crate) fn append_text(line: &mut String, text: &str) {
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The last boundary between characters that is not behind `index`.
+fn boundary(text: &str, index: usize) -> usize {
+    // Index 0 is a boundary, so there always is one.
+    (0..=index.min(text.len())).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0)
 }
 
 fn append_hex(line: &mut String, bytes: &[u8]) {

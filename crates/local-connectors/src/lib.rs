@@ -51,10 +51,7 @@ mod tests {
 
     fn tables() -> Vec<(&'static str, &'static [PropertySpec])> {
         let context = context();
-        let sources = context
-            .sources()
-            .map(|factory| (factory.name(), factory.properties()))
-            .collect::<Vec<_>>();
+        let sources = context.sources().map(|factory| (factory.name(), factory.properties())).collect::<Vec<_>>();
         let sinks = context.sinks().map(|factory| (factory.name(), factory.properties()));
         sources.into_iter().chain(sinks).collect()
     }

@@ -34,15 +34,10 @@ impl Rate {
         if text == "max" {
             return Ok(Self::Max);
         }
-        text.parse()
-            .ok()
-            .filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate))
-            .map(Self::PerSecond)
-            .ok_or_else(|| {
-                EventFluxError::property(key, format!("'{text}' is no rate")).with_hint(format!(
-                    "use messages per second, from {MIN_RATE} to {MAX_RATE}, or 'max'"
-                ))
-            })
+        text.parse().ok().filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate)).map(Self::PerSecond).ok_or_else(|| {
+            EventFluxError::property(key, format!("'{text}' is no rate"))
+                .with_hint(format!("use messages per second, from {MIN_RATE} to {MAX_RATE}, or 'max'"))
+        })
     }
 
     /// When message number `index` is due, counted from the first message (number 0); `None`: at once.
@@ -104,10 +99,7 @@ mod tests {
         assert_eq!(rate(" 0.5 "), Ok(Rate::PerSecond(0.5)));
         for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", ""] {
             let error = rate(bad).unwrap_err().to_string();
-            assert!(
-                error.starts_with("property 'x.rate': ") && error.contains("'max'"),
-                "{error}"
-            );
+            assert!(error.starts_with("property 'x.rate': ") && error.contains("'max'"), "{error}");
         }
     }
 
@@ -117,14 +109,8 @@ mod tests {
         let rate = Rate::PerSecond(10.0);
         assert_eq!(pacer.wait(rate.offset(0).unwrap(), start), None);
         let early = start + Duration::from_millis(30);
-        assert_eq!(
-            pacer.wait(rate.offset(1).unwrap(), early),
-            Some(Duration::from_millis(70))
-        );
-        assert_eq!(
-            pacer.wait(rate.offset(1).unwrap(), start + Duration::from_millis(100)),
-            None
-        );
+        assert_eq!(pacer.wait(rate.offset(1).unwrap(), early), Some(Duration::from_millis(70)));
+        assert_eq!(pacer.wait(rate.offset(1).unwrap(), start + Duration::from_millis(100)), None);
     }
 
     #[test]

@@ -55,31 +55,30 @@ pub(crate) async fn deliver(
     stop: StopSignal,
     callback: Arc<dyn SourceCallback>,
 ) -> Result<(), EventFluxError> {
-    let mut collector = Collector {
-        supply,
-        pacer: Pacer::default(),
-        put_back: None,
-        batch: Vec::with_capacity(MAX_BATCH_MESSAGES),
-    };
+    let mut collector =
+        Collector { supply, pacer: Pacer::default(), put_back: None, batch: Vec::with_capacity(MAX_BATCH_MESSAGES) };
     while wait_until_ready(&stop, &*callback).await {
         let pause = collector.collect(Instant::now());
-        if !collector.batch.is_empty() {
-            let delivered = callback.on_batch(&collector.batch);
-            collector.batch.clear();
-            if delivered == Err(EventFluxError::Stopped) {
-                return Ok(());
+        let delivered = match &collector.batch[..] {
+            [] => Ok(()),
+            batch => callback.on_batch(batch),
+        };
+        collector.batch.clear();
+        let taken = match (delivered, pause) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Pause::None) => Ok(()),
+            (Ok(()), Pause::Wait(duration)) => {
+                stop.sleep(duration.min(MAX_WAIT)).await;
+                Ok(())
             }
-            delivered?;
-        }
-        match pause {
-            Pause::None => {}
-            Pause::Wait(duration) => {
-                if !stop.sleep(duration.min(MAX_WAIT)).await {
-                    return Ok(());
-                }
-            }
-            Pause::Bad(error, data) => callback.on_error(error, &data)?,
-            Pause::End(result) => return result,
+            (Ok(()), Pause::Bad(error, data)) => callback.on_error(error, &data),
+            (Ok(()), Pause::End(result)) => return result,
+        };
+        match taken {
+            Ok(()) => {}
+            // The pipeline has ended, and so has the source.
+            Err(EventFluxError::Stopped) => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -183,12 +182,7 @@ mod tests {
     }
 
     fn numbers(count: u64, rate: Rate) -> Numbers {
-        Numbers {
-            next: 0,
-            count,
-            bad: None,
-            rate,
-        }
+        Numbers { next: 0, count, bad: None, rate }
     }
 
     /// Remembers when each batch came, on the (paused) clock of the test.
@@ -310,10 +304,7 @@ mod tests {
     }
 
     fn gate() -> Arc<Gate> {
-        Arc::new(Gate {
-            open: watch::Sender::new(false),
-            recorder: Recorder::default(),
-        })
+        Arc::new(Gate { open: watch::Sender::new(false), recorder: Recorder::default() })
     }
 
     #[tokio::test(start_paused = true)]

@@ -30,10 +30,7 @@ struct Seen {
 impl Recorder {
     /// One that answers every delivery with `error`.
     pub(crate) fn refusing(error: EventFluxError) -> Self {
-        Self {
-            refusal: Some(error),
-            ..Self::default()
-        }
+        Self { refusal: Some(error), ..Self::default() }
     }
 
     /// Messages as text, and errors as `reason: data`, in order.

@@ -160,7 +160,8 @@ impl Sink for WebSocketSink {
 
 impl Drop for WebSocketSink {
     fn drop(&mut self) {
-        if !*self.lifecycle() {
+        // One that never started has nothing to end, and shares its health with a clone that may be running.
+        if self.role.get().is_some() && !*self.lifecycle() {
             self.stop(Duration::ZERO);
         }
     }

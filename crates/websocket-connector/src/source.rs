@@ -91,7 +91,10 @@ impl Source for WebSocketSource {
 
 impl Drop for WebSocketSource {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        // One that never started has nothing to end, and shares its health with a clone that may be running.
+        if !matches!(self.state, State::New) {
+            self.stop(Duration::ZERO);
+        }
     }
 }
 

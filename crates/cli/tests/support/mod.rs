@@ -16,11 +16,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     // This crate's folder is two below the root.
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 /// What a run of the binary left behind.
@@ -119,24 +115,15 @@ impl Lines {
     fn read(pipe: impl Read + Send + 'static) -> Self {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            BufReader::new(pipe)
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
+            BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Self {
-            lines,
-            seen: String::new(),
-        }
+        Self { lines, seen: String::new() }
     }
 
     fn expect(&mut self, part: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            match self
-                .lines
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.seen.push_str(&line);
                     self.seen.push('\n');
@@ -151,10 +138,7 @@ impl Lines {
 
     fn all(&mut self, deadline: Instant) -> String {
         loop {
-            match self
-                .lines
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.seen.push_str(&line);
                     self.seen.push('\n');

@@ -130,7 +130,12 @@ impl<'b, 'r> Evaluation<'b, 'r, '_> {
     }
 
     fn eval_all(&mut self, nodes: &'b [Node]) -> Vec<Operand<'b, 'r>> {
-        nodes.iter().map(|node| self.eval(node)).collect()
+        // A loop, since the frames of iterators add up.
+        let mut operands = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            operands.push(self.eval(node));
+        }
+        operands
     }
 
     #[inline(never)]

@@ -2,7 +2,7 @@
 //!
 //! [`compile`] checks an expression against the columns of its input stream and reports *everything* that is wrong
 //! with it, each mistake at its place. The result, a [`CompiledExpr`], is evaluated over the rows of an
-//! [`EventBatch`](eventflux_core::EventBatch) without looking up a name. This module does not parse SQL, knows no
+//! [`EventBatch`] without looking up a name. This module does not parse SQL, knows no
 //! query, and keeps no state between batches.
 //!
 //! # Types
@@ -85,8 +85,9 @@ use crate::diagnostic::{Diagnostic, SourceFile};
 use eval::Evaluation;
 use node::{Kind, Node};
 
-/// The deepest a syntax tree may be; deeper ones are refused. What the SQL front end lets through is shallower.
-pub const MAX_DEPTH: usize = 512;
+/// How many levels a syntax tree may have; deeper ones are refused. What the SQL front end lets through is not deeper:
+/// so many operators inside each other, and a name or a literal.
+pub const MAX_DEPTH: usize = crate::sql::MAX_EXPRESSION_DEPTH + 1;
 
 /// What the names in an expression mean.
 #[derive(Clone, Copy)]

@@ -39,7 +39,9 @@ fn append(text: &mut String, value: ValueRef<'_>) {
         }
         ValueRef::Bytes(value) => {
             text.push('"');
-            value.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+            for byte in value {
+                let _ = write!(text, "{byte:02x}");
+            }
             text.push('"');
             Ok(())
         }

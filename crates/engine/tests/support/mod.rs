@@ -1,5 +1,12 @@
 //! Connectors in memory whose faults a test chooses.
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, reason = "shared by several test files")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared by several test files"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -19,9 +19,7 @@ impl BlackholeSinkConfig {
     /// # Errors
     /// [`EventFluxError::Configuration`] when they are of another table.
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        Ok(Self {
-            delay: properties.duration("blackhole.delay")?,
-        })
+        Ok(Self { delay: properties.duration("blackhole.delay")? })
     }
 
     /// Reads properties as they are written.

@@ -31,13 +31,7 @@ pub struct BlackholeSink {
 impl BlackholeSink {
     /// A sink that is not started.
     pub fn new(config: BlackholeSinkConfig, context: ConnectorContext) -> Self {
-        Self {
-            config,
-            context,
-            phase: AtomicU8::new(NEW),
-            busy_until: Mutex::new(None),
-            stopped: Notify::new(),
-        }
+        Self { config, context, phase: AtomicU8::new(NEW), busy_until: Mutex::new(None), stopped: Notify::new() }
     }
 
     fn accept(&self) -> Result<(), EventFluxError> {
@@ -96,9 +90,11 @@ impl Sink for BlackholeSink {
     }
 
     fn stop(&self, _deadline: Duration) -> u64 {
-        self.phase.store(STOPPED, Ordering::Release);
+        let before = self.phase.swap(STOPPED, Ordering::AcqRel);
         self.stopped.notify_waiters();
-        self.context.health.set(ConnectionState::Stopped, None);
+        if before == RUNNING {
+            self.context.health.set(ConnectionState::Stopped, None);
+        }
         0
     }
 

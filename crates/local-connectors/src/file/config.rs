@@ -125,10 +125,7 @@ mod tests {
         let expected = FileSinkConfig {
             path: "d/a.jsonl".into(),
             append: false,
-            rotation: Some(Rotation {
-                size: 100 << 20,
-                keep: 2,
-            }),
+            rotation: Some(Rotation { size: 100 << 20, keep: 2 }),
             sync: SyncMode::Batch,
             line_breaks: LineBreaks::Refuse,
         };

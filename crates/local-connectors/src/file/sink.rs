@@ -36,11 +36,7 @@ enum State {
 impl FileSink {
     /// A sink that is not started.
     pub fn new(config: FileSinkConfig, context: ConnectorContext) -> Self {
-        Self {
-            config,
-            context,
-            state: Mutex::new(State::New),
-        }
+        Self { config, context, state: Mutex::new(State::New) }
     }
 
     fn report(&self, state: ConnectionState) {
@@ -69,10 +65,7 @@ impl Sink for FileSink {
     fn publish_batch(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
         let mut state = lock(&self.state);
         let State::Running { writer, failing } = &mut *state else {
-            return Err(RowFailure {
-                row: 0,
-                error: EventFluxError::Stopped,
-            });
+            return Err(RowFailure { row: 0, error: EventFluxError::Stopped });
         };
         let result = writer.append(batch);
         match &result {
@@ -91,14 +84,13 @@ impl Sink for FileSink {
 
     fn stop(&self, _deadline: Duration) -> u64 {
         let mut state = lock(&self.state);
-        if let State::Running { writer, .. } = &mut *state
-            && let Err(error) = writer.close()
-        {
-            let path = self.config.path.display();
-            log::error!("file sink of stream {}: {path}: what was written last may be lost: {error}", self.context.stream);
+        if let State::Running { mut writer, .. } = std::mem::replace(&mut *state, State::Stopped) {
+            if let Err(error) = writer.close() {
+                let (stream, path) = (&self.context.stream, self.config.path.display());
+                log::error!("file sink of stream {stream}: {path}: what was written last may be lost: {error}");
+            }
+            self.context.health.set(ConnectionState::Stopped, None);
         }
-        *state = State::Stopped;
-        self.context.health.set(ConnectionState::Stopped, None);
         0
     }
 

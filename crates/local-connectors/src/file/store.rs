@@ -65,12 +65,7 @@ impl PathStore {
             wrong(format!("'{}' is written by another sink of this process", taken.display()))
                 .with_hint("give each sink a file of its own, or send both streams into one with INSERT INTO")
         })?;
-        let mut store = Self {
-            path,
-            rotation: config.rotation,
-            sync: config.sync,
-            _claim: claim,
-        };
+        let mut store = Self { path, rotation: config.rotation, sync: config.sync, _claim: claim };
         let cannot_write = |error: io::Error| wrong(format!("cannot write '{shown}': {error}"));
         let mut opened = store.open().map_err(cannot_write)?;
         if !config.append {
@@ -108,11 +103,7 @@ impl Store for PathStore {
         self.sync_directory()?;
         let size = medium.metadata()?.len();
         let unfinished = size > 0 && last_byte(&mut medium, size)? != b'\n';
-        Ok(Opened {
-            medium,
-            size,
-            unfinished,
-        })
+        Ok(Opened { medium, size, unfinished })
     }
 
     fn rotate(&mut self) -> io::Result<()> {

@@ -196,10 +196,7 @@ impl<S: Store> LineWriter<S> {
 
     /// Every fault of a disk may pass: somebody makes room, mounts it again, or gives the right back.
     fn fault(&self, error: &io::Error) -> EventFluxError {
-        EventFluxError::Send {
-            reason: format!("{}: {error}", self.shown),
-            retryable: true,
-        }
+        EventFluxError::Send { reason: format!("{}: {error}", self.shown), retryable: true }
     }
 }
 
@@ -264,7 +261,8 @@ mod tests {
         }
 
         fn files(&self) -> Vec<String> {
-            (0..self.0.lock().unwrap().files.len()).map(|number| self.file(number)).collect()
+            let count = self.0.lock().unwrap().files.len();
+            (0..count).map(|number| self.file(number)).collect()
         }
     }
 
@@ -361,9 +359,7 @@ mod tests {
     #[test]
     fn line_breaks_inside_a_payload_can_be_refused() {
         let disk = Disk::default();
-        let failure = writer(&disk, &[("file.line.breaks", "refuse")])
-            .append(&batch(["a", "b\nc", "d"]))
-            .unwrap_err();
+        let failure = writer(&disk, &[("file.line.breaks", "refuse")]).append(&batch(["a", "b\nc", "d"])).unwrap_err();
         assert_eq!((failure.row, failure.error.is_retryable()), (1, false));
         assert_eq!(disk.file(0), "a\n");
     }

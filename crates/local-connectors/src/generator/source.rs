@@ -29,12 +29,7 @@ pub struct GeneratorSource {
 impl GeneratorSource {
     /// A source that is not started.
     pub fn new(config: GeneratorSourceConfig, context: ConnectorContext) -> Self {
-        Self {
-            config,
-            context,
-            worker: None,
-            stopped: false,
-        }
+        Self { config, context, worker: None, stopped: false }
     }
 }
 
@@ -182,11 +177,8 @@ mod tests {
 
     #[test]
     fn messages_that_show_the_time_show_the_present() {
-        let mut source = source(&[
-            ("generator.template", "${now.ms}"),
-            ("generator.rate", "max"),
-            ("generator.count", "1"),
-        ]);
+        let mut source =
+            source(&[("generator.template", "${now.ms}"), ("generator.rate", "max"), ("generator.count", "1")]);
         let before = Utc::now().timestamp_millis();
         let shown: i64 = run(&mut source)[0].parse().unwrap();
         assert!((before..=Utc::now().timestamp_millis()).contains(&shown));

@@ -95,9 +95,7 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        let uses_clock = parts
-            .iter()
-            .any(|part| matches!(part, Part::NowMillis | Part::NowMicros | Part::NowRfc3339));
+        let uses_clock = parts.iter().any(|part| matches!(part, Part::NowMillis | Part::NowMicros | Part::NowRfc3339));
         Ok(Self { parts, uses_clock })
     }
 
@@ -204,13 +202,7 @@ fn walk(arguments: &str) -> Option<Part> {
     let (value, step) = (number(start)?, number(step)?);
     let lowest = if value > 0.0 { 10_f64.powi(-i32::try_from(digits).ok()?) } else { 0.0 };
     let sound = step >= 0.0 && digits <= MAX_DIGITS;
-    sound.then_some(Part::Walk(Walk {
-        value,
-        step,
-        digits,
-        lowest,
-        started: false,
-    }))
+    sound.then_some(Part::Walk(Walk { value, step, digits, lowest, started: false }))
 }
 
 /// A number in plain digits.

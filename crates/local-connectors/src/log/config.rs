@@ -125,12 +125,9 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_property() {
-        for (key, value) in [
-            ("log.target", "printer"),
-            ("log.level", "warn"),
-            ("log.every", "0"),
-            ("log.max.line.size", "0"),
-        ] {
+        for (key, value) in
+            [("log.target", "printer"), ("log.level", "warn"), ("log.every", "0"), ("log.max.line.size", "0")]
+        {
             let error = LogSinkConfig::from_pairs([(key, value)]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("property '{key}': ")), "{error}");
         }

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_output_that_fails_says_how_many_payloads_were_printed_before() {
-        let mut printer = printer(&[]);
+        let mut printer = printer(&[("log.max.line.size", "32KiB")]);
         let large = "x".repeat(CHUNK_SIZE / 2);
         let (printed, error) = printer.print(&batch([&large; 7])).unwrap_err();
         assert_eq!((printed, error.kind()), (4, io::ErrorKind::BrokenPipe));

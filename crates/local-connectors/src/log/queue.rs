@@ -74,6 +74,11 @@ impl Queue {
         is_new
     }
 
+    /// Whether batches are taken.
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.state).phase == Phase::Running
+    }
+
     /// Puts a batch in, whether there is room or not.
     pub(super) fn push(&self, batch: EncodedBatch) -> Result<(), EventFluxError> {
         let mut state = lock(&self.state);

@@ -45,9 +45,7 @@ impl LogSink {
         };
         self.context.health.set(ConnectionState::Connected, self.config.target.name().to_owned());
         let started = thread::Builder::new().name("eventflux-log".to_owned()).spawn(move || worker.run());
-        started
-            .map(drop)
-            .map_err(|error| EventFluxError::configuration(format!("cannot start a thread: {error}")))
+        started.map(drop).map_err(|error| EventFluxError::configuration(format!("cannot start a thread: {error}")))
     }
 }
 
@@ -73,8 +71,11 @@ impl Sink for LogSink {
     }
 
     fn stop(&self, deadline: Duration) -> u64 {
+        let was_open = self.queue.is_open();
         let given_up = self.queue.stop(deadline);
-        self.context.health.set(ConnectionState::Stopped, None);
+        if was_open {
+            self.context.health.set(ConnectionState::Stopped, None);
+        }
         given_up
     }
 
@@ -122,7 +123,12 @@ impl<L: Lines> Worker<L> {
         let transient = error.is_retryable();
         let state = if transient { ConnectionState::Reconnecting } else { ConnectionState::Failed };
         self.health.set(state, error.to_string());
-        self.callback.on_failed(joined(std::iter::once(failed).chain(waiting)), error);
+        let failed = joined(std::iter::once(failed).chain(waiting));
+        // It is the engine's to answer for; this thread has to go on.
+        let reported = std::panic::catch_unwind(AssertUnwindSafe(|| self.callback.on_failed(failed, error)));
+        if let Err(panic) = reported {
+            log::error!("{}", panicked("the callback of a log sink", &*panic));
+        }
         if transient {
             self.queue.recovered();
             self.health.set(ConnectionState::Connected, self.endpoint.to_owned());
@@ -170,7 +176,7 @@ mod tests {
     /// Answers each print with what the test says, after the test says it.
     struct Scripted {
         answers: Receiver<io::Result<()>>,
-        printed: Arc<Mutex<Vec<String>>>,
+        printed: Printed,
     }
 
     impl Lines for Scripted {
@@ -181,13 +187,12 @@ mod tests {
         }
     }
 
-    fn scripted() -> (Sender<io::Result<()>>, Arc<Mutex<Vec<String>>>, Scripted) {
+    type Printed = Arc<Mutex<Vec<String>>>;
+
+    fn scripted() -> (Sender<io::Result<()>>, Printed, Scripted) {
         let (sender, answers) = channel();
-        let printed = Arc::default();
-        let lines = Scripted {
-            answers,
-            printed: Arc::clone(&printed),
-        };
+        let printed = Printed::default();
+        let lines = Scripted { answers, printed: Arc::clone(&printed) };
         (sender, printed, lines)
     }
 
@@ -279,6 +284,28 @@ mod tests {
         sink.publish(b"a").unwrap();
         wait_until("the failure", || !returned.errors().is_empty());
         assert_eq!(returned.errors()[0].to_string(), "a log sink panicked: no paper");
+        assert_eq!(sink.stop(DEADLINE), 0);
+    }
+
+    #[test]
+    fn a_callback_that_panics_does_not_end_the_printing() {
+        struct Panics;
+        impl SinkCallback for Panics {
+            fn on_failed(&self, _: EncodedBatch, _: EventFluxError) {
+                panic!("on purpose")
+            }
+        }
+        let (answers, printed, lines) = scripted();
+        let sink = sink(&[]);
+        sink.start_with(lines, Arc::new(Panics)).unwrap();
+        sink.publish(b"a").unwrap();
+        answers.send(Err(ErrorKind::StorageFull.into())).unwrap();
+        answers.send(Ok(())).unwrap();
+        wait_until("a line", || {
+            let _ = sink.publish(b"b");
+            !printed.lock().unwrap().is_empty() || answers.send(Ok(())).is_err()
+        });
+        drop(answers);
         assert_eq!(sink.stop(DEADLINE), 0);
     }
 

@@ -177,10 +177,7 @@ mod tests {
             ("replay.timestamp.path", &recorded),
             ("replay.timestamp.path", &[recorded[0], recorded[1], ("replay.timestamp.path", "a..b")]),
             ("replay.timestamp.path", &[recorded[0], recorded[1], ("replay.timestamp.path", "a[0]")]),
-            (
-                "replay.speed",
-                &[recorded[0], recorded[1], ("replay.timestamp.path", "T"), ("replay.speed", "0")],
-            ),
+            ("replay.speed", &[recorded[0], recorded[1], ("replay.timestamp.path", "T"), ("replay.speed", "0")]),
         ];
         for (key, pairs) in cases {
             let error = ReplaySourceConfig::from_pairs(pairs.iter().copied()).unwrap_err().to_string();

@@ -35,14 +35,7 @@ pub(super) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(reader: R, max_line_size: usize) -> Self {
-        Self {
-            reader,
-            max_line_size,
-            buffer: BytesMut::new(),
-            scanned: 0,
-            number: 0,
-            at_end: false,
-        }
+        Self { reader, max_line_size, buffer: BytesMut::new(), scanned: 0, number: 0, at_end: false }
     }
 
     /// Number of the line returned last, from 1; empty ones count.

@@ -27,12 +27,7 @@ pub struct ReplaySource {
 impl ReplaySource {
     /// A source that is not started.
     pub fn new(config: ReplaySourceConfig, context: ConnectorContext) -> Self {
-        Self {
-            config,
-            context,
-            worker: None,
-            stopped: false,
-        }
+        Self { config, context, worker: None, stopped: false }
     }
 }
 
@@ -72,9 +67,7 @@ impl Source for ReplaySource {
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
-        open(&self.config.file)
-            .map(drop)
-            .map_err(|reason| unavailable(&self.config.file, reason))
+        open(&self.config.file).map(drop).map_err(|reason| unavailable(&self.config.file, reason))
     }
 }
 
@@ -168,11 +161,7 @@ fn open(path: &Path) -> Result<File, String> {
 }
 
 fn unavailable(file: &Path, reason: String) -> EventFluxError {
-    EventFluxError::ConnectionUnavailable {
-        endpoint: file.display().to_string(),
-        reason,
-        retryable: false,
-    }
+    EventFluxError::ConnectionUnavailable { endpoint: file.display().to_string(), reason, retryable: false }
 }
 
 #[cfg(test)]
@@ -194,10 +183,7 @@ mod tests {
         fn new(contents: &[u8]) -> Self {
             let directory = tempfile::tempdir().unwrap();
             fs::write(directory.path().join("in.jsonl"), contents).unwrap();
-            Self {
-                directory,
-                recorder: Arc::default(),
-            }
+            Self { directory, recorder: Arc::default() }
         }
 
         fn source(&self, more: &[(&str, &str)]) -> ReplaySource {
@@ -265,11 +251,8 @@ mod tests {
     #[test]
     fn recorded_times_deliver_every_message() {
         let fixture = Fixture::new(b"{\"T\":1000}\nno time\n{\"T\":1030}\n");
-        fixture.started(&[
-            ("replay.timing", "recorded"),
-            ("replay.timestamp.path", "T"),
-            ("replay.speed", "10"),
-        ]);
+        let _source =
+            fixture.started(&[("replay.timing", "recorded"), ("replay.timestamp.path", "T"), ("replay.speed", "10")]);
         assert_eq!(fixture.recorder.block_until_end(), Ok(()));
         assert_eq!(fixture.recorder.log(), [r#"{"T":1000}"#, "no time", r#"{"T":1030}"#]);
     }
@@ -277,7 +260,7 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_goes_to_the_error_strategy_and_the_others_pass() {
         let fixture = Fixture::new(b"one\nmuch too long\ntwo\n");
-        fixture.started(&[("replay.rate", "max"), ("replay.max.line.size", "5")]);
+        let _source = fixture.started(&[("replay.rate", "max"), ("replay.max.line.size", "5")]);
         assert_eq!(fixture.recorder.block_until_end(), Ok(()));
         let bad = "line 2 is longer than replay.max.line.size (5 bytes): much too long";
         assert_eq!(fixture.recorder.log(), ["one", bad, "two"]);

@@ -2,6 +2,7 @@
 //!
 //! Pure: reads messages, not clocks.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -26,13 +27,7 @@ pub(super) struct Timeline {
 
 impl Timeline {
     pub(super) fn new(timing: Timing) -> Self {
-        Self {
-            timing,
-            count: 0,
-            offset: Duration::ZERO,
-            latest: None,
-            without_timestamp: 0,
-        }
+        Self { timing, count: 0, offset: Duration::ZERO, latest: None, without_timestamp: 0 }
     }
 
     /// The offset of the next message; `None`: at once.
@@ -41,12 +36,7 @@ impl Timeline {
         self.count += 1;
         let (path, unit, speed, max_pause) = match &self.timing {
             Timing::Rate(rate) => return rate.offset(index),
-            Timing::Recorded {
-                path,
-                unit,
-                speed,
-                max_pause,
-            } => (path, *unit, *speed, *max_pause),
+            Timing::Recorded { path, unit, speed, max_pause } => (path, *unit, *speed, *max_pause),
         };
         match timestamp(message, path, unit) {
             Some(now) => {
@@ -55,7 +45,8 @@ impl Timeline {
                 let pause = Duration::try_from_secs_f64(seconds).unwrap_or(max_pause).min(max_pause);
                 self.offset = self.offset.saturating_add(pause);
                 // A message slightly out of order must not add a pause; a recording that starts over must not lose all.
-                let starts_over = since.saturating_neg() > i128::from(u64::try_from(max_pause.as_nanos()).unwrap_or(u64::MAX));
+                let starts_over =
+                    since.saturating_neg() > i128::from(u64::try_from(max_pause.as_nanos()).unwrap_or(u64::MAX));
                 if since > 0 || starts_over {
                     self.latest = Some(now);
                 }
@@ -78,8 +69,11 @@ impl Timeline {
 
 /// The timestamp of a message, in nanoseconds since the Unix epoch.
 fn timestamp(message: &[u8], path: &[String], unit: TimestampUnit) -> Option<i128> {
+    let found = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(message);
-    At { path, unit }.deserialize(&mut deserializer).ok().flatten()
+    // It stops where the timestamp is, which the deserializer takes for an error. What follows is of no interest here.
+    let _ = At { path, unit, found: &found }.deserialize(&mut deserializer);
+    found.get()
 }
 
 /// Finds the value at a path of keys without keeping anything else.
@@ -87,9 +81,18 @@ fn timestamp(message: &[u8], path: &[String], unit: TimestampUnit) -> Option<i12
 struct At<'a> {
     path: &'a [String],
     unit: TimestampUnit,
+    found: &'a Cell<Option<i128>>,
 }
 
 impl At<'_> {
+    /// Takes a value when it is at the end of the path.
+    fn take<E>(self, value: impl FnOnce() -> Option<i128>) -> Result<(), E> {
+        if self.path.is_empty() {
+            self.found.set(value());
+        }
+        Ok(())
+    }
+
     fn whole(self, count: i128) -> Option<i128> {
         match self.unit {
             TimestampUnit::Seconds => count.checked_mul(1_000_000_000),
@@ -108,10 +111,8 @@ impl At<'_> {
 
     fn text(self, text: &str) -> Option<i128> {
         if self.unit == TimestampUnit::Rfc3339 {
-            return DateTime::parse_from_rfc3339(text)
-                .ok()
-                .and_then(|time| time.timestamp_nanos_opt())
-                .map(i128::from);
+            let time = DateTime::parse_from_rfc3339(text).ok()?;
+            return time.timestamp_nanos_opt().map(i128::from);
         }
         let count = text.parse::<i64>().ok().and_then(|count| self.whole(count.into()));
         count.or_else(|| self.fraction(text.parse().ok()?))
@@ -119,48 +120,47 @@ impl At<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for At<'_> {
-    type Value = Option<i128>;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for At<'_> {
-    type Value = Option<i128>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with a timestamp")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Some((key, path)) = self.path.split_first() else {
-            return Err(A::Error::custom("an object is no timestamp"));
+            return Ok(());
         };
         while let Some(found) = map.next_key_seed(Is(key))? {
             if found {
-                // The rest of the message is of no interest here, and the mapper judges it.
                 return map.next_value_seed(Self { path, ..self });
             }
             map.next_value::<IgnoredAny>()?;
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(self.whole(value.into()).filter(|_| self.path.is_empty()))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.take(|| self.whole(value.into()))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(self.whole(value.into()).filter(|_| self.path.is_empty()))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.take(|| self.whole(value.into()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(self.fraction(value).filter(|_| self.path.is_empty()))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.take(|| self.fraction(value))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(self.text(value).filter(|_| self.path.is_empty()))
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.take(|| self.text(value))
     }
 }
 
@@ -198,12 +198,7 @@ mod tests {
     }
 
     fn recorded(speed: f64, max_pause: Duration) -> Timeline {
-        Timeline::new(Timing::Recorded {
-            path: vec!["T".into()],
-            unit: TimestampUnit::Millis,
-            speed,
-            max_pause,
-        })
+        Timeline::new(Timing::Recorded { path: vec!["T".into()], unit: TimestampUnit::Millis, speed, max_pause })
     }
 
     fn offsets(timeline: &mut Timeline, times: &[i64]) -> Vec<u128> {

@@ -316,7 +316,9 @@ impl Drop for Finished {
             let component = format!("the websocket sink of {}", self.shared.context.stream);
             let error = EventFluxError::Panic { component, reason: "see the log".to_owned() };
             self.shared.context.health.set(ConnectionState::Failed, error.to_string());
-            self.shared.lock().phase = Phase::Failed(error);
+            let mut state = self.shared.lock();
+            state.phase = Phase::Failed(error);
+            self.shared.changed(&state);
         }
         let _ = self.sender.send(());
     }

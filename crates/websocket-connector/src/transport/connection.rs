@@ -94,6 +94,9 @@ pub(crate) struct Connection {
     outgoing: VecDeque<Outgoing>,
     unflushed: bool,
     frames_sent: u64,
+    /// Why nothing can be sent any more.
+    write_failed: Option<Disconnect>,
+    /// Why nothing more will be received.
     ended: Option<Disconnect>,
 }
 
@@ -126,6 +129,7 @@ impl Connection {
             outgoing: VecDeque::new(),
             unflushed: false,
             frames_sent: 0,
+            write_failed: None,
             ended: None,
         }
     }
@@ -156,24 +160,23 @@ impl Connection {
         cx: &mut Context<'_>,
         batch: Option<&mut Batch>,
     ) -> Poll<Result<Progress, Disconnect>> {
-        if self.has_unsent()
+        if self.write_failed.is_none()
+            && self.has_unsent()
             && let Poll::Ready(sent) = self.poll_send(cx)
         {
-            // A peer that closed may have told us why: read before giving up on the write.
-            match (sent, batch) {
-                (Ok(()), _) => return Poll::Ready(Ok(Progress::Flushed)),
-                (Err(lost), Some(batch)) => {
-                    self.outgoing.clear();
-                    self.unflushed = false;
-                    self.ended.get_or_insert(lost);
-                    return self.poll_last_words(cx, batch).map_ok(|()| Progress::Received);
-                }
-                (Err(lost), None) => return Poll::Ready(Err(lost)),
+            match sent {
+                Ok(()) => return Poll::Ready(Ok(Progress::Flushed)),
+                Err(lost) => self.write_failed = Some(lost),
             }
         }
-        match batch {
+        let received = match batch {
             Some(batch) => self.poll_receive(cx, batch).map_ok(|()| Progress::Received),
             None => Poll::Pending,
+        };
+        match (&self.write_failed, received) {
+            // What the peer had sent before is read first: its Close may tell why it takes nothing any more.
+            (Some(lost), Poll::Pending) => Poll::Ready(Err(lost.clone())),
+            (_, received) => received,
         }
     }
 
@@ -284,19 +287,6 @@ impl Connection {
         }
         Poll::Ready(Ok(()))
     }
-
-    /// After a failed write: what the peer had sent before, down to its Close, without waiting for more.
-    fn poll_last_words(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
-        let lost = self.ended.take();
-        let received = self.poll_receive(cx, batch);
-        if self.ended.is_none() {
-            self.ended = lost.clone();
-        }
-        match (received, lost) {
-            (Poll::Pending, Some(lost)) => Poll::Ready(Err(lost)),
-            (received, _) => received,
-        }
-    }
 }
 
 impl Outgoing {
@@ -315,7 +305,8 @@ impl Outgoing {
         let opcode = OpCode::Data(if self.sent == 0 { data } else { Data::Continue });
         let end = self.payload.len().min(self.sent + MAX_FRAME_BYTES);
         let done = end == self.payload.len();
-        let fragment = self.payload.slice(self.sent..end);
+        let fragment =
+            if done && self.sent == 0 { std::mem::take(&mut self.payload) } else { self.payload.slice(self.sent..end) };
         self.sent = end;
         (Message::Frame(Frame::message(fragment, opcode, done)), done)
     }

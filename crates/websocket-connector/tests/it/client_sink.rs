@@ -6,6 +6,7 @@ use eventflux_core::health::ConnectionState;
 use eventflux_core::{EventFluxError, Sink};
 use eventflux_testkit::collector::Collector;
 use eventflux_testkit::peer::{Message, Script, ScriptedPeer};
+use eventflux_testkit::proxy::ChaosProxy;
 use eventflux_testkit::wait::eventually_blocking;
 
 use crate::support::{DEADLINE, PROMPTLY, TestSink, batch, sink};
@@ -158,16 +159,14 @@ fn giving_up_fails_what_is_queued_and_a_later_publish_starts_over() {
 
 #[test]
 fn a_payload_the_peer_finds_too_large_fails_alone() {
-    let peer = ScriptedPeer::builder()
-        .receive_buffer(8 << 10)
-        .script(Script::new().accept().stop_reading().wait_for_signal("busy").close(1009, "too big"))
-        .script(Script::new().accept())
-        .start();
-    let sink = sink(peer.url(), &[("websocket.queue.bytes", "64MiB")]);
-    sink.wait_for_state(ConnectionState::Connected);
+    let refusing = Script::new().accept().stop_reading().wait_for_signal("busy").close(1009, "too big");
+    let peer = ScriptedPeer::builder().receive_buffer(8 << 10).script(refusing).script(Script::new().accept()).start();
+    let proxy = ChaosProxy::start(peer.address());
+    let sink = sink(&format!("ws://{}", proxy.address()), &[("websocket.queue.bytes", "64MiB")]);
     let large = "x".repeat(30 << 20);
-    sink.sink.publish_batch(&batch([large.as_str()])).unwrap();
+    sink.sink.publish(large.as_bytes()).unwrap();
     sink.sink.publish(b"small").unwrap();
+    eventually_blocking(DEADLINE, || proxy.traffic().to_upstream_bytes > 4 << 10);
     peer.signal("busy");
     eventually_blocking(DEADLINE, || sink.recorder.failed().len() == 1);
     let (payload, error) = sink.recorder.failed().remove(0);

@@ -111,15 +111,22 @@ impl Compiler<'_> {
         }
     }
 
-    /// Compiles all, so that every mistake in them is found.
+    /// Compiles all, so that every mistake in them is found. A loop, since the frames of iterators add up.
     fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Operand<'e>>, Failed> {
-        let compiled: Vec<_> =
-            exprs.into_iter().map(|expr| self.expr(expr).map(|node| Operand { node, expr })).collect();
-        compiled.into_iter().collect()
+        let mut operands = Vec::new();
+        let mut failed = false;
+        for expr in exprs {
+            match self.expr(expr) {
+                Ok(node) => operands.push(Operand { node, expr }),
+                Err(Failed) => failed = true,
+            }
+        }
+        if failed { Err(Failed) } else { Ok(operands) }
     }
 
     fn both<'e>(&mut self, left: &'e Expr, right: &'e Expr) -> Result<[Operand<'e>; 2], Failed> {
-        let (left_node, right_node) = (self.expr(left), self.expr(right));
+        let left_node = self.expr(left);
+        let right_node = self.expr(right);
         Ok([Operand { node: left_node?, expr: left }, Operand { node: right_node?, expr: right }])
     }
 

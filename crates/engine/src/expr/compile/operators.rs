@@ -26,10 +26,23 @@ impl Compiler<'_> {
         }
     }
 
+    // What calls itself for an operand is kept apart from what works with the result: frames add up.
+
     #[inline(never)]
     fn arithmetic(&mut self, expr: &Expr, left: &Expr, operator: Arithmetic, right: &Expr) -> Compiled {
-        let (left_node, right_node) = (self.operand_of_arithmetic(left), self.operand_of_arithmetic(right));
-        let (left_side, right_side) = (left_node?, right_node?);
+        let left_side = self.operand_of_arithmetic(left);
+        let right_side = self.operand_of_arithmetic(right);
+        self.combine(expr, (left, left_side?), operator, (right, right_side?))
+    }
+
+    #[inline(never)]
+    fn combine(
+        &mut self,
+        expr: &Expr,
+        (left, left_side): (&Expr, Side),
+        operator: Arithmetic,
+        (right, right_side): (&Expr, Side),
+    ) -> Compiled {
         let (left_node, right_node) = match (left_side, right_side) {
             (Side::Value(left_node), Side::Value(right_node)) => (left_node, right_node),
             (Side::Value(time), Side::Interval(micros))
@@ -97,6 +110,11 @@ impl Compiler<'_> {
     #[inline(never)]
     fn compare(&mut self, expr: &Expr, left: &Expr, comparison: Comparison, right: &Expr) -> Compiled {
         let operands = self.both(left, right)?;
+        self.comparison(expr, comparison, operands)
+    }
+
+    #[inline(never)]
+    fn comparison(&mut self, expr: &Expr, comparison: Comparison, operands: [Operand<'_>; 2]) -> Compiled {
         let [left, right] = self.comparable_pair(operands)?;
         if let Some((operand, truth)) = compared_with_truth(&left, &right) {
             let is_equal = match comparison {
@@ -124,6 +142,11 @@ impl Compiler<'_> {
     #[inline(never)]
     pub(super) fn distinct(&mut self, expr: &Expr, left: &Expr, right: &Expr, negated: bool) -> Compiled {
         let operands = self.both(left, right)?;
+        self.distinction(expr, operands, negated)
+    }
+
+    #[inline(never)]
+    fn distinction(&mut self, expr: &Expr, operands: [Operand<'_>; 2], negated: bool) -> Compiled {
         let operands = Box::new(self.comparable_pair(operands)?);
         self.finish(expr, DataType::Bool, Kind::Distinct { operands, negated })
     }
@@ -131,13 +154,22 @@ impl Compiler<'_> {
     /// `AND` and `OR`: chains become one node.
     #[inline(never)]
     fn connect(&mut self, expr: &Expr, left: &Expr, right: &Expr, word: &str) -> Compiled {
-        let (left_node, right_node) = (self.expr(left), self.expr(right));
-        let left_node = left_node.and_then(|node| self.condition(left, node, word));
-        let right_node = right_node.and_then(|node| self.condition(right, node, word));
-        let (left_node, right_node) = (left_node?, right_node?);
+        let left_node = self.operand_of_connective(left, word);
+        let right_node = self.operand_of_connective(right, word);
+        self.connected(expr, [left_node?, right_node?], word)
+    }
+
+    #[inline(never)]
+    fn operand_of_connective(&mut self, expr: &Expr, word: &str) -> Compiled {
+        let node = self.expr(expr)?;
+        self.condition(expr, node, word)
+    }
+
+    #[inline(never)]
+    fn connected(&mut self, expr: &Expr, nodes: [Node; 2], word: &str) -> Compiled {
         let is_and = word == "AND";
         let mut operands = Vec::new();
-        for node in [left_node, right_node] {
+        for node in nodes {
             match node.kind {
                 Kind::And(inner) if is_and => operands.extend(inner),
                 Kind::Or(inner) if !is_and => operands.extend(inner),
@@ -150,6 +182,11 @@ impl Compiler<'_> {
     #[inline(never)]
     fn concat(&mut self, expr: &Expr, left: &Expr, right: &Expr) -> Compiled {
         let operands = self.both(left, right)?;
+        self.joined(expr, operands)
+    }
+
+    #[inline(never)]
+    fn joined(&mut self, expr: &Expr, operands: [Operand<'_>; 2]) -> Compiled {
         let mut texts = Vec::new();
         let mut failed = false;
         for Operand { node, expr } in operands {
@@ -179,27 +216,26 @@ impl Compiler<'_> {
         {
             return self.number(expr, digits, true);
         }
-        match op {
-            UnaryOperator::Not | UnaryOperator::BangNot => {
-                let node = self.expr(operand)?;
-                let node = self.condition(operand, node, "NOT")?;
-                self.finish(expr, DataType::Bool, Kind::Not(Box::new(node)))
-            }
-            UnaryOperator::Minus | UnaryOperator::Plus => {
-                let node = self.expr(operand)?;
-                self.check_number(
-                    operand,
-                    &node,
-                    if op == UnaryOperator::Minus { Arithmetic::Subtract } else { Arithmetic::Add },
-                )?;
-                if op == UnaryOperator::Plus || node.is_untyped_null() {
-                    return Ok(self.typed_or(node, DataType::Int));
-                }
-                let data_type = node.data_type;
-                self.finish(expr, data_type, Kind::Negate(Box::new(node)))
-            }
-            _ => Err(self.fail(expr, format!("the operator {op} is not supported"))),
+        if !matches!(op, UnaryOperator::Not | UnaryOperator::BangNot | UnaryOperator::Minus | UnaryOperator::Plus) {
+            return Err(self.fail(expr, format!("the operator {op} is not supported")));
         }
+        let node = self.expr(operand)?;
+        self.unary_of(expr, op, operand, node)
+    }
+
+    #[inline(never)]
+    fn unary_of(&mut self, expr: &Expr, op: UnaryOperator, operand: &Expr, node: Node) -> Compiled {
+        if matches!(op, UnaryOperator::Not | UnaryOperator::BangNot) {
+            let node = self.condition(operand, node, "NOT")?;
+            return self.finish(expr, DataType::Bool, Kind::Not(Box::new(node)));
+        }
+        let is_minus = op == UnaryOperator::Minus;
+        self.check_number(operand, &node, if is_minus { Arithmetic::Subtract } else { Arithmetic::Add })?;
+        if !is_minus || node.is_untyped_null() {
+            return Ok(self.typed_or(node, DataType::Int));
+        }
+        let data_type = node.data_type;
+        self.finish(expr, data_type, Kind::Negate(Box::new(node)))
     }
 }
 

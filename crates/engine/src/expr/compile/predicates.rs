@@ -105,6 +105,11 @@ impl Compiler<'_> {
             _ => return Err(self.unsupported(expr)),
         };
         let node = self.expr(operand)?;
+        self.test(expr, operand, node, test)
+    }
+
+    #[inline(never)]
+    fn test(&mut self, expr: &Expr, operand: &Expr, node: Node, test: Test) -> Compiled {
         let kind = match test {
             Test::Null { negated } => Kind::IsNull { operand: Box::new(node), negated },
             Test::Unknown { negated } => {
@@ -126,18 +131,32 @@ impl Compiler<'_> {
         branches: &[CaseWhen],
         otherwise: Option<&Expr>,
     ) -> Compiled {
-        let operand_node = operand.map(|operand| self.expr(operand)).transpose();
+        let operand_node = match operand {
+            Some(operand) => self.expr(operand).map(Some),
+            None => Ok(None),
+        };
         let conditions = self.all(branches.iter().map(|branch| &branch.condition));
         let results = self.all(branches.iter().map(|branch| &branch.result).chain(otherwise));
-        let (operand_node, conditions, results) = (operand_node?, conditions?, results?);
-        let (operand, conditions) = match (operand, operand_node) {
-            (Some(operand), Some(node)) => {
-                let operands = std::iter::once(Operand { node, expr: operand }).chain(conditions).collect();
+        let operand = operand.zip(operand_node?).map(|(expr, node)| Operand { node, expr });
+        self.case_of(expr, operand, conditions?, results?)
+    }
+
+    #[inline(never)]
+    fn case_of(
+        &mut self,
+        expr: &Expr,
+        operand: Option<Operand<'_>>,
+        conditions: Vec<Operand<'_>>,
+        results: Vec<Operand<'_>>,
+    ) -> Compiled {
+        let (operand, conditions) = match operand {
+            Some(operand) => {
+                let operands = std::iter::once(operand).chain(conditions).collect();
                 let mut nodes = self.comparable(operands)?;
                 let conditions = nodes.split_off(1);
                 (nodes.pop(), conditions)
             }
-            _ => {
+            None => {
                 let conditions: Vec<_> =
                     conditions.into_iter().map(|Operand { node, expr }| self.condition(expr, node, "WHEN")).collect();
                 (None, conditions.into_iter().collect::<Result<_, _>>()?)

@@ -40,8 +40,11 @@ fn the_deepest_expressions_compile_run_and_drop_on_a_small_stack() {
     });
 }
 
+/// Puts an expression into another.
+type Wrap = fn(Expr) -> Expr;
+
 /// `depth` times `wrap` around `expression`, as no front end would let through.
-fn nested(expression: &str, depth: usize, wrap: fn(Expr) -> Expr) -> (SourceFile, Expr) {
+fn nested(expression: &str, depth: usize, wrap: Wrap) -> (SourceFile, Expr) {
     let (file, mut expr) = parsed(expression);
     for _ in 0..depth {
         expr = wrap(expr);
@@ -51,7 +54,7 @@ fn nested(expression: &str, depth: usize, wrap: fn(Expr) -> Expr) -> (SourceFile
 
 #[test]
 fn trees_up_to_the_limit_fit_a_small_stack_and_deeper_ones_are_refused() {
-    let wraps: [(&str, fn(Expr) -> Expr); 3] = [
+    let wraps: [(&str, Wrap); 3] = [
         ("b", |expr| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }),
         ("i", |expr| {
             let (_, mut call) = parsed("ABS(i)");
