@@ -4,6 +4,12 @@
 //! The programs are in `tests/interop`; `scripts/test` installs what they need. Without it these tests say so loudly and
 //! do nothing, except where the environment variable CI is set: there they fail.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on panics, or says why it does nothing"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;

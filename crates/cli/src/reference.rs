@@ -177,7 +177,7 @@ pub(crate) fn json(name: &str, entries: &[Entry]) -> Value {
 fn property_text(text: &mut String, spec: &PropertySpec) {
     let mut facts = vec![spec.kind.allowed()];
     facts.extend(spec.unit.map(|unit| format!("in {unit}")));
-    facts.extend(spec.default.map(|default| format!("default {default}")));
+    facts.extend(spec.default.map(|default| format!("default {}", or_empty(default))));
     facts.extend(spec.required.then(|| "required".to_owned()));
     facts.extend(spec.secret.then(|| "secret".to_owned()));
     facts.extend(spec.only_if.map(|only| format!("only with {}='{}'", only.key, only.value)));
@@ -193,6 +193,7 @@ fn property_table<'a>(text: &mut String, specs: impl Iterator<Item = &'a Propert
     for spec in specs {
         let unit = spec.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
         let default = match (spec.default, spec.required) {
+            (Some(""), _) => or_empty("").to_owned(),
             (Some(default), _) => code(default),
             (None, true) => "required".to_owned(),
             (None, false) => "–".to_owned(),
@@ -237,6 +238,11 @@ fn property_json(spec: &PropertySpec) -> Value {
         "example": spec.example,
         "onlyIf": spec.only_if.map(|only| json!({ "key": only.key, "value": only.value })),
     })
+}
+
+/// A default as it is shown.
+fn or_empty(default: &str) -> &str {
+    if default.is_empty() { "empty" } else { default }
 }
 
 /// Inline code that survives inside a table.

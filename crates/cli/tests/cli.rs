@@ -1,5 +1,7 @@
 //! The `eventflux` command as its users meet it: exit codes, messages, signals, progress.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod support;
 
 use std::fs;

@@ -3,6 +3,8 @@
 //! A generated part stands between `<!-- generated: WHAT -->` and `<!-- end -->`. When one is stale, the test says which;
 //! `UPDATE_DOCS=1 cargo test -p eventflux --test docs` rewrites them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,8 @@
 //!
 //! The quickstart is run by the tests of the command line.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod support;
 
 use std::fs;

@@ -190,3 +190,18 @@ fn a_hundred_pipelines_live_in_one_process() {
     }
     eventually("all delivered", || worlds.iter().all(|world| world.delivered("Out").len() == 1));
 }
+
+#[test]
+fn two_sinks_of_one_type_on_one_stream_are_counted_apart() {
+    let world = World::new();
+    let mut pipeline = world.pipeline(
+        "@source(type='memory') CREATE STREAM Tr (n BIGINT);
+         @sink(type='memory') @sink(type='memory') CREATE STREAM Out (n BIGINT);
+         INSERT INTO Out SELECT n FROM Tr;",
+    );
+    world.send("Tr", &["1", "2"]).unwrap();
+    let connectors: Vec<_> =
+        pipeline.status().iter().map(|s| (s.connector.clone(), s.metrics.events.value())).collect();
+    assert_eq!(connectors, [("memory".into(), 2), ("memory".into(), 2), ("memory-2".into(), 2)]);
+    assert_eq!(pipeline.stop(DEADLINE).events_out, 4);
+}

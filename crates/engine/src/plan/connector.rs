@@ -20,6 +20,19 @@ pub(super) struct Planner<'a> {
     pub(super) streams: &'a Streams,
     pub(super) stream: usize,
     pub(super) annotation: &'a Annotation,
+    /// See [`number`].
+    pub(super) number: usize,
+}
+
+/// How many sources (or sinks) of the same type stand before `annotation` on its stream.
+pub(super) fn number(annotations: &[Annotation], annotation: &Annotation) -> usize {
+    let type_name =
+        |of: &Annotation| Written::new(&of.properties, of.name_span).type_name().map(|(name, _)| name.to_owned());
+    annotations
+        .iter()
+        .take_while(|other| !std::ptr::eq(*other, annotation))
+        .filter(|other| other.kind == annotation.kind && type_name(other) == type_name(annotation))
+        .count()
 }
 
 /// What a source factory and a sink factory have in common.
@@ -101,7 +114,7 @@ impl<'a> Planner<'a> {
         let instance = self.made(written, create(&parts.properties, &parts.context), diagnostics)?;
         Some(ConnectorPlan {
             stream: self.stream,
-            connector: plugin.name.to_owned(),
+            connector: self.display_name(plugin),
             instance,
             mapper: mapper?,
             validates: parts.properties.flag("validate.connectivity").unwrap_or(false),
@@ -220,7 +233,7 @@ impl<'a> Planner<'a> {
             }
         };
         let dead_letters = self.dead_letters(&written, &policy, diagnostics)?;
-        let context = ConnectorContext::new(self.environment.metrics, plugin.role, stream, plugin.name);
+        let context = ConnectorContext::new(self.environment.metrics, plugin.role, stream, &self.display_name(plugin));
         Some(Parts { properties, context, policy, dead_letters })
     }
 
@@ -251,6 +264,14 @@ impl<'a> Planner<'a> {
         }
         debug_assert!(policy.strategy != Some(ErrorStrategy::Drop), "the policy was checked");
         Some(Some(stream))
+    }
+
+    /// The type, numbered from the second one on, so that each has metrics of its own: `file`, `file-2`, ...
+    fn display_name(&self, plugin: &Plugin<'_>) -> String {
+        match self.number {
+            0 => plugin.name.to_owned(),
+            number => format!("{}-{}", plugin.name, number + 1),
+        }
     }
 
     fn made<T>(

@@ -86,7 +86,8 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
             let Some(stream) = streams.index_of(&declaration.name.name) else {
                 continue;
             };
-            let planner = connector::Planner { environment, streams: &streams, stream, annotation };
+            let number = connector::number(&declaration.annotations, annotation);
+            let planner = connector::Planner { environment, streams: &streams, stream, annotation, number };
             match annotation.kind {
                 AnnotationKind::Source => plan.sources.extend(planner.source(&mut diagnostics)),
                 AnnotationKind::Sink => plan.sinks.extend(planner.sink(&mut diagnostics)),

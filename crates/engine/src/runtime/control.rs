@@ -32,24 +32,19 @@ impl Control {
 
     /// Ends the pipeline with a fault; the first one stays.
     pub(crate) fn fail(&self, error: EventFluxError) {
-        let first = self.phase.send_if_modified(|phase| {
-            let running = *phase == Phase::Running;
-            if running {
-                *phase = Phase::Failed(error.clone());
-            }
-            running
-        });
-        if first {
-            log::error!("pipeline failed: {error}");
-        }
+        self.finish(Phase::Failed(error));
     }
 
     /// Ends the pipeline without a fault, unless it has failed.
     pub(crate) fn end(&self) {
+        self.finish(Phase::Ended);
+    }
+
+    fn finish(&self, end: Phase) {
         self.phase.send_if_modified(|phase| {
             let running = *phase == Phase::Running;
             if running {
-                *phase = Phase::Ended;
+                *phase = end;
             }
             running
         });

@@ -2,8 +2,10 @@
 
 mod connect;
 mod error;
+mod outbox;
 mod reconnect;
 mod sink;
+mod sink_task;
 mod source;
 mod subscribe;
 
