@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use eventflux_core::{SinkFactory, SourceFactory};
+use eventflux_core::{EventFluxContext, SinkFactory, SourceFactory};
+use eventflux_engine::EventFlux;
 use eventflux_testkit::contract::{self, Capabilities, Peer, SinkHarness, SinkPeer, SourceHarness, SourcePeer};
-use eventflux_tests::line_connector::{LineFileFactory, TcpLinesFactory};
+use eventflux_testkit::wait::eventually_blocking;
+use eventflux_tests::line_connector::{self, LineFileFactory, TcpLinesFactory};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
+/// How long a step may take.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 /// Pause of the server between two looks for a new connection.
@@ -29,6 +33,31 @@ fn the_source_keeps_the_contract() {
 #[test]
 fn the_sink_keeps_the_contract() {
     contract::sink(Box::new(Files));
+}
+
+#[test]
+fn both_work_in_a_pipeline() {
+    let (server, folder) = (LineServer::start(), TempDir::new().unwrap());
+    let path = folder.path().join("hot.jsonl");
+    let mut context = EventFluxContext::new();
+    eventflux_mappers::register(&mut context);
+    line_connector::register(&mut context);
+    let sql = format!(
+        "@source(type='tcp-lines', tcp-lines.address='{}', @map(type='json'))
+         CREATE STREAM Readings (sensor STRING, celsius DOUBLE);
+         @sink(type='line-file', line-file.path='{}', @map(type='json'))
+         CREATE STREAM Hot (sensor STRING, celsius DOUBLE);
+         INSERT INTO Hot SELECT sensor, celsius FROM Readings WHERE celsius > 30;",
+        server.address,
+        path.display()
+    );
+    let mut pipeline = EventFlux::from_sql(&sql, &context).unwrap();
+    pipeline.start().unwrap();
+    eventually_blocking(DEADLINE, || server.connections() == 1);
+    server.send(&[br#"{"sensor":"cellar","celsius":9.5}"#.to_vec(), br#"{"sensor":"roof","celsius":41.5}"#.to_vec()]);
+    eventually_blocking(DEADLINE, || fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0));
+    pipeline.stop(DEADLINE);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"sensor\":\"roof\",\"celsius\":41.5}\n");
 }
 
 struct Lines;

@@ -15,7 +15,7 @@ use std::{env, fs};
 use eventflux_core::dead_letter;
 use eventflux_core::metrics::ConnectorMetrics;
 
-use support::{eventflux, repository};
+use support::{Running, eventflux, repository};
 
 const OPEN: &str = "<!-- generated: ";
 const CLOSE: &str = "<!-- end -->";
@@ -52,6 +52,30 @@ fn every_connector_and_format_has_its_properties_in_the_documentation() {
         let part = format!("{OPEN}eventflux connectors {name} --format markdown -->");
         assert!(all.contains(&part), "no page contains {part}");
     }
+}
+
+#[test]
+fn sql_in_the_pages_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let page = fs::read_to_string(&path).unwrap();
+        for (index, block) in page.split("```sql\n").skip(1).enumerate() {
+            let sql = block.split("```").next().unwrap_or_default();
+            // The reference of functions shows expressions only.
+            if !sql.contains("CREATE STREAM") {
+                continue;
+            }
+            let file = folder.path().join("page.sql");
+            fs::write(&file, sql).unwrap();
+            let environment = [("API_KEY", "any"), ("FEED_KEY", "any")];
+            let output = Running::start(&["check", &file.display().to_string()], &environment).finish();
+            if output.code != Some(0) {
+                wrong.push(format!("{}, block {}:\n{}", path.display(), index + 1, output.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
