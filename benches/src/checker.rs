@@ -70,10 +70,7 @@ impl SequenceChecker {
             messages,
             seen: vec![0; messages.div_ceil(64) as usize],
             horizon: 0,
-            tally: Tally {
-                expected,
-                ..Tally::default()
-            },
+            tally: Tally { expected, ..Tally::default() },
         }
     }
 

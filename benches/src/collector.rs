@@ -98,10 +98,7 @@ impl Verdict {
     fn new() -> Result<Self, BenchError> {
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, LATENCY_DIGITS)
             .map_err(|error| BenchError::Protocol(format!("creating a histogram: {error}")))?;
-        Ok(Self {
-            report: CollectorReport::default(),
-            latency,
-        })
+        Ok(Self { report: CollectorReport::default(), latency })
     }
 
     fn add(&mut self, other: &Self) -> Result<(), BenchError> {
@@ -114,9 +111,7 @@ impl Verdict {
             (0, only) | (only, 0) => only,
             (a, b) => a.min(b),
         };
-        self.latency
-            .add(&other.latency)
-            .map_err(|error| BenchError::Protocol(format!("adding histograms: {error}")))
+        self.latency.add(&other.latency).map_err(|error| BenchError::Protocol(format!("adding histograms: {error}")))
     }
 
     fn into_report(self, with_latency: bool) -> CollectorReport {
@@ -159,9 +154,7 @@ impl Receiver {
         gate: Arc<Gate>,
         verdicts: Sender<Result<Verdict, BenchError>>,
     ) -> Result<Self, BenchError> {
-        stream
-            .set_read_timeout(Some(TICK))
-            .map_err(BenchError::io("configuring a connection"))?;
+        stream.set_read_timeout(Some(TICK)).map_err(BenchError::io("configuring a connection"))?;
         let pattern = Pattern::new();
         Ok(Self {
             stream,
@@ -300,10 +293,7 @@ struct Scanner {
 
 impl Scanner {
     fn new() -> Self {
-        Self {
-            sequence: Finder::new("\"t\":"),
-            time: Finder::new("\"T\":"),
-        }
+        Self { sequence: Finder::new("\"t\":"), time: Finder::new("\"T\":") }
     }
 
     /// The sequence number of a message.

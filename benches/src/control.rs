@@ -90,9 +90,7 @@ pub fn emit(event: &Event) -> Result<(), BenchError> {
         serde_json::to_string(event).map_err(|error| BenchError::Protocol(format!("encoding an event: {error}")))?;
     line.push('\n');
     let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(BenchError::io("telling the runner"))
+    out.write_all(line.as_bytes()).and_then(|()| out.flush()).map_err(BenchError::io("telling the runner"))
 }
 
 /// Opens once, when the runner says so.
@@ -152,13 +150,8 @@ mod tests {
     #[test]
     fn events_survive_the_line_protocol() {
         let events = [
-            Event::Listening {
-                url: "ws://127.0.0.1:1".into(),
-            },
-            Event::Report(CollectorReport {
-                latency: Some(Latency::default()),
-                ..CollectorReport::default()
-            }),
+            Event::Listening { url: "ws://127.0.0.1:1".into() },
+            Event::Report(CollectorReport { latency: Some(Latency::default()), ..CollectorReport::default() }),
             Event::Failed { reason: "a\nb".into() },
         ];
         for event in events {

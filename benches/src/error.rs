@@ -47,9 +47,5 @@ impl BenchError {
 }
 
 fn stderr_note(stderr: &str) -> String {
-    if stderr.is_empty() {
-        String::new()
-    } else {
-        format!("; its last words:\n{stderr}")
-    }
+    if stderr.is_empty() { String::new() } else { format!("; its last words:\n{stderr}") }
 }

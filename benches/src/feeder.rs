@@ -63,9 +63,7 @@ pub fn run(args: &FeederArgs) -> Result<(), BenchError> {
         })
         .collect::<Result<Vec<_>, BenchError>>()?;
     gate.wait();
-    emit(&Event::Started {
-        at_ns: gate.opened_at_ns().unwrap_or_default(),
-    })?;
+    emit(&Event::Started { at_ns: gate.opened_at_ns().unwrap_or_default() })?;
     let mut worst_lag_ns = 0;
     let mut answering = Vec::new();
     for sender in senders {
@@ -73,10 +71,7 @@ pub fn run(args: &FeederArgs) -> Result<(), BenchError> {
         worst_lag_ns = worst_lag_ns.max(sent.worst_lag_ns);
         answering.push(sent.answering);
     }
-    emit(&Event::Finished {
-        at_ns: monotonic_ns(),
-        worst_lag_ns,
-    })?;
+    emit(&Event::Finished { at_ns: monotonic_ns(), worst_lag_ns })?;
     answering.into_iter().try_for_each(join)
 }
 
@@ -86,12 +81,8 @@ pub fn run(args: &FeederArgs) -> Result<(), BenchError> {
 /// When the port cannot be bound or the runner has gone.
 pub fn listen() -> Result<TcpListener, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::io("binding a loopback port"))?;
-    let address = listener
-        .local_addr()
-        .map_err(BenchError::io("asking for the bound port"))?;
-    emit(&Event::Listening {
-        url: format!("ws://{address}/"),
-    })?;
+    let address = listener.local_addr().map_err(BenchError::io("asking for the bound port"))?;
+    emit(&Event::Listening { url: format!("ws://{address}/") })?;
     Ok(listener)
 }
 
@@ -100,9 +91,7 @@ pub fn listen() -> Result<TcpListener, BenchError> {
 /// # Errors
 /// When accepting fails, or the peer does not complete a handshake within ten seconds.
 pub fn accept(listener: &TcpListener) -> Result<TcpStream, BenchError> {
-    let (stream, _) = listener
-        .accept()
-        .map_err(BenchError::io("accepting the system under test"))?;
+    let (stream, _) = listener.accept().map_err(BenchError::io("accepting the system under test"))?;
     stream
         .set_nodelay(true)
         .and_then(|()| stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT)))
@@ -110,9 +99,7 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream, BenchError> {
     let stream = tungstenite::accept(stream)
         .map_err(|error| BenchError::Protocol(format!("WebSocket handshake: {error}")))?
         .into_inner();
-    stream
-        .set_read_timeout(None)
-        .map_err(BenchError::io("configuring a connection"))?;
+    stream.set_read_timeout(None).map_err(BenchError::io("configuring a connection"))?;
     Ok(stream)
 }
 
@@ -156,10 +143,7 @@ fn serve(mut stream: TcpStream, args: &FeederArgs, gate: &Gate) -> Result<Sent, 
             }
         }
     });
-    Ok(Sent {
-        worst_lag_ns,
-        answering,
-    })
+    Ok(Sent { worst_lag_ns, answering })
 }
 
 fn saturate(
@@ -216,9 +200,7 @@ fn send_answers(stream: &mut TcpStream, answers: &Receiver<Vec<u8>>) -> Result<(
 }
 
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), BenchError> {
-    stream
-        .write_all(bytes)
-        .map_err(BenchError::io("sending to the system under test"))
+    stream.write_all(bytes).map_err(BenchError::io("sending to the system under test"))
 }
 
 /// Queues answers to control frames until the peer leaves or breaks the protocol.
@@ -241,7 +223,5 @@ fn read_control_frames(mut stream: TcpStream, answers: &SyncSender<Vec<u8>>) {
 }
 
 fn join<T>(thread: JoinHandle<T>) -> Result<T, BenchError> {
-    thread
-        .join()
-        .map_err(|_| BenchError::Protocol("a feeder thread panicked".into()))
+    thread.join().map_err(|_| BenchError::Protocol("a feeder thread panicked".into()))
 }

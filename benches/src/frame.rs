@@ -109,9 +109,7 @@ pub fn unmask(payload: &mut [u8], mask: [u8; MASK_BYTES]) {
 }
 
 fn broken(what: &str) -> BenchError {
-    BenchError::Protocol(format!(
-        "the system under test {what}, which the benchmark does not read"
-    ))
+    BenchError::Protocol(format!("the system under test {what}, which the benchmark does not read"))
 }
 
 #[cfg(test)]

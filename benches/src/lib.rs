@@ -12,10 +12,7 @@
 //! It measures whole processes over real sockets. It does *not* measure single functions (those
 //! benchmarks live beside the code they measure), networks, or TLS. It needs Linux (`/proc`).
 
-#![allow(
-    clippy::print_stderr,
-    reason = "a benchmark reports its progress and failures on standard error"
-)]
+#![allow(clippy::print_stderr, reason = "a benchmark reports its progress and failures on standard error")]
 
 pub mod checker;
 pub mod clock;

@@ -32,11 +32,7 @@ pub async fn forward(
                 out.feed(result).await.map_err(&failed)?;
             }
             batched += 1;
-            message = if batched < MAX_BATCH_MESSAGES {
-                feed.next().now_or_never().flatten()
-            } else {
-                None
-            };
+            message = if batched < MAX_BATCH_MESSAGES { feed.next().now_or_never().flatten() } else { None };
         }
         out.flush().await.map_err(&failed)?;
     }
@@ -52,14 +48,8 @@ async fn connect(url: &str) -> Result<WebSocketStream<TcpStream>, BenchError> {
         .strip_prefix("ws://")
         .and_then(|rest| rest.split('/').next())
         .ok_or_else(|| BenchError::Usage(format!("{url} is not a URL; write ws://HOST:PORT/")))?;
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(BenchError::io(format!("connecting to {address}")))?;
-    stream
-        .set_nodelay(true)
-        .map_err(BenchError::io("turning Nagle's algorithm off"))?;
-    let (socket, _) = client_async(url, stream)
-        .await
-        .map_err(BenchError::websocket("WebSocket handshake"))?;
+    let stream = TcpStream::connect(address).await.map_err(BenchError::io(format!("connecting to {address}")))?;
+    stream.set_nodelay(true).map_err(BenchError::io("turning Nagle's algorithm off"))?;
+    let (socket, _) = client_async(url, stream).await.map_err(BenchError::websocket("WebSocket handshake"))?;
     Ok(socket)
 }

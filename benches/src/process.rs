@@ -79,10 +79,7 @@ impl Process {
     /// # Errors
     /// When the child has gone.
     pub async fn go(&mut self) -> Result<(), BenchError> {
-        self.stdin
-            .write_all(GO.as_bytes())
-            .await
-            .map_err(BenchError::io(format!("commanding the {}", self.name)))
+        self.stdin.write_all(GO.as_bytes()).await.map_err(BenchError::io(format!("commanding the {}", self.name)))
     }
 
     /// The next event of a feeder or collector.
@@ -134,10 +131,7 @@ impl Process {
     }
 
     async fn wait(&mut self) -> Result<ExitStatus, BenchError> {
-        self.child
-            .wait()
-            .await
-            .map_err(BenchError::io(format!("waiting for {}", self.name)))
+        self.child.wait().await.map_err(BenchError::io(format!("waiting for {}", self.name)))
     }
 }
 

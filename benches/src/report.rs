@@ -28,10 +28,7 @@ impl Table {
     /// A table without rows.
     #[must_use]
     pub fn new(title: &str, columns: &[&str]) -> Self {
-        Self {
-            title: title.to_owned(),
-            rows: vec![columns.iter().map(|name| (*name).to_owned()).collect()],
-        }
+        Self { title: title.to_owned(), rows: vec![columns.iter().map(|name| (*name).to_owned()).collect()] }
     }
 
     /// Adds a row.
@@ -189,10 +186,7 @@ pub fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_ascii_whitespace().next().unwrap_or("unknown");
-    format!(
-        "{model}, {cores} cores, Linux {}, load average before the runs {load}",
-        kernel.trim()
-    )
+    format!("{model}, {cores} cores, Linux {}, load average before the runs {load}", kernel.trim())
 }
 
 /// A number with a fixed count of decimals; a dash for none.
@@ -206,14 +200,8 @@ fn verdict(series: &Series) -> [String; 5] {
         return std::array::from_fn(|_| "failed".to_owned());
     }
     let tally = series.tally();
-    [
-        tally.lost(),
-        tally.duplicates,
-        tally.out_of_order,
-        tally.unexpected,
-        series.wrong_values(),
-    ]
-    .map(|count| count.to_string())
+    [tally.lost(), tally.duplicates, tally.out_of_order, tally.unexpected, series.wrong_values()]
+        .map(|count| count.to_string())
 }
 
 /// A rate, rounded to thousands: more digits would only be noise.
@@ -253,11 +241,7 @@ fn render_row(row: &[String], widths: &[usize], format: Format) -> String {
 fn markdown_rule(widths: &[usize]) -> String {
     let cells = widths.iter().enumerate().map(|(column, width)| {
         let dashes = "-".repeat(*width);
-        if column == 0 {
-            format!(" {dashes} ")
-        } else {
-            format!(" {dashes}:")
-        }
+        if column == 0 { format!(" {dashes} ") } else { format!(" {dashes}:") }
     });
     format!("|{}|\n", Vec::from_iter(cells).join("|"))
 }

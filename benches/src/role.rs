@@ -97,9 +97,8 @@ fn block_on(program: impl Future<Output = Result<(), BenchError>>) -> Result<(),
 }
 
 fn exec(command: &[String]) -> Result<(), BenchError> {
-    let (program, arguments) = command
-        .split_first()
-        .ok_or_else(|| BenchError::Usage("role exec: no program given".into()))?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| BenchError::Usage("role exec: no program given".into()))?;
     // Returns only when it fails.
     let error = Command::new(program).args(arguments).exec();
     Err(BenchError::io(format!("starting {program}"))(error))

@@ -88,14 +88,7 @@ impl Plan {
     /// As many messages as possible over one connection each way.
     #[must_use]
     pub fn saturating(messages: u64) -> Self {
-        Self {
-            messages,
-            connections: 1,
-            rate: None,
-            columns: None,
-            warmup: 0,
-            start: Start::WhenConnected,
-        }
+        Self { messages, connections: 1, rate: None, columns: None, warmup: 0, start: Start::WhenConnected }
     }
 
     /// Checks the limits of the workload.
@@ -176,11 +169,7 @@ pub async fn measure(system: &System, plan: &Plan) -> Result<Outcome, BenchError
         ends.go().await?;
     }
     let finishing = timeout(plan.deadline(), ends.finished());
-    let Finished {
-        started_ns,
-        lag_ns,
-        report,
-    } = watched(system, &mut process, "running", finishing).await?;
+    let Finished { started_ns, lag_ns, report } = watched(system, &mut process, "running", finishing).await?;
     let after = usage::sample(process.group());
     let unclean_exit = stop(system, &mut process).await?;
     let total = plan.messages as f64 * plan.connections as f64;
@@ -251,11 +240,7 @@ impl Ends {
             Ok(Ok(Event::Finished { worst_lag_ns, .. })) => Some(worst_lag_ns),
             _ => None,
         };
-        Ok(Finished {
-            started_ns,
-            lag_ns,
-            report,
-        })
+        Ok(Finished { started_ns, lag_ns, report })
     }
 }
 
@@ -265,9 +250,7 @@ async fn listening_url(end: &mut Process) -> Result<String, BenchError> {
             Event::Listening { url } => Ok(url),
             other => Err(BenchError::Protocol(format!("too early: {other:?}"))),
         },
-        Err(_) => Err(BenchError::Protocol(
-            "a feeder or collector did not start to listen".into(),
-        )),
+        Err(_) => Err(BenchError::Protocol("a feeder or collector did not start to listen".into())),
     }
 }
 
@@ -286,24 +269,16 @@ async fn watched<T>(
         },
         status = process.drain_until_exit() => format!("ended while {doing}: {}", status?),
     };
-    Err(BenchError::System {
-        system: system.name.clone(),
-        reason,
-        stderr: process.last_words(),
-    })
+    Err(BenchError::System { system: system.name.clone(), reason, stderr: process.last_words() })
 }
 
 async fn stop(system: &System, process: &mut Process) -> Result<Option<String>, BenchError> {
     let status = process.interrupt(STOP_DEADLINE).await?;
     Ok(match status {
-        None => Some(format!(
-            "did not end within {} s of the interrupt",
-            STOP_DEADLINE.as_secs()
-        )),
-        Some(status) if system.ends_cleanly() && !status.success() => Some(format!(
-            "ended with {status} after the interrupt; {}",
-            process.last_words()
-        )),
+        None => Some(format!("did not end within {} s of the interrupt", STOP_DEADLINE.as_secs())),
+        Some(status) if system.ends_cleanly() && !status.success() => {
+            Some(format!("ended with {status} after the interrupt; {}", process.last_words()))
+        }
         Some(_) => None,
     })
 }
@@ -321,10 +296,7 @@ mod tests {
         assert!(Plan::saturating(1).validate().is_ok());
         assert!(Plan::saturating(0).validate().is_err());
         assert!(Plan::saturating(MAX_MESSAGES + 1).validate().is_err());
-        let narrow = Plan {
-            columns: Some(2),
-            ..Plan::saturating(1)
-        };
+        let narrow = Plan { columns: Some(2), ..Plan::saturating(1) };
         assert!(narrow.validate().is_err());
     }
 }

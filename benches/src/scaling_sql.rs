@@ -25,10 +25,7 @@ pub fn pipelines(count: usize) -> String {
     for index in 0..count {
         push(&mut sql, &source(&format!("Trades{index}"), TRADE_COLUMNS));
         push(&mut sql, &sink(&format!("Out{index}"), RESULT_COLUMNS));
-        push(
-            &mut sql,
-            &query(&format!("Out{index}"), RESULT, &format!("Trades{index}")),
-        );
+        push(&mut sql, &query(&format!("Out{index}"), RESULT, &format!("Trades{index}")));
     }
     sql
 }

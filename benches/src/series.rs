@@ -45,18 +45,12 @@ pub async fn interleaved(title: &str, cases: &[Case], rounds: usize) -> Vec<Seri
 
 impl Series {
     fn new(case: &Case) -> Self {
-        Self {
-            label: case.label.clone(),
-            outcomes: Vec::new(),
-        }
+        Self { label: case.label.clone(), outcomes: Vec::new() }
     }
 
     /// One figure of each round.
     pub fn each(&self, figure: impl Fn(&Outcome) -> f64) -> Vec<Option<f64>> {
-        self.outcomes
-            .iter()
-            .map(|outcome| outcome.as_ref().map(&figure))
-            .collect()
+        self.outcomes.iter().map(|outcome| outcome.as_ref().map(&figure)).collect()
     }
 
     /// The median of a figure over the rounds that succeeded.
@@ -94,9 +88,7 @@ impl Series {
     /// Whether every round succeeded, and lost, repeated, reordered and falsified nothing.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.outcomes
-            .iter()
-            .all(|outcome| outcome.as_ref().is_some_and(Outcome::is_clean))
+        self.outcomes.iter().all(|outcome| outcome.as_ref().is_some_and(Outcome::is_clean))
     }
 
     fn succeeded(&self, figure: impl Fn(&Outcome) -> f64) -> Vec<f64> {
@@ -105,10 +97,8 @@ impl Series {
 }
 
 fn describe(outcome: &Outcome) -> String {
-    let mut text = format!(
-        "{:.0} msg/s, {:.2} µs CPU per message",
-        outcome.messages_per_second, outcome.cpu_us_per_message
-    );
+    let mut text =
+        format!("{:.0} msg/s, {:.2} µs CPU per message", outcome.messages_per_second, outcome.cpu_us_per_message);
     if let Some(latency) = &outcome.report.latency {
         text.push_str(&format!(
             ", p50 {:.0} µs, p99.9 {:.0} µs",
@@ -145,11 +135,7 @@ mod tests {
             peak_rss_bytes: 0,
             first_event_ms: 0.0,
             report: CollectorReport {
-                tally: Tally {
-                    expected: 10,
-                    arrived,
-                    ..Tally::default()
-                },
+                tally: Tally { expected: 10, arrived, ..Tally::default() },
                 ..CollectorReport::default()
             },
             feeder_lag_ns: None,
@@ -158,10 +144,7 @@ mod tests {
     }
 
     fn series(outcomes: Vec<Option<Outcome>>) -> Series {
-        Series {
-            label: "x".into(),
-            outcomes,
-        }
+        Series { label: "x".into(), outcomes }
     }
 
     #[test]

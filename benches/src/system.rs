@@ -63,10 +63,7 @@ impl EventFlux {
                 binary.display()
             )));
         }
-        Ok(Self {
-            binary,
-            settings: settings.to_vec(),
-        })
+        Ok(Self { binary, settings: settings.to_vec() })
     }
 
     /// The system that runs the pipelines of one SQL file.
@@ -77,11 +74,7 @@ impl EventFlux {
             program.push("--set".into());
             program.push(setting.into());
         }
-        System {
-            name: name.to_owned(),
-            expect: Expect::Kept,
-            launch: Launch::Program(program),
-        }
+        System { name: name.to_owned(), expect: Expect::Kept, launch: Launch::Program(program) }
     }
 }
 
@@ -95,11 +88,7 @@ impl System {
             "handwritten-serde" => (Expect::Kept, &["handwritten", "--decoder", "serde-json"]),
             _ => return None,
         };
-        Some(Self {
-            name: name.to_owned(),
-            expect,
-            launch: Launch::Role(role),
-        })
+        Some(Self { name: name.to_owned(), expect, launch: Launch::Role(role) })
     }
 
     /// An external system from `NAME=COMMAND`, where the command has `{feed}` and `{out}`.
@@ -116,11 +105,7 @@ impl System {
                 "--command {definition}: write NAME='COMMAND' with {{feed}} and {{out}} in the command"
             ))
         })?;
-        Ok(Self {
-            name: name.to_owned(),
-            expect: Expect::Kept,
-            launch: Launch::Shell(command.to_owned()),
-        })
+        Ok(Self { name: name.to_owned(), expect: Expect::Kept, launch: Launch::Shell(command.to_owned()) })
     }
 
     /// Whether an interrupt should end it with status zero; the others simply die of the signal.
@@ -207,9 +192,7 @@ mod tests {
 
     #[test]
     fn a_missing_binary_is_named_with_the_way_to_build_it() {
-        let error = EventFlux::locate(Some(Path::new("/nowhere/eventflux")), &[])
-            .unwrap_err()
-            .to_string();
+        let error = EventFlux::locate(Some(Path::new("/nowhere/eventflux")), &[]).unwrap_err().to_string();
         assert!(error.contains("/nowhere/eventflux"), "{error}");
         assert!(error.contains("cargo build"), "{error}");
     }

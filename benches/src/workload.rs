@@ -173,11 +173,7 @@ impl Block {
     /// Encodes one period.
     #[must_use]
     pub fn new(pattern: &Pattern, shape: Shape) -> Self {
-        let mut block = Self {
-            bytes: Vec::new(),
-            id_offsets: Vec::new(),
-            frame_ends: Vec::new(),
-        };
+        let mut block = Self { bytes: Vec::new(), id_offsets: Vec::new(), frame_ends: Vec::new() };
         for sequence in 0..PERIOD {
             let message = pattern.encode(shape, sequence, TRADE_TIME);
             push_server_frame(&mut block.bytes, TEXT, message.as_bytes());
@@ -314,12 +310,7 @@ mod tests {
         let pattern = Pattern::new();
         let sequence = (0..PERIOD).find(|s| pattern.is_kept(*s)).unwrap();
         let relayed = pattern.encode(Shape::Trade, sequence, 0);
-        let Row {
-            symbol,
-            price,
-            quantity,
-            ..
-        } = pattern.row(sequence);
+        let Row { symbol, price, quantity, .. } = pattern.row(sequence);
         let cast = format!(r#"{{"s":"{symbol}","p":{price},"q":{quantity}}}"#);
         assert!(pattern.matches(Expect::All, sequence, relayed.as_bytes()));
         assert!(pattern.matches(Expect::Kept, sequence, cast.as_bytes()));

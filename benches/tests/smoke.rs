@@ -39,12 +39,7 @@ fn the_programs_written_by_hand_lose_nothing_at_full_speed_and_paced() {
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
-    for expected in [
-        "### Throughput: 5000 messages",
-        "### Latency at 500 messages/s",
-        "| relay ",
-        "| handwritten ",
-    ] {
+    for expected in ["### Throughput: 5000 messages", "### Latency at 500 messages/s", "| relay ", "| handwritten "] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
 }
@@ -52,13 +47,7 @@ fn the_programs_written_by_hand_lose_nothing_at_full_speed_and_paced() {
 #[test]
 fn a_system_that_neither_filters_nor_casts_fails_the_benchmark() {
     let relay = format!("--command=careless={BENCH} role relay {{feed}} {{out}}");
-    let output = bench(&[
-        "--messages=5000",
-        "--rounds=1",
-        "--only=throughput",
-        "--systems=relay",
-        &relay,
-    ]);
+    let output = bench(&["--messages=5000", "--rounds=1", "--only=throughput", "--systems=relay", &relay]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("careless") && text.contains("NOT CLEAN"), "{text}");

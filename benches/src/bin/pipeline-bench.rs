@@ -1,11 +1,7 @@
 //! Throughput, cost, memory, loss and latency of the benchmark's pipeline, side by side: EventFlux,
 //! the same pipeline written by hand, a do-nothing relay, and any command given.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing its results is what a benchmark is for"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing its results is what a benchmark is for")]
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -107,18 +103,11 @@ async fn bench(cli: &Cli) -> Result<bool, BenchError> {
     if cli.only != Some(Part::Paced) {
         let plan = Plan::saturating(cli.messages);
         let series = rounds(cli, "throughput", &systems, plan).await?;
-        let title = format!(
-            "Throughput: {} messages, median of {} interleaved rounds",
-            cli.messages, cli.rounds
-        );
+        let title = format!("Throughput: {} messages, median of {} interleaved rounds", cli.messages, cli.rounds);
         println!("{}", throughput_table(&title, &series).render(cli.format));
         clean &= series.iter().all(Series::is_clean);
     }
-    let rates = if cli.only == Some(Part::Throughput) {
-        &[]
-    } else {
-        &cli.paced[..]
-    };
+    let rates = if cli.only == Some(Part::Throughput) { &[] } else { &cli.paced[..] };
     for rate in rates {
         let messages = rate.get().saturating_mul(cli.paced_seconds);
         let plan = Plan {
@@ -140,14 +129,8 @@ async fn bench(cli: &Cli) -> Result<bool, BenchError> {
 
 async fn rounds(cli: &Cli, title: &str, systems: &[System], plan: Plan) -> Result<Vec<Series>, BenchError> {
     plan.validate()?;
-    let cases: Vec<Case> = systems
-        .iter()
-        .map(|system| Case {
-            label: system.name.clone(),
-            system: system.clone(),
-            plan,
-        })
-        .collect();
+    let cases: Vec<Case> =
+        systems.iter().map(|system| Case { label: system.name.clone(), system: system.clone(), plan }).collect();
     Ok(interleaved(title, &cases, cli.rounds).await)
 }
 

@@ -1,11 +1,7 @@
 //! How the cost of EventFlux grows with the work: pipelines in a process, queries on a stream, columns in
 //! a message. Also the time from start to first event, and the size of the binary.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing its results is what a benchmark is for"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing its results is what a benchmark is for")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,18 +89,10 @@ async fn bench(cli: &Cli) -> Result<bool, BenchError> {
     let eventflux = EventFlux::locate(cli.eventflux.as_deref(), &cli.settings)?;
     let directory = tempfile::tempdir().map_err(BenchError::io("creating a directory"))?;
     println!("{}\n", machine());
-    let curves = if cli.only.is_empty() {
-        Curve::value_variants()
-    } else {
-        &cli.only
-    };
+    let curves = if cli.only.is_empty() { Curve::value_variants() } else { &cli.only };
     let mut clean = true;
     for curve in curves {
-        let cases = Cases {
-            cli,
-            eventflux: &eventflux,
-            directory: &directory,
-        };
+        let cases = Cases { cli, eventflux: &eventflux, directory: &directory };
         let (title, cases) = match curve {
             Curve::Pipelines => ("Pipelines in one process", cases.pipelines()?),
             Curve::Queries => ("Queries on one stream", cases.queries()?),
@@ -132,10 +120,7 @@ struct Cases<'a> {
 impl Cases<'_> {
     fn pipelines(&self) -> Result<Vec<Case>, BenchError> {
         let case = |count: usize| {
-            let plan = Plan {
-                connections: count,
-                ..Plan::saturating(self.cli.messages.div_ceil(count as u64))
-            };
+            let plan = Plan { connections: count, ..Plan::saturating(self.cli.messages.div_ceil(count as u64)) };
             let label = counted(count, "pipeline", "pipelines");
             self.case(&label, &scaling_sql::pipelines(count), plan)
         };
@@ -153,10 +138,7 @@ impl Cases<'_> {
 
     fn columns(&self) -> Result<Vec<Case>, BenchError> {
         let case = |(count, declared): (usize, Declared)| {
-            let plan = Plan {
-                columns: Some(count),
-                ..Plan::saturating(self.cli.messages)
-            };
+            let plan = Plan { columns: Some(count), ..Plan::saturating(self.cli.messages) };
             let label = match declared {
                 Declared::Used => format!("{count} columns, 3 declared"),
                 Declared::All => format!("{count} columns, all declared"),
@@ -168,10 +150,7 @@ impl Cases<'_> {
     }
 
     fn startup(&self) -> Result<Vec<Case>, BenchError> {
-        let plan = Plan {
-            start: Start::AtOnce,
-            ..Plan::saturating(STARTUP_MESSAGES)
-        };
+        let plan = Plan { start: Start::AtOnce, ..Plan::saturating(STARTUP_MESSAGES) };
         Ok(vec![self.case("start", &scaling_sql::pipelines(1), plan)?])
     }
 
@@ -180,11 +159,7 @@ impl Cases<'_> {
         let file_name = format!("{}.sql", label.replace([' ', ','], "-"));
         let path = self.directory.path().join(file_name);
         fs::write(&path, sql).map_err(BenchError::io(format!("writing {}", path.display())))?;
-        Ok(Case {
-            label: label.to_owned(),
-            system: self.eventflux.running("eventflux", &path),
-            plan,
-        })
+        Ok(Case { label: label.to_owned(), system: self.eventflux.running("eventflux", &path), plan })
     }
 }
 
@@ -193,22 +168,14 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 }
 
 fn startup_table(binary: &Path, series: &[Series]) -> Result<Table, BenchError> {
-    let size = fs::metadata(binary)
-        .map_err(BenchError::io(format!("measuring {}", binary.display())))?
-        .len();
+    let size = fs::metadata(binary).map_err(BenchError::io(format!("measuring {}", binary.display())))?.len();
     let mut table = Table::new("Start", &["figure", "value"]);
     for series in series {
         let median = series.median(|run| run.first_event_ms);
         let worst = series.worst(|run| run.first_event_ms);
-        table.row(vec![
-            "start to first event at the collector, ms, median".into(),
-            decimals(median, 1),
-        ]);
+        table.row(vec!["start to first event at the collector, ms, median".into(), decimals(median, 1)]);
         table.row(vec!["the same, worst round".into(), decimals(worst, 1)]);
     }
-    table.row(vec![
-        "size of the binary, MB".into(),
-        decimals(Some(size as f64 / 1e6), 1),
-    ]);
+    table.row(vec!["size of the binary, MB".into(), decimals(Some(size as f64 / 1e6), 1)]);
     Ok(table)
 }

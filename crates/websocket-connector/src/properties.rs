@@ -141,7 +141,6 @@ const URL: PropertySpec = PropertySpec::new(
     "The endpoint to connect to. Credentials belong into `auth.*` or a header; a query is shown nowhere.",
 )
 .required()
-.secret()
 .example("wss://stream.binance.com:9443/ws/btcusdt@trade")
 .only_if("websocket.mode", CLIENT);
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{PropertySpec, PropertyValue, nearest};
-use crate::{EventFluxError, env};
+use super::{PropertyKind, PropertySpec, PropertyValue, nearest};
+use crate::{EventFluxError, env, redact_url};
 
 /// What is wrong with one property.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,14 +232,18 @@ fn given(
         return Err(error("is not known here".to_owned(), hint, false));
     };
     let value = env::interpolate(text, lookup).map_err(|unset| error(unset.to_string(), unset.hint(), true))?;
-    let shown = if spec.secret { "***".to_owned() } else { text.to_owned() };
+    let shown = match spec.kind {
+        _ if spec.secret => "***".to_owned(),
+        PropertyKind::Url(_) => redact_url(text),
+        _ => text.to_owned(),
+    };
     match spec.kind.parse(&value, spec.unit) {
         Some(value) => Ok(Entry { value, shown, given: true }),
         None => {
             let reason = if spec.secret {
                 "has a value that is not allowed".to_owned()
             } else {
-                format!("'{text}' is not allowed")
+                format!("'{shown}' is not allowed")
             };
             Err(error(reason, Some(format!("use {}", spec.kind.allowed())), true))
         }
@@ -306,6 +310,9 @@ mod tests {
         let properties = resolve(&[("x.url", "ws://h/?t=${env:TOKEN}"), ("x.headers.K", "hunter2")]).unwrap();
         let shown = format!("{properties:?}");
         assert!(!shown.contains("sesame") && !shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("ws://h/?***"), "{shown}");
+        let errors = resolve(&[("x.url", "http://me:hunter2@h/?t=hunter3")]).unwrap_err();
+        assert!(!errors[0].to_string().contains("hunter"), "{}", errors[0]);
         assert_eq!(properties.text("x.url").unwrap(), "ws://h/?t=sesame");
     }
 

@@ -69,7 +69,7 @@ impl<'a> Planner<'a> {
         let schema = &self.streams.plan(self.stream).schema;
         let format = self.format(&plugin, diagnostics);
         let mapper = format.and_then(|format| {
-            let properties = self.map_properties(&plugin, format.source_properties(), diagnostics)?;
+            let properties = self.map_properties(format.source_properties(), diagnostics)?;
             self.made(self.map_written(), format.source_mapper(schema, &properties), diagnostics)
         });
         self.assemble(&plugin, mapper, diagnostics, |properties, context| {
@@ -94,7 +94,7 @@ impl<'a> Planner<'a> {
         let schema = &self.streams.plan(self.stream).schema;
         let format = self.format(&plugin, diagnostics);
         let mapper = format.and_then(|format| {
-            let properties = self.map_properties(&plugin, format.sink_properties(), diagnostics)?;
+            let properties = self.map_properties(format.sink_properties(), diagnostics)?;
             self.made(self.map_written(), format.sink_mapper(schema, &properties), diagnostics)
         });
         self.assemble(&plugin, mapper, diagnostics, |properties, context| {
@@ -186,38 +186,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn map_properties(
-        &self,
-        plugin: &Plugin<'_>,
-        specs: &[PropertySpec],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Properties> {
+    fn map_properties(&self, specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) -> Option<Properties> {
         let mut written = self.map_written();
         written.apply(self.environment.overrides, &self.streams.plan(self.stream).name, specs);
-        self.check_overrides(plugin, specs, diagnostics);
         written.resolve(specs, diagnostics)
-    }
-
-    /// A property given from outside must be known to the connector or its mapper.
-    fn check_overrides(&self, plugin: &Plugin<'_>, map_specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) {
-        let stream = &self.streams.plan(self.stream).name;
-        for given in self.environment.overrides.iter().filter(|given| given.stream == *stream) {
-            let specs = || plugin.specs.iter().chain(map_specs);
-            if specs().any(|spec| spec.matches(&given.key)) {
-                continue;
-            }
-            let message = format!(
-                "--set {stream}.{}: the {} {} of stream '{stream}' has no such property",
-                given.key,
-                plugin.name,
-                plugin.role.name()
-            );
-            let mistake = Diagnostic::error(self.annotation.name_span, message);
-            diagnostics.push(match nearest(&given.key, specs().map(|spec| spec.key)) {
-                Some(near) => mistake.with_hint(format!("did you mean '{near}'?")),
-                None => mistake,
-            });
-        }
     }
 
     fn parts(&self, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Parts> {

@@ -79,7 +79,7 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
     let (document, mut diagnostics) = sql::parse(file);
     properties::hide_secrets(file, &document, environment.context);
     let streams = Streams::declare(&document, &mut diagnostics);
-    check_overrides(environment.overrides, &streams, &mut diagnostics);
+    properties::check_overrides(environment, &document, &streams, &mut diagnostics);
     let mut plan = Plan::default();
     for declaration in &document.streams {
         for annotation in &declaration.annotations {
@@ -105,13 +105,4 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map_or(0, |span| span.start));
     (plan, diagnostics)
-}
-
-fn check_overrides(overrides: &[Override], streams: &Streams, diagnostics: &mut Vec<Diagnostic>) {
-    for Override { stream, key, .. } in overrides {
-        if streams.index_of(stream).is_none() {
-            let message = format!("--set {stream}.{key}: there is no stream '{stream}'");
-            diagnostics.push(streams.suggest(stream, Diagnostic::whole_file(message)));
-        }
-    }
 }

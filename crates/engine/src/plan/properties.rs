@@ -1,9 +1,14 @@
 //! Properties of one annotation: those of the file with those given from outside, split between connector and mapper,
 //! validated, and every mistake led back to its place.
 
-use eventflux_core::property::PropertyError;
-use eventflux_core::{COMMON_PROPERTIES, EventFluxContext, EventFluxError, Properties, PropertySpec, env, strategy};
+use eventflux_core::property::{PropertyError, nearest};
+use eventflux_core::{
+    COMMON_PROPERTIES, EventFluxContext, EventFluxError, Properties, PropertyKind, PropertySpec, env, redact_url,
+    strategy,
+};
 
+use super::Environment;
+use super::streams::Streams;
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::overrides::Override;
 use crate::sql::{Annotation, AnnotationKind, Document, Property};
@@ -85,26 +90,89 @@ pub(super) fn connector_specs(own: &[PropertySpec]) -> Vec<PropertySpec> {
     [own, strategy::PROPERTIES, COMMON_PROPERTIES].concat()
 }
 
+/// A property given from outside must be known to a source, a sink or a mapper of its stream.
+pub(super) fn check_overrides(
+    environment: &Environment<'_>,
+    document: &Document,
+    streams: &Streams,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    for given in environment.overrides {
+        let place = format!("--set {}.{}", given.stream, given.key);
+        if streams.index_of(&given.stream).is_none() {
+            let mistake = Diagnostic::whole_file(format!("{place}: there is no stream '{}'", given.stream));
+            diagnostics.push(streams.suggest(&given.stream, mistake));
+            continue;
+        }
+        let declarations = document.streams.iter().filter(|declaration| declaration.name.name == given.stream);
+        let annotations = declarations.flat_map(|declaration| &declaration.annotations);
+        let specs: Vec<_> = annotations.flat_map(|annotation| all_specs(annotation, environment.context)).collect();
+        if specs.iter().any(|spec| spec.matches(&given.key)) {
+            continue;
+        }
+        let message = format!("{place}: no source or sink of stream '{}' has such a property", given.stream);
+        let mistake = Diagnostic::whole_file(message);
+        diagnostics.push(match nearest(&given.key, specs.iter().map(|spec| spec.key)) {
+            Some(near) => mistake.with_hint(format!("did you mean '{near}'?")),
+            None => mistake,
+        });
+    }
+}
+
 /// Makes sure that no excerpt shows the value of a secret property, whatever else is wrong near it.
 pub(super) fn hide_secrets(file: &mut SourceFile, document: &Document, context: &EventFluxContext) {
     for annotation in document.streams.iter().flat_map(|stream| &stream.annotations) {
         let specs = own_specs(annotation, context);
         for property in &annotation.properties {
             let spec = specs.iter().find(|spec| spec.matches(&property.key));
+            let harmless = spec.is_some_and(|spec| !spec.secret && !shows_credentials(spec, &property.value));
             // A key nobody declares may be a misspelt secret.
-            if property.key != TYPE && spec.is_none_or(|spec| spec.secret) {
+            if property.key != TYPE && !harmless {
                 file.hide(property.value_span);
             }
         }
     }
 }
 
+/// Whether a URL has parts that may be secret.
+fn shows_credentials(spec: &PropertySpec, value: &str) -> bool {
+    matches!(spec.kind, PropertyKind::Url(_)) && redact_url(value) != value
+}
+
+/// Every property the connector of an annotation knows, its mapper's included.
+fn all_specs(annotation: &Annotation, context: &EventFluxContext) -> Vec<PropertySpec> {
+    let mut specs = own_specs(annotation, context);
+    let map = annotation.map.iter().flat_map(|map| &map.properties).find(|property| property.key == TYPE);
+    let name = map.map(|property| property.value.as_str());
+    let default = || Some(*formats(annotation, context)?.first()?);
+    if let Some(format) = name.or_else(default).and_then(|name| context.mapper_factory(name)) {
+        specs.extend(match annotation.kind {
+            AnnotationKind::Source => format.source_properties(),
+            AnnotationKind::Sink => format.sink_properties(),
+        });
+    }
+    specs
+}
+
+fn formats(annotation: &Annotation, context: &EventFluxContext) -> Option<&'static [&'static str]> {
+    let name = type_of(annotation)?;
+    match annotation.kind {
+        AnnotationKind::Source => context.source_factory(name).map(|factory| factory.supported_formats()),
+        AnnotationKind::Sink => context.sink_factory(name).map(|factory| factory.supported_formats()),
+    }
+}
+
 fn own_specs(annotation: &Annotation, context: &EventFluxContext) -> Vec<PropertySpec> {
-    let name = annotation.properties.iter().find(|property| property.key == TYPE).map(|property| &*property.value);
-    let own = match (annotation.kind, name) {
-        (AnnotationKind::Source, Some(name)) => context.source_factory(name).map(|factory| factory.properties()),
-        (AnnotationKind::Sink, Some(name)) => context.sink_factory(name).map(|factory| factory.properties()),
-        (_, None) => None,
+    let name = type_of(annotation);
+    let own = match annotation.kind {
+        AnnotationKind::Source => {
+            name.and_then(|name| context.source_factory(name)).map(|factory| factory.properties())
+        }
+        AnnotationKind::Sink => name.and_then(|name| context.sink_factory(name)).map(|factory| factory.properties()),
     };
     connector_specs(own.unwrap_or_default())
+}
+
+fn type_of(annotation: &Annotation) -> Option<&str> {
+    annotation.properties.iter().find(|property| property.key == TYPE).map(|property| property.value.as_str())
 }
