@@ -7,6 +7,12 @@ use crate::health::HealthReporter;
 use crate::metrics::{ConnectorMetrics, Metrics};
 use crate::{MapperFactory, ScalarFunction, SinkFactory, SourceFactory};
 
+/// Gauges of a source's state, with the label `state`.
+pub const SOURCE_STATE: &str = "eventflux_source_connection_state";
+
+/// Gauges of a sink's state, with the label `state`.
+pub const SINK_STATE: &str = "eventflux_sink_connection_state";
+
 /// Whether a connector brings events in or takes them out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectorRole {
@@ -45,9 +51,9 @@ pub struct ConnectorContext {
 impl ConnectorContext {
     /// The context of a connector of type `connector` on `stream`, with its metrics registered.
     pub fn new(registry: &Metrics, role: ConnectorRole, stream: &str, connector: &str) -> Self {
-        let metrics = match role {
-            ConnectorRole::Source => ConnectorMetrics::for_source(registry, stream, connector),
-            ConnectorRole::Sink => ConnectorMetrics::for_sink(registry, stream, connector),
+        let (metrics, state) = match role {
+            ConnectorRole::Source => (ConnectorMetrics::for_source(registry, stream, connector), SOURCE_STATE),
+            ConnectorRole::Sink => (ConnectorMetrics::for_sink(registry, stream, connector), SINK_STATE),
         };
         Self { stream: stream.to_owned(), role, metrics, health: HealthReporter::default(), registry: registry.clone() }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
+
 /// Where a connector is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionState {
@@ -56,19 +58,52 @@ pub struct Health {
 #[derive(Debug, Clone)]
 pub struct HealthReporter {
     sender: Arc<watch::Sender<Health>>,
+    gauges: Option<Arc<StateGauges>>,
+}
+
+/// One gauge per state: 1 for the state reported last, 0 for those before.
+#[derive(Debug)]
+struct StateGauges {
+    registry: Metrics,
+    name: &'static str,
+    stream: String,
+    connector: String,
+}
+
+impl StateGauges {
+    fn set(&self, state: ConnectionState, value: u64) {
+        let labels = [("stream", &*self.stream), ("type", &*self.connector), ("state", state.name())];
+        self.registry.gauge(self.name, &labels).set(value);
+    }
 }
 
 impl Default for HealthReporter {
     fn default() -> Self {
         let (sender, _) = watch::channel(Health { state: ConnectionState::Init, detail: None });
-        Self { sender: Arc::new(sender) }
+        Self { sender: Arc::new(sender), gauges: None }
     }
 }
 
 impl HealthReporter {
+    /// A reporter that also shows the state as gauges called `name` with the labels `stream`, `type` and `state`.
+    pub fn with_gauges(registry: &Metrics, name: &'static str, stream: &str, connector: &str) -> Self {
+        let gauges = StateGauges {
+            registry: registry.clone(),
+            name,
+            stream: stream.to_owned(),
+            connector: connector.to_owned(),
+        };
+        gauges.set(ConnectionState::Init, 1);
+        Self { gauges: Some(Arc::new(gauges)), ..Self::default() }
+    }
+
     /// Reports a state; `detail` must hold nothing secret.
     pub fn set(&self, state: ConnectionState, detail: impl Into<Option<String>>) {
-        self.sender.send_replace(Health { state, detail: detail.into() });
+        let before = self.sender.send_replace(Health { state, detail: detail.into() });
+        if let Some(gauges) = &self.gauges {
+            gauges.set(before.state, 0);
+            gauges.set(state, 1);
+        }
     }
 
     /// The state reported last.
@@ -96,5 +131,17 @@ mod tests {
         reporter.set(ConnectionState::Connected, "ws://h".to_owned());
         waiter.await.unwrap();
         assert_eq!(reporter.current().detail.as_deref(), Some("ws://h"));
+    }
+
+    #[test]
+    fn gauges_show_the_last_state() {
+        let registry = Metrics::default();
+        let reporter = HealthReporter::with_gauges(&registry, "state", "S", "memory");
+        reporter.set(ConnectionState::Connecting, None);
+        reporter.set(ConnectionState::Connected, None);
+        reporter.set(ConnectionState::Connected, None);
+        let on: Vec<_> = registry.samples().into_iter().filter(|sample| sample.value == 1).collect();
+        assert_eq!(on.len(), 1);
+        assert!(on[0].labels.contains(&("state", "connected".to_owned())), "{on:?}");
     }
 }

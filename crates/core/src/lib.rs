@@ -32,7 +32,7 @@ mod value;
 
 pub use batch::{EventBatch, Row};
 pub use column::{ByteValues, Column, TextValues, Values};
-pub use context::{ConnectorContext, ConnectorRole, EventFluxContext};
+pub use context::{ConnectorContext, ConnectorRole, EventFluxContext, SINK_STATE, SOURCE_STATE};
 pub use data_type::DataType;
 pub use error::{EventFluxError, Fault, FaultClass, RowFailure};
 pub use factory::{COMMON_PROPERTIES, MapperFactory, SinkFactory, SourceFactory};
