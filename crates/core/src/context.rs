@@ -55,7 +55,13 @@ impl ConnectorContext {
             ConnectorRole::Source => (ConnectorMetrics::for_source(registry, stream, connector), SOURCE_STATE),
             ConnectorRole::Sink => (ConnectorMetrics::for_sink(registry, stream, connector), SINK_STATE),
         };
-        Self { stream: stream.to_owned(), role, metrics, health: HealthReporter::default(), registry: registry.clone() }
+        Self {
+            stream: stream.to_owned(),
+            role,
+            metrics,
+            health: HealthReporter::with_gauges(registry, state, stream, connector),
+            registry: registry.clone(),
+        }
     }
 }
 
