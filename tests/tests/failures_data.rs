@@ -12,7 +12,9 @@ use eventflux_testkit::peer::frames::{RawFrame, TEXT};
 use eventflux_testkit::peer::{Message, Script, ScriptedPeer};
 use eventflux_testkit::wait::eventually_blocking;
 use serde_json::Value;
-use support::{DEADLINE, DLQ, Pipeline, QUICK, client, context, dead_letters, messages, numbers, received, relay, sending};
+use support::{
+    DEADLINE, DLQ, Pipeline, QUICK, client, context, dead_letters, messages, numbers, received, relay, sending,
+};
 
 /// A feed of these messages, and where events and dead letters arrive.
 struct Bench {
@@ -105,24 +107,16 @@ fn every_broken_message_becomes_a_dead_letter_with_its_reason_and_the_others_go_
 fn numbers_and_nested_values_go_through_without_a_digit_lost() {
     let sent = [
         r#"{"n":9007199254740993,"d":0.1,"j":{"big":18446744073709551616,"exact":0.10}}"#,
-        r#"{"n":9223372036854775807,"d":1e308,"j":[1.50,-0.0]}"#,
+        r#"{"n":9223372036854775807,"d":1e+308,"j":[1.50,-0.0]}"#,
         r#"{"n":-9223372036854775808,"d":5e-324,"j":123456789012345678901234567890}"#,
     ];
     let bench = Bench::new(sent);
     let columns = "n BIGINT, d DOUBLE, j JSON";
     let pipeline = Pipeline::start(&bench.sql(DLQ, columns, columns, "*"));
     let arrived = bench.receiver.wait_for_messages(sent.len()).blocking();
-    for (message, sent) in arrived.iter().zip(sent) {
-        let (before, after): (Vec<_>, Vec<_>) = (sent.split("\"j\":").collect(), text(message).split("\"j\":").collect());
-        assert_eq!(before[1], after[1], "nested values are kept as they were written");
-        let number = |text: &str| serde_json::from_str::<Value>(&format!("{}0}}", text.replace("\"d\"", "\"d\""))).ok();
-        assert_eq!(number(&format!("{}\"j\":", before[0])), number(&format!("{}\"j\":", after[0])));
-    }
+    let texts: Vec<_> = arrived.iter().filter_map(Message::as_text).collect();
+    assert_eq!(texts, sent);
     assert_eq!(pipeline.stop().failed, 0);
-}
-
-fn text(message: &Message) -> &str {
-    message.as_text().unwrap()
 }
 
 #[test]
@@ -164,16 +158,12 @@ fn arithmetic_without_a_result_is_a_defined_error_of_its_row() {
         ("10 / n", "division by zero"),
         ("10 % n", "division by zero"),
         ("CAST(1.5 / n AS BIGINT)", "division by zero"),
-        ("9223372036854775807 + 1 - n", "out of range"),
+        ("9223372036854775807 + (n + 1)", "out of range"),
         ("CAST(1e308 * (10 - n) AS BIGINT)", "out of range"),
     ] {
         let bench = Bench::new(["{\"n\":0}", "{\"n\":10}"]);
         let sql = bench.sql(DLQ, "n BIGINT", "n BIGINT", &format!("CASE WHEN n = 0 THEN {expression} ELSE n END AS n"));
-        let pipeline = match std::panic::catch_unwind(|| Pipeline::start(&sql)) {
-            Ok(pipeline) => pipeline,
-            Err(_) if expression.starts_with("922") => continue,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        let pipeline = Pipeline::start(&sql);
         assert_eq!(numbers(&bench.receiver.wait_for_messages(1).blocking()), [10], "{expression}");
         let letter = bench.letters(1).remove(0);
         assert!(letter["errorMessage"].as_str().unwrap().contains(reason), "{expression}: {letter}");
@@ -187,7 +177,13 @@ fn arithmetic_without_a_result_is_a_defined_error_of_its_row() {
 fn line_breaks_and_terminal_codes_of_a_peer_are_escaped_in_logs() {
     let forged = "{\"n\":\"\\r\\nFATAL \\u001b[31mforged\"}";
     let feed = ScriptedPeer::builder()
-        .script(Script::new().accept().send_text(forged).send_text("{\"n\":\n\"\u{7f}\u{9b}x\"}").close(1008, "bye\r\nFATAL \u{1b}[2J"))
+        .script(
+            Script::new()
+                .accept()
+                .send_text(forged)
+                .send_text("{\"n\":\n\"\u{7f}\u{9b}x\"}")
+                .close(1008, "bye\r\nFATAL \u{1b}[2J"),
+        )
         .script(Script::new().reject(403, "no\r\n\u{1b}[2J"))
         .script(sending(0..1))
         .start();
@@ -238,7 +234,11 @@ fn a_compressed_bomb_is_a_dead_letter_and_the_connection_stays() {
     let pipeline = Pipeline::start(&bench.sql(&properties, "n BIGINT", "n BIGINT", "n"));
     assert_eq!(numbers(&bench.receiver.wait_for_messages(2).blocking()), [0, 1]);
     let letters = bench.letters(2);
-    assert!(letters[0]["errorMessage"].as_str().unwrap().contains("websocket.compression.max.size"), "{}", letters[0]["errorMessage"]);
+    assert!(
+        letters[0]["errorMessage"].as_str().unwrap().contains("websocket.compression.max.size"),
+        "{}",
+        letters[0]["errorMessage"]
+    );
     assert_eq!((&letters[1]["stage"], &letters[1]["originalEvent"]), (&"receive".into(), &"no gzip".into()));
     assert_eq!(pipeline.metric("eventflux_source_gaps_total", "Fed"), 0);
     pipeline.stop();

@@ -115,13 +115,21 @@ impl SourceWorker {
     }
 }
 
-/// The error for a caught panic.
+/// The error for a caught panic. Its text is safe to log: line breaks, as `assert_eq!` writes them, are escaped.
 pub fn panicked(component: &str, panic: &(dyn Any + Send)) -> EventFluxError {
-    let reason = panic
+    let text = panic
         .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned());
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let mut reason = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            reason.extend(character.escape_default());
+        } else {
+            reason.push(character);
+        }
+    }
     EventFluxError::Panic { component: component.to_owned(), reason }
 }
 
@@ -187,6 +195,13 @@ mod tests {
         sender.send_replace(true);
         assert!(signal.is_stopped());
         assert!(!signal.sleep(Duration::from_secs(5)).await);
+    }
+
+    #[test]
+    fn control_characters_of_a_panic_are_escaped() {
+        let panic: Box<dyn Any + Send> = Box::new("a\n\u{1b}[31m 'b' \u{e9}".to_owned());
+        let reason = panicked("x", &*panic).to_string();
+        assert!(reason.ends_with("a\\n\\u{1b}[31m 'b' \u{e9}"), "{reason}");
     }
 
     #[test]

@@ -57,9 +57,14 @@ impl Pipeline {
 
     /// The value of a metric of one stream, whichever connector it belongs to.
     pub fn metric(&self, name: &str, stream: &str) -> u64 {
-        let of_stream = |labels: &[(&str, String)]| labels.iter().any(|(key, value)| *key == "stream" && value == stream);
+        let of_stream =
+            |labels: &[(&str, String)]| labels.iter().any(|(key, value)| *key == "stream" && value == stream);
         let samples = self.flux.metrics().samples();
-        samples.iter().filter(|sample| sample.name == name && of_stream(&sample.labels)).map(|sample| sample.value).sum()
+        samples
+            .iter()
+            .filter(|sample| sample.name == name && of_stream(&sample.labels))
+            .map(|sample| sample.value)
+            .sum()
     }
 
     #[track_caller]

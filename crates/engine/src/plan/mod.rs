@@ -78,7 +78,7 @@ pub(crate) struct Environment<'a> {
 pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Plan, Vec<Diagnostic>) {
     let (document, mut diagnostics) = sql::parse(file);
     properties::hide_secrets(file, &document, environment.context);
-    let streams = Streams::declare(&document, &mut diagnostics);
+    let streams = Streams::declare(file, &document, &mut diagnostics);
     properties::check_overrides(environment, &document, &streams, &mut diagnostics);
     let mut plan = Plan::default();
     for declaration in &document.streams {

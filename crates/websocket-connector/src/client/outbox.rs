@@ -21,6 +21,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// each have had one more batch, but the engine is meant to wait.
 const OVERFILL_FACTOR: usize = 16;
 
+/// Bytes a queue never refuses below, however small it is: a batch that was under way when it became full may turn into
+/// a dead letter for each of its messages.
+const MIN_OVERFILL_BYTES: usize = 16 << 20;
+
 /// The queue of a client sink.
 pub(super) struct Outbox {
     state: Mutex<State>,
@@ -114,7 +118,7 @@ impl Outbox {
             }
             Phase::Running => {}
         }
-        if state.cost() >= self.config.max_bytes.saturating_mul(OVERFILL_FACTOR) {
+        if state.cost() >= self.config.max_bytes.saturating_mul(OVERFILL_FACTOR).max(MIN_OVERFILL_BYTES) {
             let reason = "the sink's queue (websocket.queue.bytes) was overfilled while it was not ready".to_owned();
             return refused(EventFluxError::Send { reason, retryable: true });
         }
