@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use env_logger::{Builder, Env, Target, WriteStyle};
-use eventflux_local_connectors::console::escape_control;
+use eventflux_core::escape_control;
 use log::LevelFilter;
 
 use crate::args::LoggingArgs;

@@ -5,7 +5,8 @@
 use std::env;
 use std::io::{ErrorKind, IsTerminal, stderr};
 
-use eventflux_local_connectors::console::{Console, Output, escape_control};
+use eventflux_core::escape_control;
+use eventflux_local_connectors::console::{Console, Output};
 
 use crate::exit::Exit;
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use eventflux_core::ConnectorRole;
+use eventflux_core::escape_control;
 use eventflux_core::health::{ConnectionState, Health};
 use eventflux_engine::ConnectorStatus;
-use eventflux_local_connectors::console::escape_control;
 
 use crate::output;
 use crate::summary::{clock, grouped};

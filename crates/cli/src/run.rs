@@ -37,7 +37,7 @@ pub(crate) fn run(args: &RunArgs, quiet: bool) -> Exit {
     }
 }
 
-/// Plans every file, and reports the mistakes of all.
+/// Plans every file, and reports the mistakes of all. A file without a source is one: it would wait for ever.
 fn plan(args: &RunArgs) -> Result<Vec<(String, EventFlux)>, Exit> {
     let (context, color) = (context(), output::has_color());
     let mut pipelines = Vec::with_capacity(args.files.len());
@@ -45,7 +45,12 @@ fn plan(args: &RunArgs) -> Result<Vec<(String, EventFlux)>, Exit> {
         match EventFlux::from_file(file.source, &file.overrides, &context) {
             Ok(pipeline) => {
                 output::note(&pipeline.warnings().render(color));
-                pipelines.push((path.display().to_string(), pipeline));
+                if pipeline.has_sources() {
+                    pipelines.push((path.display().to_string(), pipeline));
+                } else {
+                    let path = path.display();
+                    output::print_error(&format!("{path}: nothing to run: no stream has a source (add @source(...))"));
+                }
             }
             Err(mistakes) => output::note(&mistakes.render(color)),
         }

@@ -110,6 +110,18 @@ fn nothing_is_started_when_one_of_the_files_has_a_mistake() {
 }
 
 #[test]
+fn a_file_without_a_source_is_not_run() {
+    let files = Files::new();
+    let empty = files.write("empty.sql", "");
+    let idle = files.write("idle.sql", "@sink(type='blackhole') CREATE STREAM Kept (n INT);");
+    for file in [empty, idle] {
+        let output = eventflux(&["run", &file]);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.stderr.contains(&format!("{file}: nothing to run: no stream has a source")), "{output:?}");
+    }
+}
+
+#[test]
 fn a_pipeline_whose_sources_are_finite_ends_with_a_summary_and_0() {
     let files = Files::new();
     let sql = files.write("count.sql", &counting("type='blackhole'"));
@@ -131,6 +143,18 @@ fn a_pipeline_that_fails_exits_with_1_and_the_others_go_on() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains(&format!("error: {fails}: failed: ")), "{}", output.stderr);
     assert!(output.stderr.contains(&format!("{works} ended after ")), "{}", output.stderr);
+}
+
+#[test]
+fn a_fault_of_a_sink_is_not_blamed_on_its_source() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let files = Files::new();
+    let sink = format!("type='websocket', websocket.url='ws://127.0.0.1:{port}/', websocket.reconnect='false'");
+    let output = eventflux(&["run", &files.write("down.sql", &endless(&sink))]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let source = output.stderr.lines().find(|line| line.contains("source ") && line.contains("(generator): in "));
+    assert!(source.unwrap().contains("failed 0"), "{}", output.stderr);
+    assert!(!output.stderr.contains("generator source of stream"), "{}", output.stderr);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
-use crate::{EventFluxError, SourceCallback};
+use crate::{EventFluxError, SourceCallback, escape_control};
 
 /// Worker threads of the shared runtime.
 pub const SHARED_WORKERS: usize = 2;
@@ -122,14 +122,7 @@ pub fn panicked(component: &str, panic: &(dyn Any + Send)) -> EventFluxError {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    let mut reason = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            reason.extend(character.escape_default());
-        } else {
-            reason.push(character);
-        }
-    }
+    let reason = escape_control(text).into_owned();
     EventFluxError::Panic { component: component.to_owned(), reason }
 }
 

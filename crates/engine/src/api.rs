@@ -98,6 +98,14 @@ impl EventFlux {
         &self.warnings
     }
 
+    /// Whether anything in the file brings events; without a source only a program does, through [`EventFlux::input`].
+    pub fn has_sources(&self) -> bool {
+        match &self.stage {
+            Stage::Planned { plan, .. } => !plan.lock().unwrap_or_else(PoisonError::into_inner).sources.is_empty(),
+            Stage::Running(running) => !running.sources.is_empty(),
+        }
+    }
+
     /// Calls `subscriber` with each batch of a stream, on the thread that brings it; to be called before the start.
     ///
     /// # Errors

@@ -5,15 +5,13 @@
 //! terminal there is no status line, and where standard output is another device than standard error the two do not
 //! wait for each other.
 //!
-//! Text is written as it is given: whoever passes data on escapes it first ([`escape_control`]).
+//! Text is written as it is given: whoever passes data on escapes it first ([`eventflux_core::escape_control`]).
 
-use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use crate::escape;
 use crate::sync::lock;
 
 /// Back to the first column, and erase the line.
@@ -160,16 +158,6 @@ impl<O: Write, E: Write> Console<O, E> {
         screen.drawn = drawn;
         write(&mut screen.stderr, &text)
     }
-}
-
-/// The text with each character that could forge a line or change the terminal replaced by its escape sequence.
-pub fn escape_control(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
-        return text.into();
-    }
-    let mut escaped = String::with_capacity(text.len() + 8);
-    escape::append_text(&mut escaped, text);
-    escaped.into()
 }
 
 fn write(output: &mut impl Write, text: &str) -> io::Result<()> {
@@ -328,11 +316,5 @@ mod tests {
         let console = Console::new(Moody(0, tape.clone()), io::sink(), Layout::Plain);
         console.lines(Output::Stdout, "a longer line\n").unwrap();
         assert_eq!(tape.take(), "a longer line\n");
-    }
-
-    #[test]
-    fn control_characters_can_be_escaped() {
-        assert_eq!(escape_control("a\u{1b}[2J\n"), r"a\u{1b}[2J\n");
-        assert!(matches!(escape_control("plain"), Cow::Borrowed("plain")));
     }
 }

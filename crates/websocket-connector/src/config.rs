@@ -185,6 +185,7 @@ impl Mode {
 impl ClientConfig {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let url = TargetUrl::parse(properties.text(URL)?)?;
+        refuse_ineffective_reconnect(properties)?;
         let secure = url.is_secure();
         let tls = TlsConfig::from_properties(properties, secure)?;
         let auth = AuthConfig::from_properties(properties)?;
@@ -224,10 +225,15 @@ impl ServerConfig {
 impl ConnectionConfig {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let optional = |key| properties.duration(key).map(|duration| Some(duration).filter(|time| !time.is_zero()));
+        let ping_interval = optional("websocket.ping.interval")?;
+        if ping_interval.is_none() && properties.is_given("websocket.pong.timeout") {
+            let error = EventFluxError::property("websocket.pong.timeout", "has no effect without pings");
+            return Err(error.with_hint("remove it, or set websocket.ping.interval to more than 0"));
+        }
         Ok(Self {
             max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
             keep_alive: KeepAliveConfig {
-                ping_interval: optional("websocket.ping.interval")?,
+                ping_interval,
                 pong_timeout: positive(properties, "websocket.pong.timeout")?,
                 idle_timeout: optional("websocket.idle.timeout")?,
                 write_timeout: positive(properties, "websocket.write.timeout")?,
@@ -326,21 +332,39 @@ fn at_least_one_byte(properties: &Properties, key: &str) -> Result<usize, EventF
     }
 }
 
+fn refuse_ineffective_reconnect(properties: &Properties) -> Result<(), EventFluxError> {
+    let keys =
+        ["delay.ms", "max.delay.ms", "max.attempts", "stable.ms"].map(|end| format!("websocket.reconnect.{end}"));
+    if !properties.flag("websocket.reconnect")?
+        && let Some(key) = keys.iter().find(|key| properties.is_given(key))
+    {
+        return Err(EventFluxError::property(key, "has no effect with websocket.reconnect='false'")
+            .with_hint("remove it, or set websocket.reconnect='true'"));
+    }
+    Ok(())
+}
+
 fn headers(properties: &Properties) -> Result<Vec<(String, Secret)>, EventFluxError> {
-    let check = |(name, value): (&str, &str)| {
-        let error = |reason: &str| Err(EventFluxError::property(&format!("{HEADERS}{name}"), reason));
+    let mut headers: Vec<(String, Secret)> = Vec::new();
+    for (name, value) in properties.prefixed(HEADERS) {
+        let error = |reason: &str| EventFluxError::property(&format!("{HEADERS}{name}"), reason);
         let lower = name.to_ascii_lowercase();
         if !is_token(name) {
-            error("is no header name")
-        } else if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-            error("is a header the handshake sets itself")
-        } else if !is_field_value(value) {
-            error("has a line break or control character in its value")
-        } else {
-            Ok((name.to_owned(), Secret::new(value)))
+            return Err(error("is no header name").with_hint("use letters, digits and hyphens"));
         }
-    };
-    properties.prefixed(HEADERS).map(check).collect()
+        if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            let hint = if lower == "sec-websocket-protocol" { "use websocket.subprotocol" } else { "remove it" };
+            return Err(error("is a header the handshake sets itself").with_hint(hint));
+        }
+        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            return Err(error("is set twice: case makes no difference in a header").with_hint("keep one of them"));
+        }
+        if !is_field_value(value) {
+            return Err(error("has a line break or control character in its value"));
+        }
+        headers.push((name.to_owned(), Secret::new(value)));
+    }
+    Ok(headers)
 }
 
 fn subprotocols(text: Option<&str>) -> Result<Vec<String>, EventFluxError> {

@@ -31,7 +31,7 @@ pub struct WebSocketSink {
 #[derive(Debug)]
 enum Role {
     Client(ClientSink),
-    Server(ServerSink),
+    Server(Box<ServerSink>),
 }
 
 impl WebSocketSink {
@@ -81,7 +81,9 @@ impl Sink for WebSocketSink {
         let context = self.context.clone();
         let role = match &self.config.mode {
             Mode::Client(client) => Role::Client(ClientSink::start(client, &self.config, context, callback)?),
-            Mode::Server(server) => Role::Server(ServerSink::start(&self.listeners, server, &self.config, context)?),
+            Mode::Server(server) => {
+                Role::Server(Box::new(ServerSink::start(&self.listeners, server, &self.config, context)?))
+            }
         };
         // Empty until now, as checked above under the lock.
         let _ = self.role.set(role);
@@ -212,7 +214,6 @@ mod tests {
     fn config_from_properties_all_options() {
         let config = config(&[
             ("websocket.url", "wss://h/events"),
-            ("websocket.reconnect", "false"),
             ("websocket.reconnect.delay.ms", "5"),
             ("websocket.reconnect.max.delay.ms", "50"),
             ("websocket.message.type", "binary"),
@@ -224,7 +225,8 @@ mod tests {
         ])
         .unwrap();
         let client = client(&config);
-        assert!(!client.reconnect.enabled && client.tls.is_some());
+        assert!(client.tls.is_some());
+        assert_eq!(client.reconnect.max_delay, Duration::from_millis(50));
         assert_eq!((client.headers.len(), &client.subprotocols[..]), (1, &["v1".to_owned()][..]));
         assert_eq!((config.message_type, config.compression), (MessageType::Binary, Some(Format::Zstd)));
         assert_eq!((config.queue.max_bytes, config.queue.full), (4096, FullPolicy::DropOldest));

@@ -145,7 +145,7 @@ mod tests {
     fn config_from_properties_all_options() {
         let config = config(&[
             ("websocket.url", "wss://h/feed"),
-            ("websocket.reconnect", "false"),
+            ("websocket.reconnect", "true"),
             ("websocket.reconnect.delay.ms", "5"),
             ("websocket.reconnect.max.delay.ms", "50"),
             ("websocket.reconnect.max.attempts", "7"),
@@ -163,7 +163,7 @@ mod tests {
         ])
         .unwrap();
         let client = client(&config);
-        assert_eq!((client.reconnect.enabled, client.reconnect.max_attempts), (false, Some(7)));
+        assert_eq!((client.reconnect.enabled, client.reconnect.max_attempts), (true, Some(7)));
         assert_eq!(client.headers[0].0, "X-API-Key");
         assert_eq!(client.headers[0].1.expose(), "k");
         assert_eq!(client.subprotocols, ["v2", "v1"]);
@@ -227,7 +227,7 @@ mod tests {
     fn properties_that_contradict_each_other_are_refused_by_name() {
         let url = ("websocket.url", "ws://h");
         let secure = ("websocket.url", "wss://h");
-        let cases: [&[(&str, &str)]; 11] = [
+        let cases: [&[(&str, &str)]; 14] = [
             &[url, ("websocket.tls.ca.file", "x")],
             &[secure, ("websocket.tls.cert.file", "x")],
             &[secure, ("websocket.tls.key.file", "x")],
@@ -239,6 +239,9 @@ mod tests {
             &[url, ("websocket.heartbeat.interval", "5s")],
             &[url, ("websocket.compression.max.size", "1MiB")],
             &[url, ("websocket.connect.timeout", "0")],
+            &[url, ("websocket.reconnect", "false"), ("websocket.reconnect.max.attempts", "5")],
+            &[url, ("websocket.ping.interval", "0"), ("websocket.pong.timeout", "5s")],
+            &[url, ("websocket.headers.X-Key", "1"), ("websocket.headers.x-key", "2")],
         ];
         for case in cases {
             assert!(matches!(config(case), Err(EventFluxError::Configuration { property: Some(_), .. })), "{case:?}");

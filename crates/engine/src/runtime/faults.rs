@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use eventflux_core::EventFluxError;
 use eventflux_core::dead_letter::{DeadLetter, Stage};
 use eventflux_core::metrics::ConnectorMetrics;
 use eventflux_core::strategy::{ErrorPolicy, ErrorStrategy};
+use eventflux_core::{EventFluxError, escape_control};
 
 use super::control::lock;
 use super::graph::Graph;
@@ -113,16 +113,21 @@ impl Faults {
             quiet.last = Some(now);
             std::mem::take(&mut quiet.left_out)
         };
+        // Positions count from 1: without one, it is the source as a whole.
+        let event = match failure.position {
+            0 => String::new(),
+            position => format!("event from message {position} "),
+        };
         let more = if left_out == 0 { String::new() } else { format!(" ({left_out} more since the last line)") };
         log::log!(
             self.policy.log_level,
-            "{}: event from message {} failed to {} (stream {}), strategy {}: {}{more}",
+            "{}: {}failed to {} (stream {}), strategy {}: {}{more}",
             self.component,
-            failure.position,
+            event,
             failure.stage.name(),
             failure.stream,
             strategy.name(),
-            failure.error,
+            escape_control(&failure.error.to_string()),
         );
     }
 }

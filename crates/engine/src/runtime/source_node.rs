@@ -72,7 +72,8 @@ impl SourceNode {
         let mut failures = 0;
         let mut started = Instant::now();
         while let Err(error) = self.entry.ended().await {
-            if self.entry.expects_end() {
+            // A source that ends with the fault of the pipeline only passes it on.
+            if self.entry.expects_end() || graph.control.check().as_ref() == Err(&error) {
                 return;
             }
             failures = if started.elapsed() >= STABLE { 1 } else { failures + 1 };

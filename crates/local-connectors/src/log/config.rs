@@ -1,6 +1,6 @@
 //! The validated configuration of a `log` sink.
 
-use eventflux_core::{EventFluxError, Properties};
+use eventflux_core::{EventFluxError, Properties, escape_control};
 use log::Level;
 
 use super::properties::SINK_PROPERTIES;
@@ -55,8 +55,7 @@ impl LogSinkConfig {
             "stderr" => Target::Console(Output::Stderr),
             _ => Target::Log(properties.text("log.level")?.parse().unwrap_or(Level::Info)),
         };
-        let mut prefix = String::new();
-        crate::escape::append_text(&mut prefix, properties.optional_text("log.prefix").unwrap_or_default());
+        let prefix = escape_control(properties.optional_text("log.prefix").unwrap_or_default()).into_owned();
         Ok(Self {
             target,
             prefix,

@@ -136,10 +136,15 @@ impl SourceConfig {
             let error = EventFluxError::property("json.on.missing.root", "has no effect when the message is the event");
             return Err(error.with_hint("remove it, or set json.root"));
         }
+        let lists = properties.text("json.root.array")? == "events";
+        if !lists && properties.is_given("json.max.events") {
+            let error = EventFluxError::property("json.max.events", "has no effect when a message is one event");
+            return Err(error.with_hint("remove it, or set json.root.array='events'"));
+        }
         Ok(Self {
             paths: column_paths(schema, properties, &root)?,
             root,
-            lists: properties.text("json.root.array")? == "events",
+            lists,
             root_required: properties.text("json.on.missing.root")? == "error",
             rules: Rules {
                 missing: absent(properties, "json.on.missing")?,

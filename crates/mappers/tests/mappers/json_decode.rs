@@ -325,6 +325,9 @@ fn events_of_a_message_are_limited() {
     assert_eq!(decode("json", &schema, properties, &["[{},{}]"]).rows.len(), 2);
     let reason = decode_failure("json", &schema, properties, "[{},{},{}]");
     assert_eq!(reason, "more events than json.max.events, at byte 7");
+    let one_event: Raw<'_> = &[("json.root.array", "event"), ("json.max.events", "2"), ("json.path.a", "$[0]")];
+    let error = source("json", &schema, one_event).err().unwrap().to_string();
+    assert!(error.contains("'json.max.events': has no effect"), "{error}");
 }
 
 #[test]

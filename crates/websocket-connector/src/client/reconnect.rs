@@ -58,7 +58,8 @@ impl ReconnectPolicy {
             stable: millis("websocket.reconnect.stable.ms")?,
         };
         if policy.delay > policy.max_delay {
-            return Err(EventFluxError::property(DELAY, format!("is larger than {MAX_DELAY}")));
+            let reason = format!("is larger than {MAX_DELAY}, which is {}", policy.max_delay.as_millis());
+            return Err(EventFluxError::property(DELAY, reason).with_hint(format!("make {MAX_DELAY} larger too")));
         }
         Ok(policy)
     }

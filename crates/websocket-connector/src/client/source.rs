@@ -232,7 +232,7 @@ impl Session<'_> {
         self.subscribe(now, timer.as_mut());
         loop {
             if !self.delivery.callback().is_ready() {
-                self.pause(stopped.as_mut(), timer.as_mut()).await?;
+                self.pause(&mut batch, stopped.as_mut(), timer.as_mut()).await?;
             }
             let event = tokio::select! {
                 biased;
@@ -253,10 +253,7 @@ impl Session<'_> {
                     }
                 }
                 Event::Driven(Ok(Progress::Flushed)) => self.keep_alive.flushed(),
-                Event::Driven(Err(disconnect)) => {
-                    self.report(&disconnect).map_err(SessionEnd::Pipeline)?;
-                    return Err(SessionEnd::Disconnected(disconnect));
-                }
+                Event::Driven(Err(disconnect)) => return Err(self.disconnected(disconnect)),
                 Event::Stopped => return Err(SessionEnd::Stopped),
                 Event::Timer => self.timers(Instant::now(), timer.as_mut())?,
             }
@@ -283,32 +280,41 @@ impl Session<'_> {
         self.arm(now, timer);
     }
 
-    /// Waits until the pipeline takes more; sends, but does not read.
+    /// Waits until the pipeline takes more. Sends meanwhile, and reads one batch ahead, so that the peer's pings are
+    /// answered for as long as its messages fit; then TCP slows it down.
     async fn pause(
         &mut self,
+        ahead: &mut Batch,
         mut stopped: Pin<&mut impl Future<Output = ()>>,
         mut timer: Pin<&mut Sleep>,
     ) -> Result<(), SessionEnd> {
         self.keep_alive.pause();
         let callback = self.delivery.callback().clone();
         let mut ready = pin!(callback.ready());
+        let mut ended = None;
         loop {
+            let reads = ahead.has_room();
+            let drives = ended.is_none() && (reads || self.connection.has_unsent());
             tokio::select! {
                 biased;
                 () = &mut stopped => return Err(SessionEnd::Stopped),
                 () = &mut ready => break,
-                // Never received: there is no batch. Ends when everything is sent, and then waits for more to send.
-                driven = self.connection.drive(None), if self.connection.has_unsent() => match driven {
-                    Ok(_) => self.keep_alive.flushed(),
-                    Err(disconnect) => return Err(SessionEnd::Disconnected(disconnect)),
+                driven = self.connection.drive(reads.then_some(&mut *ahead)), if drives => match driven {
+                    Ok(Progress::Flushed) => self.keep_alive.flushed(),
+                    Ok(Progress::Received) => {}
+                    Err(disconnect) => ended = Some(disconnect),
                 },
                 () = &mut timer => self.timers(Instant::now(), timer.as_mut())?,
             }
         }
         let now = Instant::now();
         self.keep_alive.resume(now);
-        self.arm(now, timer);
-        Ok(())
+        self.arm(now, timer.as_mut());
+        self.received(ahead, now, timer)?;
+        match ended {
+            Some(disconnect) => Err(self.disconnected(disconnect)),
+            None => Ok(()),
+        }
     }
 
     fn timers(&mut self, now: Instant, timer: Pin<&mut Sleep>) -> Result<(), SessionEnd> {
@@ -344,11 +350,14 @@ impl Session<'_> {
     }
 
     /// A message that never became one goes to the error strategy.
-    fn report(&self, disconnect: &Disconnect) -> Result<(), EventFluxError> {
-        let Disconnect::Violation { code: 1007 | 1009, .. } = disconnect else {
-            return Ok(());
-        };
-        self.delivery.callback().on_error(EventFluxError::mapping(None, disconnect.describe()), &[])
+    fn disconnected(&self, disconnect: Disconnect) -> SessionEnd {
+        if let Disconnect::Violation { code: 1007 | 1009, .. } = disconnect {
+            let error = EventFluxError::mapping(None, disconnect.describe());
+            if let Err(stopped) = self.delivery.callback().on_error(error, &[]) {
+                return SessionEnd::Pipeline(stopped);
+            }
+        }
+        SessionEnd::Disconnected(disconnect)
     }
 }
 

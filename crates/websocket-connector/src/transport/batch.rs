@@ -56,8 +56,9 @@ impl Batch {
         self.pings += usize::from(is_ping);
     }
 
+    /// Whether more is taken in.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.frames < MAX_BATCH_FRAMES && self.bytes < MAX_BATCH_BYTES
     }
 }

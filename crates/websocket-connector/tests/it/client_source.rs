@@ -274,6 +274,21 @@ fn a_pipeline_that_is_not_ready_stops_the_reading_but_not_the_pings() {
 }
 
 #[test]
+fn the_peers_pings_are_answered_while_the_pipeline_is_not_ready() {
+    let peer = ScriptedPeer::builder().start();
+    let source = source(peer.url(), &[]);
+    source.wait_for_state(ConnectionState::Connected);
+    source.recorder.close_gate();
+    let script = Script::new().ping("first").send_text("a").ping("second").send_text("b").ping("third").reset();
+    peer.play_on_all(script).blocking();
+    assert_eq!(source.recorder.count(), 0);
+    source.recorder.open_gate();
+    source.wait_for_messages(&["a", "b"]);
+    source.wait_for_state(ConnectionState::Connected);
+    peer.finish().blocking();
+}
+
+#[test]
 fn what_the_pipeline_answers_ends_the_source() {
     let peer = ScriptedPeer::builder().script(Script::new().accept().send_text("x").expect_close(1001)).start();
     let mut source = Registry::new().source(&[("websocket.url", peer.url())]);

@@ -71,9 +71,10 @@ impl Registry {
     }
 }
 
-/// A started source that connects to `url`, with quick reconnects.
+/// A started source that connects to `url`, with quick reconnects unless `raw` turns them off.
 pub(crate) fn source(url: &str, raw: &[(&str, &str)]) -> TestSource {
-    let mut source = Registry::new().source(&[&[("websocket.url", url)], &QUICK[..], raw].concat());
+    let quick = if raw.contains(&("websocket.reconnect", "false")) { &[][..] } else { &QUICK[..] };
+    let mut source = Registry::new().source(&[&[("websocket.url", url)], quick, raw].concat());
     source.start().unwrap();
     source
 }
