@@ -13,8 +13,9 @@ use crate::output;
 /// from `warn`.
 const DEFAULT_FILTER: &str = "warn,eventflux=info";
 
-/// Libraries whose more detailed levels print handshakes, and with them credentials. They are never shown below `info`.
-const CREDENTIAL_LOGGERS: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
+/// Libraries whose more detailed levels print handshakes, messages or the text of queries, and with them credentials.
+/// They are never shown below `info`.
+const CREDENTIAL_LOGGERS: [&str; 3] = ["tungstenite", "tokio_tungstenite", "sqlparser"];
 
 /// Starts logging for the life of the process.
 pub(crate) fn start(args: &LoggingArgs) {

@@ -99,8 +99,8 @@ impl Totals {
         connectors.iter().fold(Self::default(), |mut totals, connector| {
             let metrics = &connector.metrics;
             match connector.role {
-                ConnectorRole::Source => totals.events_in += metrics.events.value(),
-                ConnectorRole::Sink => totals.events_out += metrics.events.value(),
+                ConnectorRole::Source => totals.events_in += connector.events,
+                ConnectorRole::Sink => totals.events_out += connector.events,
             }
             totals.dropped += metrics.dropped.value();
             totals.failed += metrics.failed.value();

@@ -73,7 +73,7 @@ fn connector_line(text: &mut String, connector: &ConnectorStatus) {
         connector.role.name(),
         connector.stream,
         connector.connector,
-        grouped(metrics.events.value()),
+        grouped(connector.events),
         grouped(metrics.dropped.value()),
         grouped(metrics.failed.value()),
     );
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn a_summary_has_the_totals_and_a_line_for_each_connector() {
         let metrics = ConnectorMetrics::default();
-        metrics.events.add(12_345);
         metrics.gaps.add(2);
         let connector = ConnectorStatus {
+            events: 12_345,
             stream: "Trades".to_owned(),
             role: ConnectorRole::Source,
             connector: "websocket".to_owned(),

@@ -160,10 +160,16 @@ impl ErrorPolicy {
             return Err(EventFluxError::property("error.dlq.stream", "is required by the strategy 'dlq'")
                 .with_hint("name a stream that takes failed events"));
         }
+        if self.initial_delay > self.max_delay {
+            let key = "error.retry.initial-delay";
+            return Err(EventFluxError::property(key, "is larger than error.retry.max-delay")
+                .with_hint("lower it, or raise error.retry.max-delay"));
+        }
         let retries = self.strategy == Some(ErrorStrategy::Retry)
             || (self.uses(ErrorStrategy::Dlq) && self.dlq_fallback == ErrorStrategy::Retry);
         for spec in PROPERTIES {
             let used = match spec.key {
+                "error.retry.max-delay" => retries && self.growth != Growth::Fixed,
                 "error.retry.fallback-strategy" => self.strategy == Some(ErrorStrategy::Retry),
                 key if key.starts_with("error.retry.") => retries,
                 key if key.starts_with("error.dlq.") => self.uses(ErrorStrategy::Dlq),
@@ -210,6 +216,8 @@ mod tests {
             &[("error.strategy", "dlq")][..],
             &[("error.strategy", "drop"), ("error.retry.max-attempts", "5")],
             &[("error.dlq.stream", "Failed")],
+            &[("error.strategy", "retry"), ("error.retry.initial-delay", "1m")],
+            &[("error.strategy", "retry"), ("error.retry.backoff", "fixed"), ("error.retry.max-delay", "1m")],
             &[("error.strategy", "fail"), ("error.dlq.fallback-strategy", "drop")],
         ] {
             let error = policy(raw).unwrap_err();

@@ -195,14 +195,16 @@ impl EventFlux {
         let Stage::Running(running) = &self.stage else {
             return Vec::new();
         };
-        let sources = running.sources.iter().map(|node| (&node.connector, &node.context));
-        let sinks = running.graph.sinks.iter().map(|node| (&node.connector, &node.context));
+        let sources =
+            running.sources.iter().map(|node| (&node.connector, &node.context, node.context.metrics.events.value()));
+        let sinks = running.graph.sinks.iter().map(|node| (&node.connector, &node.context, node.delivered()));
         sources
             .chain(sinks)
-            .map(|(connector, context)| ConnectorStatus {
+            .map(|(connector, context, events)| ConnectorStatus {
                 stream: context.stream.clone(),
                 role: context.role,
                 connector: connector.clone(),
+                events,
                 health: context.health.current(),
                 metrics: context.metrics.clone(),
             })
@@ -339,8 +341,10 @@ pub struct ConnectorStatus {
     pub stream: String,
     /// Source or sink.
     pub role: ConnectorRole,
-    /// Its type.
+    /// Its type; from the second one of a type on the same stream with a number.
     pub connector: String,
+    /// Events a source brought; payloads a sink accepted and did not report as failed or undelivered.
+    pub events: u64,
     /// Its state.
     pub health: Health,
     /// Its metrics.
@@ -387,8 +391,7 @@ fn summary(running: &Running, undelivered: u64) -> Summary {
     entries.iter().for_each(|entry| add(&entry.faults.metrics));
     running.graph.sinks.iter().for_each(|sink| add(&sink.faults.metrics));
     summary.events_in = entries.iter().map(|entry| entry.faults.metrics.events.value()).sum();
-    summary.events_out =
-        running.graph.sinks.iter().map(|sink| sink.delivered()).sum::<u64>().saturating_sub(undelivered);
+    summary.events_out = running.graph.sinks.iter().map(|sink| sink.delivered()).sum();
     summary
 }
 

@@ -45,11 +45,11 @@ fn each_mistake_names_its_place_its_reason_and_the_way_out() {
         ),
         (
             "@source(type='memory', memory.dealy='1s') CREATE STREAM S (a INT);",
-            "3:24 property 'memory.dealy' is not known here (did you mean 'memory.delay'?)",
+            "3:24 property 'memory.dealy': is not known here (did you mean 'memory.delay'?)",
         ),
         (
             "@source(type='memory', memory.delay='soon') CREATE STREAM S (a INT);",
-            "3:37 property 'memory.delay' 'soon' is not allowed (use a duration such as 500ms, 5s, 2m or 1h)",
+            "3:37 property 'memory.delay': 'soon' is not allowed (use a duration such as 500ms, 5s, 2m or 1h)",
         ),
         (
             "@source(type='memory', @map(type='lin')) CREATE STREAM S (a INT);",
@@ -57,15 +57,15 @@ fn each_mistake_names_its_place_its_reason_and_the_way_out() {
         ),
         (
             "@source(type='memory', @map(type='line', x='1')) CREATE STREAM S (a INT);",
-            "3:42 property 'x' is not known here",
+            "3:42 property 'x': is not known here",
         ),
         (
             "@source(type='memory', error.strategy='retri') CREATE STREAM S (a INT);",
-            "3:39 property 'error.strategy' 'retri' is not allowed (use drop, retry, dlq, fail)",
+            "3:39 property 'error.strategy': 'retri' is not allowed (use drop, retry, dlq, fail)",
         ),
         (
             "@source(type='memory', error.strategy='dlq') CREATE STREAM S (a INT);",
-            "3:1 property 'error.dlq.stream' is required by the strategy 'dlq' (name a stream that takes failed events)",
+            "3:1 property 'error.dlq.stream': is required by the strategy 'dlq' (name a stream that takes failed events)",
         ),
         (
             "CREATE STREAM A (x INT); CREATE STREAM B (x INT); INSERT INTO B SELECT x FROM A; INSERT INTO A SELECT x FROM B;",

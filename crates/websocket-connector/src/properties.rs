@@ -173,7 +173,7 @@ const RECONNECT_MAX_DELAY: PropertySpec = PropertySpec::new(
 const RECONNECT_MAX_ATTEMPTS: PropertySpec = PropertySpec::new(
     "websocket.reconnect.max.attempts",
     PropertyKind::Integer { min: -1, max: i32::MAX as i64 },
-    "Attempts in a row before giving up; -1 for no end. Every reason counts, a refusal with 401 as well as a connection that did not stay.",
+    "Attempts in a row before giving up; -1 for no end, 0 is taken as 1. Every reason counts, a refusal with 401 as well as a connection that did not stay.",
 )
 .only_if("websocket.mode", CLIENT);
 

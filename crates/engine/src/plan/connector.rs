@@ -109,8 +109,8 @@ impl<'a> Planner<'a> {
         diagnostics: &mut Vec<Diagnostic>,
         create: impl FnOnce(&Properties, &ConnectorContext) -> Result<C, EventFluxError>,
     ) -> Option<ConnectorPlan<C, M>> {
-        let parts = self.parts(plugin, diagnostics)?;
-        let written = Written::new(&self.annotation.properties, self.annotation.name_span);
+        let written = self.written(plugin);
+        let parts = self.parts(&written, plugin, diagnostics)?;
         let instance = self.made(written, create(&parts.properties, &parts.context), diagnostics)?;
         Some(ConnectorPlan {
             stream: self.stream,
@@ -192,10 +192,15 @@ impl<'a> Planner<'a> {
         written.resolve(specs, diagnostics)
     }
 
-    fn parts(&self, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Parts> {
-        let stream = &self.streams.plan(self.stream).name;
+    /// The connector's properties, those given from outside included.
+    fn written(&self, plugin: &Plugin<'_>) -> Written<'a> {
         let mut written = Written::new(&self.annotation.properties, self.annotation.name_span);
-        written.apply(self.environment.overrides, stream, &plugin.specs);
+        written.apply(self.environment.overrides, &self.streams.plan(self.stream).name, &plugin.specs);
+        written
+    }
+
+    fn parts(&self, written: &Written<'_>, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Parts> {
+        let stream = &self.streams.plan(self.stream).name;
         let properties = written.resolve(&plugin.specs, diagnostics)?;
         let policy = match ErrorPolicy::from_properties(&properties) {
             Ok(policy) => policy,
@@ -204,7 +209,7 @@ impl<'a> Planner<'a> {
                 return None;
             }
         };
-        let dead_letters = self.dead_letters(&written, &policy, diagnostics)?;
+        let dead_letters = self.dead_letters(written, &policy, diagnostics)?;
         let context = ConnectorContext::new(self.environment.metrics, plugin.role, stream, &self.display_name(plugin));
         Some(Parts { properties, context, policy, dead_letters })
     }

@@ -80,7 +80,9 @@ impl<'a> Written<'a> {
             Some(property) => property.key_span,
             None => self.span,
         };
-        let mistake = Diagnostic::error(span, format!("property '{}' {}", error.key, error.reason));
+        let from_outside = self.properties.iter().any(|(key, _, property)| *key == error.key && property.is_none());
+        let given = if from_outside { " (given by --set)" } else { "" };
+        let mistake = Diagnostic::error(span, format!("property '{}'{given}: {}", error.key, error.reason));
         error.hint.into_iter().fold(mistake, Diagnostic::with_hint)
     }
 }

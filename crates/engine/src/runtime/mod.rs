@@ -120,12 +120,8 @@ impl Running {
         let mut undelivered = self.entries().iter().map(|entry| entry.abandon()).sum::<u64>();
         self.graph.control.stop();
         undelivered += std::thread::scope(|scope| {
-            let stops: Vec<_> = self
-                .graph
-                .sinks
-                .iter()
-                .map(|node| scope.spawn(|| node.sink.stop(remaining(end).max(GOODBYE)) + node.abandon()))
-                .collect();
+            let stops: Vec<_> =
+                self.graph.sinks.iter().map(|node| scope.spawn(|| node.stop(remaining(end).max(GOODBYE)))).collect();
             stops.into_iter().map(|stop| stop.join().unwrap_or(0)).sum::<u64>()
         });
         self.stopped = Some(undelivered);

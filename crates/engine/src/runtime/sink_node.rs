@@ -35,7 +35,7 @@ pub(crate) struct SinkNode {
     waiting: Mutex<VecDeque<Waiting>>,
     /// Length of `waiting`, to be looked at without a lock.
     waiting_len: AtomicUsize,
-    /// Payloads that were accepted and reported as failed later.
+    /// Payloads that were accepted, and reported as failed or undelivered later.
     taken_back: AtomicU64,
     /// Wakes the retry task.
     retry: Notify,
@@ -123,13 +123,20 @@ impl SinkNode {
         self.waiting_len.load(Ordering::Acquire) > 0
     }
 
-    /// Payloads that were accepted and not reported as failed.
+    /// Payloads that were accepted, and not reported as failed or undelivered.
     pub(crate) fn delivered(&self) -> u64 {
         self.faults.metrics.events.value().saturating_sub(self.taken_back.load(Ordering::Relaxed))
     }
 
+    /// Stops the sink; the number of events that are given up.
+    pub(crate) fn stop(&self, deadline: Duration) -> u64 {
+        let undelivered = self.sink.stop(deadline);
+        self.taken_back.fetch_add(undelivered, Ordering::Relaxed);
+        undelivered + self.abandon()
+    }
+
     /// Takes what waits, at the end of the pipeline: the number of events that are given up.
-    pub(crate) fn abandon(&self) -> u64 {
+    fn abandon(&self) -> u64 {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         self.waiting_len.store(0, Ordering::Release);
         waiting.iter().map(|waiting| waiting.work.len() as u64).sum()

@@ -126,7 +126,7 @@ impl ClientSource {
                     return Ok(());
                 }
                 Next::GiveUp => {
-                    log::error!("[{stream}] {error}; giving up after {} attempts", reconnect.failures().max(1));
+                    log::error!("[{stream}] {error}; giving up after attempt {}", reconnect.failures().max(1));
                     return Err(error);
                 }
                 Next::Wait(pause) => {

@@ -11,10 +11,11 @@ use futures_util::{Sink, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::stream::Continued;
 use super::{Batch, ByteStream};
@@ -348,6 +349,11 @@ fn disconnect(error: Error) -> Disconnect {
         }
         Error::Protocol(_) => 1002,
         Error::Utf8(_) => 1007,
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            let reason =
+                format!("a message of {size} bytes or more exceeds websocket.max.message.size ({max_size} bytes)");
+            return Disconnect::Violation { code: 1009, reason };
+        }
         Error::Capacity(_) => 1009,
         _ => return lost(error),
     };
