@@ -162,3 +162,9 @@ fn streams_nobody_writes_or_reads_are_warned_about() {
     let warnings = pipeline.warnings().render(false);
     assert!(warnings.contains("nothing in this file writes to stream 'Lonely'"), "{warnings}");
 }
+
+#[test]
+fn a_value_that_cannot_be_read_is_not_reported_as_missing_too() {
+    let found = mistakes("@source(type=\"memory\") CREATE STREAM S (a INT);");
+    assert_eq!(found.len(), 1, "{found:#?}");
+}

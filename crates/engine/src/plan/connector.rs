@@ -22,6 +22,8 @@ pub(super) struct Planner<'a> {
     pub(super) annotation: &'a Annotation,
     /// See [`number`].
     pub(super) number: usize,
+    /// Whether the whole declaration could be read: what is missing is really missing.
+    pub(super) complete: bool,
 }
 
 /// How many sources (or sinks) of the same type stand before `annotation` on its stream.
@@ -136,6 +138,9 @@ impl<'a> Planner<'a> {
         let written = Written::new(&self.annotation.properties, self.annotation.name_span);
         let key = if self.annotation.spelling == Spelling::With { "extension" } else { TYPE };
         let Some((name, span)) = written.type_name() else {
+            if !self.complete {
+                return None;
+            }
             let message = format!("this {} has no '{key}'", role.name());
             let hint = format!("add {key}='...', one of {}", known.join(", "));
             diagnostics.push(Diagnostic::error(self.annotation.name_span, message).with_hint(hint));

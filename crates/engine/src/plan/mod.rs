@@ -86,8 +86,9 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
             let Some(stream) = streams.index_of(&declaration.name.name) else {
                 continue;
             };
+            let complete = declaration.complete;
             let number = connector::number(&declaration.annotations, annotation);
-            let planner = connector::Planner { environment, streams: &streams, stream, annotation, number };
+            let planner = connector::Planner { environment, streams: &streams, stream, annotation, number, complete };
             match annotation.kind {
                 AnnotationKind::Source => plan.sources.extend(planner.source(&mut diagnostics)),
                 AnnotationKind::Sink => plan.sinks.extend(planner.sink(&mut diagnostics)),
