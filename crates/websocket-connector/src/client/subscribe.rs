@@ -66,6 +66,11 @@ impl SubscribeStep {
                 }
                 continue;
             };
+            if message.is_empty() {
+                return Err(
+                    EventFluxError::property(&key, "is empty").with_hint("write the message, or remove the property")
+                );
+            }
             if number > 1 && steps.len() + 1 < number as usize {
                 let missing = self::key(number - 1);
                 return Err(EventFluxError::property(&key, format!("comes after {missing}, which is missing")));
@@ -269,6 +274,7 @@ mod tests {
     #[test]
     fn keys_that_mean_nothing_are_refused_by_name() {
         for (key, value) in [
+            ("websocket.subscribe.message", ""),
             ("websocket.subscribe.message.1", "x"),
             ("websocket.subscribe.message.02", "x"),
             ("websocket.subscribe.message.3", "x"),
