@@ -10,10 +10,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::control::{Event, GO};
 use crate::error::BenchError;
+
+/// How long the end of a child's standard error is awaited after the child has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Lines of a child's standard error that are kept for an error message.
 const KEPT_STDERR_LINES: usize = 12;
@@ -27,6 +31,8 @@ pub struct Process {
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
+    /// Reads standard error to its end.
+    keeper: JoinHandle<()>,
 }
 
 impl Process {
@@ -51,14 +57,8 @@ impl Process {
         ) else {
             return Err(BenchError::Protocol(format!("{name} ended at once")));
         };
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            group,
-            stdin,
-            stdout: BufReader::new(stdout).lines(),
-            stderr: keep_last_lines(stderr),
-        })
+        let (stderr, keeper) = keep_last_lines(stderr);
+        Ok(Self { name: name.to_owned(), child, group, stdin, stdout: BufReader::new(stdout).lines(), stderr, keeper })
     }
 
     /// The process group, for measuring it.
@@ -74,6 +74,15 @@ impl Process {
         Vec::from_iter(lines.iter().map(String::as_str)).join("\n")
     }
 
+    /// The last lines of standard error of a process that has ended: waits until all of them are read, or for
+    /// [`LAST_WORDS`] when a child of its own holds the pipe open.
+    pub async fn final_words(&mut self) -> String {
+        if !self.keeper.is_finished() {
+            let _ = timeout(LAST_WORDS, &mut self.keeper).await;
+        }
+        self.last_words()
+    }
+
     /// Opens the child's gate.
     ///
     /// # Errors
@@ -87,12 +96,11 @@ impl Process {
     /// # Errors
     /// When the child reports a failure, ends, or does not speak the line protocol.
     pub async fn next_event(&mut self) -> Result<Event, BenchError> {
-        let line = self
-            .stdout
-            .next_line()
-            .await
-            .map_err(BenchError::io(format!("listening to the {}", self.name)))?
-            .ok_or_else(|| BenchError::Protocol(format!("the {} ended: {}", self.name, self.last_words())))?;
+        let line = self.stdout.next_line().await.map_err(BenchError::io(format!("listening to the {}", self.name)))?;
+        let Some(line) = line else {
+            let words = self.final_words().await;
+            return Err(BenchError::Protocol(format!("the {} ended: {words}", self.name)));
+        };
         match serde_json::from_str(&line) {
             Ok(Event::Failed { reason }) => Err(BenchError::Protocol(format!("{}: {reason}", self.name))),
             Ok(event) => Ok(event),
@@ -164,10 +172,10 @@ fn watch(kind: SignalKind) -> Result<tokio::signal::unix::Signal, BenchError> {
     signal(kind).map_err(BenchError::io("watching for signals"))
 }
 
-fn keep_last_lines(stderr: ChildStderr) -> Arc<Mutex<VecDeque<String>>> {
+fn keep_last_lines(stderr: ChildStderr) -> (Arc<Mutex<VecDeque<String>>>, JoinHandle<()>) {
     let kept = Arc::new(Mutex::new(VecDeque::new()));
     let keeper = Arc::clone(&kept);
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         let mut lines = BufReader::new(stderr).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             let mut kept = keeper.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +185,7 @@ fn keep_last_lines(stderr: ChildStderr) -> Arc<Mutex<VecDeque<String>>> {
             kept.push_back(line);
         }
     });
-    kept
+    (kept, reader)
 }
 
 #[cfg(test)]

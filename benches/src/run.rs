@@ -267,7 +267,11 @@ async fn watched<T>(
             Ok(Err(error)) => format!("failed while {doing}: {error}"),
             Err(_) => format!("{doing} took longer than allowed"),
         },
-        status = process.drain_until_exit() => format!("ended while {doing}: {}", status?),
+        status = process.drain_until_exit() => {
+            let reason = format!("ended while {doing}: {}", status?);
+            let stderr = process.final_words().await;
+            return Err(BenchError::System { system: system.name.clone(), reason, stderr });
+        }
     };
     Err(BenchError::System { system: system.name.clone(), reason, stderr: process.last_words() })
 }
@@ -277,7 +281,7 @@ async fn stop(system: &System, process: &mut Process) -> Result<Option<String>, 
     Ok(match status {
         None => Some(format!("did not end within {} s of the interrupt", STOP_DEADLINE.as_secs())),
         Some(status) if system.ends_cleanly() && !status.success() => {
-            Some(format!("ended with {status} after the interrupt; {}", process.last_words()))
+            Some(format!("ended with {status} after the interrupt; {}", process.final_words().await))
         }
         Some(_) => None,
     })

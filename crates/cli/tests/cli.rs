@@ -189,9 +189,10 @@ fn a_second_signal_ends_the_process_at_once() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let files = Files::new();
     let sink = format!("type='websocket', websocket.url='ws://{}/'", silent.local_addr().unwrap());
-    let sql = files.write("endless.sql", &endless(&sink));
-    let mut running = Running::start(&["run", "--drain-timeout", "10m", &sql], &[]);
+    let sql = endless(&sink).replace("CREATE STREAM Kept", "@sink(type='log')\nCREATE STREAM Kept");
+    let mut running = Running::start(&["run", "--drain-timeout", "10m", &files.write("endless.sql", &sql)], &[]);
     let (_client, _) = silent.accept().unwrap();
+    running.expect_stdout("0");
     running.signal("INT");
     running.expect_stderr("a second signal stops at once");
     // One that comes right behind the first counts as the same.
