@@ -75,7 +75,7 @@ impl Process {
     }
 
     /// The last lines of standard error of a process that has ended: waits until all of them are read, or for
-    /// [`LAST_WORDS`] when a child of its own holds the pipe open.
+    /// a second when a child of its own holds the pipe open.
     pub async fn final_words(&mut self) -> String {
         if !self.keeper.is_finished() {
             let _ = timeout(LAST_WORDS, &mut self.keeper).await;
