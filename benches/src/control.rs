@@ -85,7 +85,7 @@ pub struct Latency {
 ///
 /// # Errors
 /// When the runner has gone.
-pub fn emit(event: &Event) -> Result<(), BenchError> {
+pub fn emit(event: &impl Serialize) -> Result<(), BenchError> {
     let mut line =
         serde_json::to_string(event).map_err(|error| BenchError::Protocol(format!("encoding an event: {error}")))?;
     line.push('\n');

@@ -33,4 +33,5 @@ pub mod series;
 pub mod stats;
 pub mod system;
 pub mod usage;
+pub mod wire;
 pub mod workload;

@@ -91,16 +91,25 @@ impl Process {
         self.stdin.write_all(GO.as_bytes()).await.map_err(BenchError::io(format!("commanding the {}", self.name)))
     }
 
-    /// The next event of a feeder or collector.
+    /// The next line of standard output.
     ///
     /// # Errors
-    /// When the child reports a failure, ends, or does not speak the line protocol.
-    pub async fn next_event(&mut self) -> Result<Event, BenchError> {
+    /// When the child ends; with its last words.
+    pub async fn next_line(&mut self) -> Result<String, BenchError> {
         let line = self.stdout.next_line().await.map_err(BenchError::io(format!("listening to the {}", self.name)))?;
         let Some(line) = line else {
             let words = self.final_words().await;
             return Err(BenchError::Protocol(format!("the {} ended: {words}", self.name)));
         };
+        Ok(line)
+    }
+
+    /// The next event of a feeder or collector.
+    ///
+    /// # Errors
+    /// When the child reports a failure, ends, or does not speak the line protocol.
+    pub async fn next_event(&mut self) -> Result<Event, BenchError> {
+        let line = self.next_line().await?;
         match serde_json::from_str(&line) {
             Ok(Event::Failed { reason }) => Err(BenchError::Protocol(format!("{}: {reason}", self.name))),
             Ok(event) => Ok(event),

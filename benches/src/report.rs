@@ -204,8 +204,9 @@ fn verdict(series: &Series) -> [String; 5] {
         .map(|count| count.to_string())
 }
 
-/// A rate, rounded to thousands: more digits would only be noise.
-fn thousands(value: Option<f64>) -> String {
+/// A rate, rounded to thousands: more digits would only be noise. A dash for none.
+#[must_use]
+pub fn thousands(value: Option<f64>) -> String {
     let Some(value) = value else { return dash() };
     let thousands = (value / 1e3).round();
     if thousands < 1e3 {
@@ -215,7 +216,9 @@ fn thousands(value: Option<f64>) -> String {
     }
 }
 
-fn percent(value: Option<f64>) -> String {
+/// A share in percent; a dash for none.
+#[must_use]
+pub fn percent(value: Option<f64>) -> String {
     value.map_or_else(dash, |value| format!("{:.0} %", value * 100.0))
 }
 

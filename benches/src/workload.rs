@@ -27,7 +27,7 @@ pub const MAX_COLUMNS: usize = 1000;
 const TRADE_TIME: u64 = 1_700_000_000_000;
 
 const ID_DIGITS: usize = 8;
-const SYMBOLS: [&str; 6] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT"];
+pub(crate) const SYMBOLS: [&str; 6] = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT"];
 
 /// Which messages the collector should receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -228,10 +228,10 @@ fn encode_wide(row: &Row, id: u64, columns: usize) -> String {
 }
 
 /// Steele, Lea and Flood's SplitMix64: the same rows in every run and on every machine.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,21 +1,26 @@
-// A WebSocket client on the Node library `ws`, as a peer of the interoperability tests.
+// A WebSocket client on the Node library `ws`, as a peer of the interoperability tests. It offers compression, and
+// compresses all it sends when the server accepts.
 //
-//     client.mjs send URL COUNT   sends COUNT messages and closes
-//     client.mjs collect URL      prints what it receives
+//     client.mjs send URL COUNT      sends COUNT messages and closes
+//     client.mjs collect URL COUNT   prints what it receives
 //
-// It prints a line for each thing that happens: `connected`, `message TEXT`, `closed CODE`.
+// It prints a line for each thing that happens: `extensions TEXT` (what the server chose, or `none`), `connected`,
+// `message TEXT`, `closed CODE`.
 
 import { WebSocket } from "ws";
+import { numbered } from "./messages.mjs";
 
 const [role, url, count] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const say = (line) => process.stdout.write(`${line}\n`);
 
-const socket = new WebSocket(url);
+const socket = new WebSocket(url, { perMessageDeflate: { threshold: 0 } });
+socket.on("upgrade", (response) => say(`extensions ${response.headers["sec-websocket-extensions"] ?? "none"}`));
 socket.on("open", () => {
   say("connected");
   if (role !== "send") return;
   for (let number = 1; number <= count; number += 1) {
-    const text = JSON.stringify({ n: number, text: `snowman \u2603 number ${number}` });
+    const text = numbered(number);
+    // Every third message goes out in two fragments.
     if (number % 3 === 0) {
       socket.send(text.slice(0, 7), { fin: false });
       socket.send(text.slice(7));

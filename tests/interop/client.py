@@ -1,15 +1,17 @@
-"""A WebSocket client on the Python library `websockets`, as a peer of the interoperability tests.
+"""A WebSocket client on the Python library `websockets`, as a peer of the interoperability tests. It offers compression,
+and compresses all it sends when the server accepts.
 
-    client.py send URL COUNT   sends COUNT messages and closes
-    client.py collect URL      prints what it receives
+    client.py send URL COUNT      sends COUNT messages and closes
+    client.py collect URL COUNT   prints what it receives
 
-It prints a line for each thing that happens: `connected`, `message TEXT`, `closed CODE`.
+It prints a line for each thing that happens: `extensions TEXT` (what the server chose, or `none`), `connected`,
+`message TEXT`, `closed CODE`.
 """
 
 import asyncio
-import json
 import sys
 
+from messages import numbered
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -19,12 +21,14 @@ def say(line):
 
 
 async def main():
-    role, url = sys.argv[1], sys.argv[2]
+    role, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     async with connect(url) as connection:
+        say(f"extensions {connection.response.headers.get('Sec-WebSocket-Extensions', 'none')}")
         say("connected")
         if role == "send":
-            for number in range(1, int(sys.argv[3]) + 1):
-                text = json.dumps({"n": number, "text": f"snowman \u2603 number {number}"}, ensure_ascii=False)
+            for number in range(1, count + 1):
+                text = numbered(number)
+                # Every third message goes out in two fragments.
                 await connection.send([text[:7], text[7:]] if number % 3 == 0 else text)
             await connection.close()
         else:

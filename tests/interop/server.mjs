@@ -1,17 +1,19 @@
-// A WebSocket server on the Node library `ws`, as a peer of the interoperability tests.
+// A WebSocket server on the Node library `ws`, as a peer of the interoperability tests. It accepts compression, and
+// compresses all it sends when the client offers it.
 //
 //     server.mjs feed COUNT FIRST   sends COUNT messages: FIRST of them to the first client, whom it then sends away with
 //                                   close code 1012, the others to the next one, which it pings before
 //     server.mjs collect            prints what it receives
 //
-// It prints `listening PORT` first, then a line for each thing that happens: `message TEXT`, `pong`, `closed CODE`.
+// It prints `listening PORT` first, then a line for each thing that happens: `extensions TEXT` (what it chose for a
+// client, or `none`), `message TEXT`, `pong`, `closed CODE`.
 
 import { once } from "node:events";
 import { WebSocketServer } from "ws";
+import { numbered } from "./messages.mjs";
 
 const [role, count, first] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const say = (line) => process.stdout.write(`${line}\n`);
-const numbered = (number) => JSON.stringify({ n: number, text: `snowman \u2603 number ${number}` });
 
 function send(socket, number) {
   const text = numbered(number);
@@ -26,7 +28,9 @@ function send(socket, number) {
 
 let next = 1;
 
-async function feed(socket) {
+async function feed(socket, extensions) {
+  const closed = once(socket, "close");
+  say(`extensions ${extensions}`);
   if (next > 1) {
     socket.ping();
     await once(socket, "pong");
@@ -35,12 +39,28 @@ async function feed(socket) {
   const last = next === 1 ? first : count;
   for (; next <= last; next += 1) send(socket, next);
   if (last < count) socket.close(1012, "restart");
+  const [code] = await closed;
+  say(`closed ${code}`);
 }
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
-server.on("listening", () => say(`listening ${server.address().port}`));
-server.on("connection", (socket) => {
+function collect(socket, extensions) {
+  say(`extensions ${extensions}`);
+  socket.on("message", (data) => say(`message ${data}`));
   socket.on("close", (code) => say(`closed ${code}`));
-  if (role === "collect") socket.on("message", (data) => say(`message ${data}`));
-  else feed(socket);
+}
+
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: { threshold: 0 } });
+server.on("listening", () => say(`listening ${server.address().port}`));
+
+const chosen = new WeakMap();
+server.on("headers", (headers, request) => {
+  const line = headers.find((header) => header.startsWith("Sec-WebSocket-Extensions: "));
+  chosen.set(request, line?.slice(line.indexOf(" ") + 1) ?? "none");
+});
+
+// A feed serves one client after the other, so that what it says of them does not mix.
+let turn = Promise.resolve();
+server.on("connection", (socket, request) => {
+  if (role === "collect") collect(socket, chosen.get(request));
+  else turn = turn.then(() => feed(socket, chosen.get(request)));
 });

@@ -1,13 +1,11 @@
 //! Certificates for tests, made on the spot: a certificate authority of our own and a server certificate that is valid,
-//! self-signed, expired or for another name, and a client certificate signed by the same authority.
+//! self-signed, expired or for another name, and a client certificate signed by the same authority. All can be renewed
+//! while somebody uses their files.
 //!
 //! TLS runs on rustls here, so a connector built on another library is tested against an implementation it does not
 //! share.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::Write as _, path::PathBuf, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -49,10 +47,16 @@ pub struct TestCertificates {
 }
 
 struct Inner {
-    ca: Pem,
+    authority: Arc<Authority>,
     server: Pem,
     client: Pem,
-    files: TempDir,
+    files: Arc<TempDir>,
+}
+
+/// What signs.
+struct Authority {
+    ca: Pem,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 struct Pem {
@@ -89,9 +93,17 @@ impl TestCertificates {
         self
     }
 
+    /// A valid server certificate and a client certificate that take the place of these: signed by the same authority,
+    /// with new keys, written into the same files. Each file is replaced at once and never half written, a key before
+    /// its certificate. What `self` returns stays as it was, apart from what the files hold.
+    pub fn renew(&self) -> Self {
+        let renewed = Inner::signed(ServerCertificate::Valid, &self.inner.authority, &self.inner.files);
+        Self { requires_client: self.requires_client, ..Self::written(renewed) }
+    }
+
     /// The authority's certificate, PEM.
     pub fn ca_pem(&self) -> &str {
-        &self.inner.ca.certificate
+        &self.inner.authority.ca.certificate
     }
 
     /// A file with [`ca_pem`](Self::ca_pem).
@@ -102,6 +114,11 @@ impl TestCertificates {
     /// The server's certificate, PEM.
     pub fn server_pem(&self) -> &str {
         &self.inner.server.certificate
+    }
+
+    /// The server's certificate, DER: what a client sees of it.
+    pub fn server_der(&self) -> &[u8] {
+        &self.inner.server.certificate_der
     }
 
     /// The server's private key, PKCS #8 PEM.
@@ -144,10 +161,10 @@ impl TestCertificates {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    pub(crate) fn connector(&self, present_certificate: bool) -> TlsConnector {
-        let config = self
-            .client_config(present_certificate)
-            .unwrap_or_else(|error| panic!("testkit could not set up TLS: {error}"));
+    /// For a client that trusts this authority and presents the client certificate of `presented`.
+    pub(crate) fn connector(&self, presented: Option<&Self>) -> TlsConnector {
+        let config =
+            self.client_config(presented).unwrap_or_else(|error| panic!("testkit could not set up TLS: {error}"));
         TlsConnector::from(Arc::new(config))
     }
 
@@ -156,7 +173,11 @@ impl TestCertificates {
     }
 
     fn issue(kind: ServerCertificate) -> Self {
-        let inner = Inner::issue(kind).unwrap_or_else(|error| panic!("testkit could not make certificates: {error}"));
+        Self::written(Inner::issue(kind))
+    }
+
+    fn written(inner: Result<Inner, Box<dyn std::error::Error>>) -> Self {
+        let inner = inner.unwrap_or_else(|error| panic!("testkit could not make certificates: {error}"));
         inner.write_files().unwrap_or_else(|error| panic!("testkit could not write certificate files: {error}"));
         Self { inner: Arc::new(inner), requires_client: false }
     }
@@ -175,20 +196,20 @@ impl TestCertificates {
             .with_single_cert(vec![self.inner.server.certificate_der.clone()], self.inner.server.private_key())?)
     }
 
-    fn client_config(&self, present_certificate: bool) -> Result<ClientConfig, Box<dyn std::error::Error>> {
+    fn client_config(&self, presented: Option<&Self>) -> Result<ClientConfig, Box<dyn std::error::Error>> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(self.roots()?);
-        if !present_certificate {
+        let Some(presented) = presented else {
             return Ok(builder.with_no_client_auth());
-        }
-        let chain = vec![self.inner.client.certificate_der.clone()];
-        Ok(builder.with_client_auth_cert(chain, self.inner.client.private_key())?)
+        };
+        let client = &presented.inner.client;
+        Ok(builder.with_client_auth_cert(vec![client.certificate_der.clone()], client.private_key())?)
     }
 
     fn roots(&self) -> Result<RootCertStore, tokio_rustls::rustls::Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.inner.ca.certificate_der.clone())?;
+        roots.add(self.inner.authority.ca.certificate_der.clone())?;
         Ok(roots)
     }
 }
@@ -210,25 +231,47 @@ enum ServerCertificate {
     WrongName,
 }
 
-impl Inner {
-    fn issue(kind: ServerCertificate) -> Result<Self, Box<dyn std::error::Error>> {
+impl Authority {
+    fn new() -> Result<Self, rcgen::Error> {
         let ca_key = KeyPair::generate()?;
         let mut ca_params = named(&[], "EventFlux testkit CA")?;
         ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca_params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca_certificate = ca_params.self_signed(&ca_key)?;
         let ca = Pem::new(&ca_certificate, &ca_key);
-        let issuer = Issuer::new(ca_params, ca_key);
-        Ok(Self { server: Pem::server(kind, &issuer)?, client: Pem::client(&issuer)?, ca, files: tempfile::tempdir()? })
+        Ok(Self { ca, issuer: Issuer::new(ca_params, ca_key) })
+    }
+}
+
+impl Inner {
+    fn issue(kind: ServerCertificate) -> Result<Self, Box<dyn std::error::Error>> {
+        Self::signed(kind, &Arc::new(Authority::new()?), &Arc::new(tempfile::tempdir()?))
+    }
+
+    fn signed(
+        kind: ServerCertificate,
+        authority: &Arc<Authority>,
+        files: &Arc<TempDir>,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let issuer = &authority.issuer;
+        let (server, client) = (Pem::server(kind, issuer)?, Pem::client(issuer)?);
+        Ok(Self { authority: Arc::clone(authority), server, client, files: Arc::clone(files) })
     }
 
     fn write_files(&self) -> std::io::Result<()> {
-        let directory: &Path = self.files.path();
-        std::fs::write(directory.join("ca.pem"), &self.ca.certificate)?;
-        std::fs::write(directory.join("server.pem"), &self.server.certificate)?;
-        std::fs::write(directory.join("server-key.pem"), &self.server.key)?;
-        std::fs::write(directory.join("client.pem"), &self.client.certificate)?;
-        std::fs::write(directory.join("client-key.pem"), &self.client.key)
+        self.write_file("ca.pem", &self.authority.ca.certificate)?;
+        self.write_file("server-key.pem", &self.server.key)?;
+        self.write_file("server.pem", &self.server.certificate)?;
+        self.write_file("client-key.pem", &self.client.key)?;
+        self.write_file("client.pem", &self.client.certificate)
+    }
+
+    /// Puts a new file in the place of the old one, so that nobody reads half of it.
+    fn write_file(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(self.files.path())?;
+        file.write_all(text.as_bytes())?;
+        file.persist(self.files.path().join(name))?;
+        Ok(())
     }
 }
 
@@ -274,6 +317,8 @@ fn named(names: &[&str], common_name: &str) -> Result<CertificateParams, rcgen::
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, common_name);
+    // All authorities made here have the same name: this tells which of them signed.
+    params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
 
@@ -292,7 +337,7 @@ mod tests {
         for certificates in kinds {
             certificates.acceptor();
             certificates.clone().require_client_certificate().acceptor();
-            certificates.connector(true);
+            certificates.connector(Some(&certificates));
         }
     }
 
@@ -302,6 +347,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(certificates.ca_file()).unwrap(), certificates.ca_pem());
         assert_eq!(std::fs::read_to_string(certificates.server_file()).unwrap(), certificates.server_pem());
         assert_eq!(std::fs::read_to_string(certificates.client_key_file()).unwrap(), certificates.client_key_pem());
+    }
+
+    #[test]
+    fn renewed_certificates_take_the_place_of_the_old_ones_in_the_same_files() {
+        let old = TestCertificates::valid().require_client_certificate();
+        let new = old.renew();
+        assert_eq!((new.ca_pem(), new.server_file()), (old.ca_pem(), old.server_file()));
+        assert_ne!(new.server_der(), old.server_der());
+        let read = |file| std::fs::read_to_string(file).unwrap();
+        assert_eq!(read(old.server_file()), new.server_pem());
+        assert_eq!(read(old.server_key_file()), new.server_key_pem());
+        assert_eq!(read(old.client_file()), new.client_pem());
+        assert!(new.requires_client);
     }
 
     #[test]

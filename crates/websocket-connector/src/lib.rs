@@ -20,6 +20,7 @@ mod config;
 mod deliver;
 mod factory;
 mod keep_alive;
+mod net;
 mod properties;
 mod queue;
 mod server;

@@ -184,9 +184,18 @@ impl Properties {
         self.values.get(key).is_some_and(|entry| entry.given)
     }
 
+    /// The value of a property that conditions may name: a text, or `true` and `false`.
+    fn choice(&self, key: &str) -> Option<&str> {
+        match &self.values.get(key)?.value {
+            PropertyValue::Boolean(true) => Some("true"),
+            PropertyValue::Boolean(false) => Some("false"),
+            _ => self.optional_text(key),
+        }
+    }
+
     fn misplaced(&self, spec: &PropertySpec, failed: &[String]) -> Option<PropertyError> {
         let holds = spec.only_if.is_none_or(|condition| {
-            self.optional_text(condition.key) == Some(condition.value) || failed.iter().any(|key| key == condition.key)
+            self.choice(condition.key) == Some(condition.value) || failed.iter().any(|key| key == condition.key)
         });
         let error = |reason: String, hint: Option<String>| {
             Some(PropertyError { key: spec.key.to_owned(), reason, hint, in_value: false })
@@ -271,6 +280,8 @@ mod tests {
         PropertySpec::new("x.delay.ms", PropertyKind::Integer { min: 0, max: 10 }, "Delay.").default("5"),
         PropertySpec::new("x.headers.*", PropertyKind::Text, "Headers.").secret(),
         PropertySpec::new("x.listen", PropertyKind::Address, "Listen.").only_if("x.mode", "server"),
+        PropertySpec::new("x.pack", PropertyKind::Boolean, "Pack.").default("false"),
+        PropertySpec::new("x.pack.level", PropertyKind::Integer { min: 1, max: 9 }, "Level.").only_if("x.pack", "true"),
     ];
 
     fn environment(name: &str) -> Option<String> {
@@ -303,6 +314,13 @@ mod tests {
                 "property 'x.listen': has no effect unless x.mode is 'server' (remove it, or set x.mode='server')",
             ]
         );
+    }
+
+    #[test]
+    fn a_property_may_depend_on_a_switch() {
+        let given = |pack| resolve(&[("x.url", "ws://h"), ("x.pack", pack), ("x.pack.level", "3")]);
+        assert_eq!(given("true").unwrap().integer::<u32>("x.pack.level").unwrap(), 3);
+        assert!(given("false").unwrap_err()[0].to_string().contains("has no effect unless x.pack is 'true'"));
     }
 
     #[test]

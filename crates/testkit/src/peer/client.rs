@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::{
     connection::{self, Command},
     conversation::Conversation,
+    extensions::{Agreement, EXTENSIONS},
     frames::{RawFrame, Side},
     handshake::{self, HttpAnswer},
     message::Message,
@@ -30,6 +31,7 @@ pub struct ClientBuilder {
     headers: Vec<(String, String)>,
     tls: Option<TestCertificates>,
     present_certificate: bool,
+    foreign_certificate: Option<TestCertificates>,
     raw_request: Option<Vec<u8>>,
     receive_buffer: Option<u32>,
 }
@@ -46,6 +48,13 @@ impl ClientBuilder {
         self.header("Sec-WebSocket-Protocol", tokens)
     }
 
+    /// Offers extensions, `permessage-deflate; client_max_window_bits` for example. An answer that names
+    /// `permessage-deflate` lets messages be compressed, with its parameters; one that does not fit the offer fails the
+    /// connection, unless there is a [`raw_request`](Self::raw_request).
+    pub fn extensions(self, offer: impl Into<String>) -> Self {
+        self.header(EXTENSIONS, offer)
+    }
+
     /// Trusts the authority of these certificates, for a `wss://` URL.
     pub fn tls(mut self, certificates: TestCertificates) -> Self {
         self.tls = Some(certificates);
@@ -55,6 +64,12 @@ impl ClientBuilder {
     /// Presents the client certificate of the [`tls`](Self::tls) certificates.
     pub fn client_certificate(mut self) -> Self {
         self.present_certificate = true;
+        self
+    }
+
+    /// Presents the client certificate of these certificates, whoever signed it.
+    pub fn client_certificate_of(mut self, certificates: TestCertificates) -> Self {
+        self.foreign_certificate = Some(certificates);
         self
     }
 
@@ -89,20 +104,22 @@ impl ClientBuilder {
         let place = Place::parse(&self.url).map_err(Refused::Failed)?;
         let tcp = self.dial(&place).await.map_err(|error| Refused::Failed(error.to_string()))?;
         let transport = self.secure(&place, tcp).await?;
+        let server_certificate = transport.peer_certificate();
         let board = Board::channel();
         board.send_modify(|board| {
             board.record.connections = 1;
             board.record.open = 1;
         });
         let mut conversation = Conversation::new(Side::Client, 0, transport, board.clone());
-        let subprotocol = self.shake_hands(&place, &mut conversation).await?;
+        let answer = self.shake_hands(&place, &mut conversation).await?;
         conversation.open();
         let (commands, mut queue) = connection::play_queue();
         tokio::spawn(async move {
             connection::run_commands_past_the_end(&mut conversation, &mut queue).await;
             conversation.end(Ending::ByTest);
         });
-        Ok(ScriptedClient { board, commands, subprotocol })
+        let subprotocol = answer.header("Sec-WebSocket-Protocol").map(str::to_owned);
+        Ok(ScriptedClient { board, commands, subprotocol, extensions: answer.extensions(), server_certificate })
     }
 
     async fn dial(&self, place: &Place) -> std::io::Result<TcpStream> {
@@ -129,13 +146,14 @@ impl ClientBuilder {
         }
         let certificates = self.tls.as_ref().ok_or_else(|| Refused::Failed("wss:// needs .tls(...)".to_owned()))?;
         let name = ServerName::try_from(place.host.clone()).map_err(|error| Refused::Failed(error.to_string()))?;
-        let stream = certificates.connector(self.present_certificate).connect(name, tcp).await;
+        let presented = self.foreign_certificate.as_ref().or(self.present_certificate.then_some(certificates));
+        let stream = certificates.connector(presented).connect(name, tcp).await;
         let stream = stream.map_err(|error| Refused::Failed(error.to_string()))?;
         Ok(Transport::Tls(Box::new(stream.into())))
     }
 
-    /// Sends the request and reads the answer; gives the chosen subprotocol.
-    async fn shake_hands(&self, place: &Place, conversation: &mut Conversation) -> Result<Option<String>, Refused> {
+    /// Sends the request, and reads the answer and what it agrees upon.
+    async fn shake_hands(&self, place: &Place, conversation: &mut Conversation) -> Result<HttpAnswer, Refused> {
         let (request, key) = handshake::request(&place.authority, &place.path, &self.headers);
         conversation.queue(self.raw_request.as_deref().unwrap_or(&request));
         let head = conversation.head().await.map_err(Refused::Ended)?;
@@ -144,16 +162,18 @@ impl ClientBuilder {
             answer.body = body(&answer, conversation).await;
             return Err(Refused::Http(answer));
         }
-        if self.raw_request.is_some() {
-            return Ok(answer.header("Sec-WebSocket-Protocol").map(str::to_owned));
+        let extensions = answer.extensions().unwrap_or_default();
+        let agreement = if self.raw_request.is_some() {
+            Agreement::read(&extensions)
+        } else {
+            let offered = |name| handshake::joined(&self.headers, name);
+            answer.check_switch(&key, offered("Sec-WebSocket-Protocol").as_deref()).map_err(Refused::Failed)?;
+            Agreement::check(&extensions, &offered(EXTENSIONS).unwrap_or_default()).map_err(Refused::Failed)?
+        };
+        if let Some(agreement) = agreement {
+            conversation.agree(agreement);
         }
-        let offered: Vec<&str> = self
-            .headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))
-            .map(|(_, tokens)| tokens.as_str())
-            .collect();
-        answer.check_switch(&key, Some(&offered.join(","))).map_err(Refused::Failed)
+        Ok(answer)
     }
 }
 
@@ -187,6 +207,8 @@ pub struct ScriptedClient {
     board: watch::Sender<Board>,
     commands: mpsc::Sender<Command>,
     subprotocol: Option<String>,
+    extensions: Option<String>,
+    server_certificate: Option<Vec<u8>>,
 }
 
 impl ScriptedClient {
@@ -197,6 +219,7 @@ impl ScriptedClient {
             headers: Vec::new(),
             tls: None,
             present_certificate: false,
+            foreign_certificate: None,
             raw_request: None,
             receive_buffer: None,
         }
@@ -211,6 +234,16 @@ impl ScriptedClient {
     /// The subprotocol the server chose.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// The extensions of the server's answer, as one list; `None` without any.
+    pub fn extensions(&self) -> Option<&str> {
+        self.extensions.as_deref()
+    }
+
+    /// The certificate the server presented, DER; `None` without TLS.
+    pub fn server_certificate(&self) -> Option<&[u8]> {
+        self.server_certificate.as_deref()
     }
 
     /// Everything seen so far.

@@ -12,6 +12,8 @@ use tokio::{
 
 use super::{
     MAX_HEAD_BYTES, MAX_MESSAGE_BYTES,
+    deflate::{Deflater, Inflater},
+    extensions::Agreement,
     frames::{RawFrame, Side},
     message::{Assembler, Broken, Incoming, Message},
     record::{Board, Ended, Ending, ReceivedClose, RunState},
@@ -52,6 +54,8 @@ pub(super) struct Conversation {
     pub(super) transport: Option<Transport>,
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
+    /// Once permessage-deflate is agreed upon.
+    pub(super) deflater: Option<Deflater>,
     unflushed: bool,
     queued_bytes: u64,
     /// How many of the queued bytes have left this process.
@@ -85,6 +89,7 @@ impl Conversation {
             transport: Some(transport),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            deflater: None,
             unflushed: false,
             queued_bytes: 0,
             flushed_bytes: 0,
@@ -154,6 +159,13 @@ impl Conversation {
             None
         })
         .await
+    }
+
+    /// From here on messages may be compressed in both directions, as agreed upon.
+    pub(super) fn agree(&mut self, agreement: Agreement) {
+        let [ours, theirs] = [self.side, self.side.opposite()].map(|side| agreement.sent_by(side));
+        self.deflater = Some(Deflater::new(ours.window_bits, ours.context_takeover));
+        self.assembler.inflate_with(Inflater::new(theirs.context_takeover));
     }
 
     /// From here on the bytes are frames, also those that came with the head.
@@ -261,8 +273,8 @@ impl Conversation {
     fn take(&mut self, incoming: Incoming) {
         let number = self.number;
         match incoming {
-            Incoming::Message(message) => {
-                self.board.send_modify(|board| board.message(number, &message));
+            Incoming::Message { message, compressed_bytes } => {
+                self.board.send_modify(|board| board.message(number, &message, compressed_bytes));
                 self.inbox.push_back(message);
             }
             Incoming::Ping(payload) => {
@@ -300,7 +312,7 @@ impl Conversation {
             self.close_sent = true;
             self.queue_frame(RawFrame::close(broken.code, ""));
         }
-        let failed = RunState::Failed(format!("the other end broke RFC 6455: {}", broken.reason));
+        let failed = RunState::Failed(format!("the other end broke the protocol: {}", broken.reason));
         self.board.send_modify(|board| board.run_state(self.number, failed));
         self.unflushed = true;
         self.closed = Some(Ending::Broken(broken.reason));

@@ -1,10 +1,16 @@
 //! Frames byte by byte (RFC 6455, section 5.2), also those that no correct implementation would send.
 //!
 //! [`RawFrame`] builds and reads single frames; [`violations`] lists the malformed ones a receiver has to refuse, each
-//! with the close code the RFC asks for. Reading checks nothing but the layout; what a frame may contain is checked in
-//! the conversation.
+//! with the close code the RFC asks for, and [`deflate_violations`] those of a connection with permessage-deflate.
+//! Reading checks nothing but the layout; what a frame may contain is checked in the conversation.
 
 use bytes::{Buf, Bytes, BytesMut};
+
+use super::deflate;
+
+mod violations;
+
+pub use violations::{Violation, deflate_violations, empty_continuations, partial_text, violations};
 
 /// Continuation of a fragmented message.
 pub const CONTINUATION: u8 = 0x0;
@@ -18,6 +24,13 @@ pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 /// Pong.
 pub const PONG: u8 = 0xA;
+
+/// The first reserved bit: permessage-deflate sets it on the first frame of a compressed message.
+pub const RSV1: u8 = 0b100;
+/// The second reserved bit.
+pub const RSV2: u8 = 0b010;
+/// The third reserved bit.
+pub const RSV3: u8 = 0b001;
 
 /// Longest payload of a control frame, bytes.
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
@@ -56,7 +69,7 @@ impl Side {
 pub struct RawFrame {
     /// Whether this is the last frame of its message.
     pub fin: bool,
-    /// The three reserved bits, RSV1 being 4, RSV2 2 and RSV3 1.
+    /// The three reserved bits: [`RSV1`], [`RSV2`] and [`RSV3`].
     pub rsv: u8,
     /// The operation code, 0 to 15.
     pub opcode: u8,
@@ -107,10 +120,33 @@ impl RawFrame {
         self
     }
 
-    /// Sets the reserved bits (RSV1 is 4, RSV2 is 2, RSV3 is 1).
+    /// Sets the reserved bits: [`RSV1`], [`RSV2`], [`RSV3`], or several of them.
     pub fn rsv(mut self, bits: u8) -> Self {
         self.rsv = bits & 0x7;
         self
+    }
+
+    /// Compresses the payload and sets RSV1, whether that was agreed upon or not. Refers to no earlier message, so it
+    /// may stand anywhere. Before [`masked`](Self::masked) or after makes no difference.
+    pub fn compressed(mut self) -> Self {
+        self.payload = deflate::compress(&self.payload);
+        self.rsv(RSV1)
+    }
+
+    /// The same message in fragments of at most this many payload bytes; the first keeps the opcode and the reserved
+    /// bits, the last says that it is the last.
+    ///
+    /// # Panics
+    /// When `payload_bytes` is 0.
+    pub fn fragments(self, payload_bytes: usize) -> Vec<Self> {
+        let count = self.payload.len().div_ceil(payload_bytes).max(1);
+        let fragment = |index: usize| {
+            let start = index * payload_bytes;
+            let end = start.saturating_add(payload_bytes).min(self.payload.len());
+            let (opcode, rsv) = if index == 0 { (self.opcode, self.rsv) } else { (CONTINUATION, 0) };
+            Self { fin: index + 1 == count, opcode, rsv, payload: self.payload.slice(start..end), ..self.clone() }
+        };
+        (0..count).map(fragment).collect()
     }
 
     /// Masks the frame, as clients must.
@@ -207,76 +243,6 @@ impl RawFrame {
     }
 }
 
-/// Something a receiver must refuse.
-#[derive(Debug, Clone)]
-pub struct Violation {
-    /// What is wrong, in a few words.
-    pub name: &'static str,
-    /// The bytes to send, after the handshake.
-    pub bytes: Vec<u8>,
-    /// The close code the receiver should answer with.
-    pub close_code: u16,
-}
-
-/// Every malformed input a receiver has to refuse, as sent by `sender`.
-///
-/// The close codes are those of RFC 6455, section 7.4.1: 1002 for broken framing, 1007 for text that is not UTF-8, 1009
-/// for a length no receiver takes.
-pub fn violations(sender: Side) -> Vec<Violation> {
-    let frame =
-        |name, frame: RawFrame, close_code| Violation { name, bytes: frame.from_side(sender).encode(), close_code };
-    let mut all = vec![
-        wrong_masking(sender),
-        frame("RSV1 without an extension", RawFrame::text("x").rsv(4), 1002),
-        frame("RSV2 set", RawFrame::text("x").rsv(2), 1002),
-        frame("RSV3 set", RawFrame::text("x").rsv(1), 1002),
-        frame("reserved data opcode", RawFrame::new(0x3, "x"), 1002),
-        frame("reserved control opcode", RawFrame::new(0xB, "x"), 1002),
-        frame("continuation of nothing", RawFrame::new(CONTINUATION, "x"), 1002),
-        frame("fragmented ping", RawFrame::ping("x").not_final(), 1002),
-        frame("ping longer than 125 bytes", RawFrame::ping(vec![b'x'; MAX_CONTROL_PAYLOAD + 1]), 1002),
-        frame("text that is not UTF-8", RawFrame::new(TEXT, vec![0xC3, 0x28]), 1007),
-        frame("text ending inside a character", RawFrame::new(TEXT, vec![b'a', 0xE2, 0x82]), 1007),
-        frame("close with one byte", RawFrame::new(CLOSE, vec![3]), 1002),
-        frame("close reason that is not UTF-8", RawFrame::new(CLOSE, vec![0x03, 0xE8, 0xFF]), 1007),
-        frame("absurd declared length", RawFrame::new(BINARY, "x").declared_length(1 << 62), 1009),
-    ];
-    all.push(text_inside_text(sender));
-    for (name, code) in
-        [("close code 999", 999), ("close code 1005", 1005), ("close code 1006", 1006), ("close code 1015", 1015)]
-    {
-        all.push(frame(name, RawFrame::close(code, ""), 1002));
-    }
-    all
-}
-
-fn wrong_masking(sender: Side) -> Violation {
-    let (name, frame) = match sender {
-        Side::Client => ("unmasked frame from a client", RawFrame::text("x")),
-        Side::Server => ("masked frame from a server", RawFrame::text("x").masked()),
-    };
-    Violation { name, bytes: frame.encode(), close_code: 1002 }
-}
-
-fn text_inside_text(sender: Side) -> Violation {
-    let mut bytes = RawFrame::text("x").not_final().from_side(sender).encode();
-    bytes.extend(RawFrame::text("y").from_side(sender).encode());
-    Violation { name: "new message inside a fragmented one", bytes, close_code: 1002 }
-}
-
-/// The first `length` bytes of a text message that declares `declared` bytes: a frame that never ends.
-pub fn partial_text(sender: Side, length: usize, declared: u64) -> Vec<u8> {
-    RawFrame::new(TEXT, vec![b'x'; length]).declared_length(declared).from_side(sender).encode()
-}
-
-/// The opening fragment of a text message followed by `count` empty continuations: a message that never ends.
-pub fn empty_continuations(sender: Side, count: usize) -> Vec<u8> {
-    let mut bytes = RawFrame::text("x").not_final().from_side(sender).encode();
-    let continuation = RawFrame::new(CONTINUATION, Bytes::new()).not_final().from_side(sender).encode();
-    bytes.extend(continuation.repeat(count));
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +266,15 @@ mod tests {
                 assert_eq!(&wire[..], b"next");
             }
         }
+    }
+
+    #[test]
+    fn fragments_are_the_message_in_pieces() {
+        let [first, second, last] = &RawFrame::text("Hello").rsv(RSV1).fragments(2)[..] else { panic!("not three") };
+        assert_eq!((first.fin, first.opcode, first.rsv, &first.payload[..]), (false, TEXT, RSV1, &b"He"[..]));
+        assert_eq!((second.fin, second.opcode, second.rsv, &second.payload[..]), (false, CONTINUATION, 0, &b"ll"[..]));
+        assert_eq!((last.fin, last.opcode, last.rsv, &last.payload[..]), (true, CONTINUATION, 0, &b"o"[..]));
+        assert_eq!(RawFrame::text("").fragments(2), [RawFrame::text("")]);
     }
 
     #[test]

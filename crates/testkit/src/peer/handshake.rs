@@ -5,6 +5,8 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::extensions::EXTENSIONS;
+
 /// A handshake request as it came.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Handshake {
@@ -34,6 +36,11 @@ impl Handshake {
             .flat_map(|(_, value)| value.split(','))
             .map(str::trim)
             .collect()
+    }
+
+    /// The extensions the client offers, as one list; `None` without any.
+    pub fn extensions(&self) -> Option<String> {
+        joined(&self.headers, EXTENSIONS)
     }
 
     /// Parses a request head, its final empty line excluded.
@@ -100,6 +107,11 @@ impl HttpAnswer {
         header(&self.headers, name)
     }
 
+    /// The extensions the server chose, as one list; `None` without any.
+    pub(super) fn extensions(&self) -> Option<String> {
+        joined(&self.headers, EXTENSIONS)
+    }
+
     /// Parses a response head, its final empty line excluded.
     pub(super) fn parse(head: &str) -> Result<Self, String> {
         let (first, headers) = split_head(head)?;
@@ -111,20 +123,19 @@ impl HttpAnswer {
         Ok(Self { status, headers, body: String::new() })
     }
 
-    /// Checks a 101 against the key of the request, and gives the chosen subprotocol.
-    pub(super) fn check_switch(&self, key: &str, offered: Option<&str>) -> Result<Option<String>, String> {
+    /// Checks a 101 against the key and the subprotocols of the request.
+    pub(super) fn check_switch(&self, key: &str, offered: Option<&str>) -> Result<(), String> {
         let accept = self.header("Sec-WebSocket-Accept").ok_or("the 101 has no Sec-WebSocket-Accept")?;
         if accept != derive_accept_key(key.as_bytes()) {
             return Err(format!("the 101 has the wrong Sec-WebSocket-Accept {accept:?}"));
         }
-        let chosen = self.header("Sec-WebSocket-Protocol").map(str::to_owned);
-        if let Some(chosen) = &chosen {
+        if let Some(chosen) = self.header("Sec-WebSocket-Protocol") {
             let known = offered.is_some_and(|offered| offered.split(',').any(|token| token.trim() == chosen));
             if !known {
                 return Err(format!("the 101 chooses the subprotocol {chosen:?}, which was not offered"));
             }
         }
-        Ok(chosen)
+        Ok(())
     }
 }
 
@@ -197,6 +208,12 @@ fn reason_phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         _ => "Scripted",
     }
+}
+
+/// The values of all headers with this name, in any case, as one list.
+pub(super) fn joined(headers: &[(String, String)], wanted: &str) -> Option<String> {
+    let all = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str());
+    all.map(str::to_owned).reduce(|list, value| format!("{list}, {value}"))
 }
 
 fn header<'a>(headers: &'a [(String, String)], wanted: &str) -> Option<&'a str> {

@@ -1,4 +1,4 @@
-//! Whole messages out of frames, and the checks of RFC 6455 on the way.
+//! Whole messages out of frames, and the checks of RFC 6455 and, once agreed upon, of RFC 7692 on the way.
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     MAX_MESSAGE_BYTES,
+    deflate::Inflater,
     frames::{self, RawFrame, Side},
 };
 
@@ -88,13 +89,20 @@ impl From<Vec<u8>> for Message {
 /// What a frame completed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    Message(Message),
+    Message {
+        message: Message,
+        /// The size of its payload as it came, when it came compressed.
+        compressed_bytes: Option<usize>,
+    },
     Ping(Bytes),
     Pong(Bytes),
-    Close { code: Option<u16>, reason: String },
+    Close {
+        code: Option<u16>,
+        reason: String,
+    },
 }
 
-/// How the other end broke RFC 6455, and the close code that says so.
+/// How the other end broke the protocol, and the close code that says so.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) code: u16,
@@ -110,14 +118,27 @@ impl Broken {
 /// Puts the frames of one direction together.
 pub(crate) struct Assembler {
     sender: Side,
-    /// Opcode and payload so far of a fragmented message.
-    partial: Option<(u8, BytesMut)>,
+    partial: Option<Partial>,
+    /// Once permessage-deflate is agreed upon.
+    inflater: Option<Inflater>,
+}
+
+/// A message that is not complete yet.
+struct Partial {
+    opcode: u8,
+    compressed: bool,
+    payload: BytesMut,
 }
 
 impl Assembler {
     /// For the frames that `sender` sends.
     pub(crate) fn new(sender: Side) -> Self {
-        Self { sender, partial: None }
+        Self { sender, partial: None, inflater: None }
+    }
+
+    /// From here on messages may be compressed.
+    pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
+        self.inflater = Some(inflater);
     }
 
     /// Takes the next frame; `None` when it completes nothing.
@@ -126,8 +147,11 @@ impl Assembler {
             let masking = if frame.mask.is_some() { "masked" } else { "unmasked" };
             return Err(Broken::new(1002, format!("a {masking} frame from the {:?}", self.sender)));
         }
-        if frame.rsv != 0 {
-            return Err(Broken::new(1002, format!("reserved bits {:#05b} without an extension", frame.rsv)));
+        let starts_message = matches!(frame.opcode, frames::TEXT | frames::BINARY);
+        let allowed = if self.inflater.is_some() && starts_message { frames::RSV1 } else { 0 };
+        if frame.rsv & !allowed != 0 {
+            let reason = format!("reserved bits {:#05b} that no extension allows here", frame.rsv);
+            return Err(Broken::new(1002, reason));
         }
         match frame.opcode {
             frames::CONTINUATION | frames::TEXT | frames::BINARY => self.data(frame),
@@ -137,26 +161,37 @@ impl Assembler {
     }
 
     fn data(&mut self, frame: RawFrame) -> Result<Option<Incoming>, Broken> {
-        let (opcode, mut payload) = match (frame.opcode, self.partial.take()) {
+        let mut partial = match (frame.opcode, self.partial.take()) {
             (frames::CONTINUATION, Some(partial)) => partial,
             (frames::CONTINUATION, None) => return Err(Broken::new(1002, "a continuation of nothing")),
             (_, Some(_)) => return Err(Broken::new(1002, "a new message inside a fragmented one")),
-            (opcode, None) => (opcode, BytesMut::new()),
+            (opcode, None) => Partial { opcode, compressed: frame.rsv != 0, payload: BytesMut::new() },
         };
-        if payload.len() + frame.payload.len() > MAX_MESSAGE_BYTES {
+        if partial.payload.len() + frame.payload.len() > MAX_MESSAGE_BYTES {
             return Err(Broken::new(1009, format!("a message above {MAX_MESSAGE_BYTES} bytes")));
         }
-        payload.extend_from_slice(&frame.payload);
-        if !frame.fin {
-            self.partial = Some((opcode, payload));
-            return Ok(None);
+        partial.payload.extend_from_slice(&frame.payload);
+        if frame.fin {
+            self.complete(partial).map(Some)
+        } else {
+            self.partial = Some(partial);
+            Ok(None)
         }
-        let message = if opcode == frames::BINARY {
-            Message::Binary(payload.freeze())
+    }
+
+    fn complete(&mut self, partial: Partial) -> Result<Incoming, Broken> {
+        let (payload, compressed_bytes) = match &mut self.inflater {
+            Some(inflater) if partial.compressed => {
+                (inflater.inflate(&partial.payload)?.into(), Some(partial.payload.len()))
+            }
+            _ => (partial.payload.freeze(), None),
+        };
+        let message = if partial.opcode == frames::BINARY {
+            Message::Binary(payload)
         } else {
             Message::Text(utf8(&payload, "text")?)
         };
-        Ok(Some(Incoming::Message(message)))
+        Ok(Incoming::Message { message, compressed_bytes })
     }
 }
 
@@ -214,8 +249,31 @@ mod tests {
         assert_eq!(assembler.accept(RawFrame::ping("p")), Ok(Some(Incoming::Ping("p".into()))));
         assert_eq!(
             assembler.accept(RawFrame::new(frames::CONTINUATION, "b")),
-            Ok(Some(Incoming::Message("ab".into())))
+            Ok(Some(Incoming::Message { message: "ab".into(), compressed_bytes: None }))
         );
+    }
+
+    #[test]
+    fn a_compressed_message_is_inflated_also_from_fragments_and_among_others() {
+        let mut assembler = with_deflate(Side::Server);
+        let whole = RawFrame::text("hello hello hello").compressed();
+        let compressed_bytes = Some(whole.payload.len());
+        for frames in [whole.clone().fragments(usize::MAX), whole.fragments(3)] {
+            let complete = frames.into_iter().find_map(|frame| assembler.accept(frame).unwrap());
+            assert_eq!(complete, Some(Incoming::Message { message: "hello hello hello".into(), compressed_bytes }));
+            let plain = assembler.accept(RawFrame::text("plain"));
+            assert_eq!(plain, Ok(Some(Incoming::Message { message: "plain".into(), compressed_bytes: None })));
+        }
+    }
+
+    #[test]
+    fn every_listed_violation_of_permessage_deflate_is_refused_with_its_code() {
+        for sender in [Side::Client, Side::Server] {
+            for violation in frames::deflate_violations(sender) {
+                let refused = refusal_by(with_deflate(sender), &violation.bytes);
+                assert_eq!(refused, Some(violation.close_code), "{}", violation.name);
+            }
+        }
     }
 
     #[test]
@@ -226,7 +284,16 @@ mod tests {
 
     /// The close code the assembler refuses these bytes with.
     fn refusal(sender: Side, bytes: &[u8]) -> Option<u16> {
+        refusal_by(Assembler::new(sender), bytes)
+    }
+
+    fn with_deflate(sender: Side) -> Assembler {
         let mut assembler = Assembler::new(sender);
+        assembler.inflate_with(Inflater::new(true));
+        assembler
+    }
+
+    fn refusal_by(mut assembler: Assembler, bytes: &[u8]) -> Option<u16> {
         let mut input = BytesMut::from(bytes);
         loop {
             match RawFrame::decode(&mut input, MAX_MESSAGE_BYTES) {

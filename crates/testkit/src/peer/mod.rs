@@ -2,7 +2,8 @@
 //!
 //! A [`Script`] is a list of steps. [`ScriptedPeer`] is a server on 127.0.0.1 that runs one script per connection;
 //! [`ScriptedClient`] is a client that plays scripts against a server under test. Both record what they saw, answer
-//! pings and closes unless told not to, and check that the other end keeps to RFC 6455.
+//! pings and closes unless told not to, and check that the other end keeps to RFC 6455, and to RFC 7692 where
+//! permessage-deflate is agreed upon ([`Script::choose_extensions`], [`ClientBuilder::extensions`]).
 //!
 //! ```
 //! use eventflux_testkit::peer::{Script, ScriptedClient, ScriptedPeer};
@@ -23,12 +24,15 @@
 //! ```
 //!
 //! # What it does not do
-//! No extensions: a frame with a reserved bit set is a violation. No fan-out, no speed: a peer records every message.
+//! It compresses nothing by itself: messages go out plain unless a step says otherwise. No other extension: reserved
+//! bits are a violation. No fan-out, no speed: a peer records every message.
 //! For load, use a [`Collector`](crate::collector::Collector).
 
 mod client;
 mod connection;
 mod conversation;
+pub mod deflate;
+mod extensions;
 pub mod frames;
 mod handshake;
 mod message;

@@ -31,6 +31,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// How many messages came compressed.
+    pub fn compressed_messages(&self) -> usize {
+        self.messages.iter().filter(|received| received.compressed_bytes.is_some()).count()
+    }
+
     /// The messages one connection sent, in order. Connections are numbered from 0.
     pub fn messages_of(&self, connection: usize) -> impl Iterator<Item = &Message> {
         self.messages.iter().filter(move |received| received.connection == connection).map(|received| &received.message)
@@ -70,8 +75,10 @@ pub struct Received {
     pub connection: usize,
     /// When it was complete.
     pub at: Instant,
-    /// The message.
+    /// The message, inflated when it came compressed.
     pub message: Message,
+    /// The size of its payload as it came, when it came compressed.
+    pub compressed_bytes: Option<usize>,
 }
 
 /// A close frame the other end sent, first or in answer to ours.
@@ -108,7 +115,7 @@ pub enum Ending {
     HungUp,
     /// The connection failed, by a reset for example.
     Failed(String),
-    /// The other end broke RFC 6455 in this way.
+    /// The other end broke RFC 6455, or RFC 7692 once permessage-deflate was agreed upon, in this way.
     Broken(String),
     /// The script, or the test, ended it without a close handshake.
     ByTest,
@@ -121,7 +128,7 @@ impl fmt::Display for Ending {
             Self::Closed { code: None, .. } => f.write_str("closed by the other end without a code"),
             Self::HungUp => f.write_str("the other end hung up without a close frame"),
             Self::Failed(reason) => write!(f, "the connection failed: {reason}"),
-            Self::Broken(reason) => write!(f, "the other end broke RFC 6455: {reason}"),
+            Self::Broken(reason) => write!(f, "the other end broke the protocol: {reason}"),
             Self::ByTest => f.write_str("ended by the test"),
         }
     }
@@ -188,12 +195,12 @@ impl Board {
         watch::Sender::new(Self::default())
     }
 
-    pub(crate) fn message(&mut self, connection: usize, message: &Message) {
+    pub(crate) fn message(&mut self, connection: usize, message: &Message, compressed_bytes: Option<usize>) {
         if self.record.messages.len() == MAX_RECORDED_MESSAGES {
             self.overflow = Some(format!("a peer records {MAX_RECORDED_MESSAGES} messages at most; use a Collector"));
             return;
         }
-        let received = Received { connection, at: Instant::now(), message: message.clone() };
+        let received = Received { connection, at: Instant::now(), message: message.clone(), compressed_bytes };
         self.record.messages.push(received);
     }
 

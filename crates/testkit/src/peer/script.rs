@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{frames::RawFrame, message::Message};
+use super::{extensions::EXTENSIONS, frames::RawFrame, message::Message};
 
 /// How long a waiting step waits, unless the script says [`Script::within`].
 pub(super) const DEFAULT_STEP_DEADLINE: Duration = Duration::from_secs(5);
@@ -62,6 +62,12 @@ impl Script {
         self.respond_header("Sec-WebSocket-Protocol", token)
     }
 
+    /// Answers this in `Sec-WebSocket-Extensions`, whether the client offered it or not. When it names
+    /// `permessage-deflate`, messages may be compressed, with the parameters it gives.
+    pub fn choose_extensions(self, answer: impl Into<String>) -> Self {
+        self.respond_header(EXTENSIONS, answer)
+    }
+
     /// Accepts the handshake with 101.
     pub fn accept(self) -> Self {
         self.step(Action::Accept(None))
@@ -88,7 +94,8 @@ impl Script {
         self.step(Action::Reject { status, headers, body: body.into() })
     }
 
-    /// Answers the handshake with these bytes, whatever they are, and goes on as if it had been accepted.
+    /// Answers the handshake with these bytes, whatever they are, and goes on as if it had been accepted, without
+    /// extensions.
     pub fn respond_raw(self, bytes: impl Into<Bytes>) -> Self {
         self.step(Action::RespondRaw(bytes.into()))
     }
@@ -109,6 +116,12 @@ impl Script {
     /// Sends messages, as many as possible with one write.
     pub fn send_all<M: Into<Message>>(self, messages: impl IntoIterator<Item = M>) -> Self {
         self.step(Action::SendAll(messages.into_iter().map(Into::into).collect()))
+    }
+
+    /// Sends a message compressed by permessage-deflate as agreed upon; fails when it was not. For a compressed frame
+    /// against the agreement, see [`RawFrame::compressed`].
+    pub fn send_compressed(self, message: impl Into<Message>) -> Self {
+        self.step(Action::SendCompressed(message.into()))
     }
 
     /// Sends a frame as it is: a client has to mask it itself.
@@ -268,6 +281,7 @@ pub(super) enum Action {
     Reject { status: u16, headers: Vec<(String, String)>, body: String },
     RespondRaw(Bytes),
     Send(Message),
+    SendCompressed(Message),
     SendAll(Arc<[Message]>),
     SendRaw(Bytes),
     Ping(Bytes),

@@ -6,7 +6,8 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 use super::{
     conversation::{Conversation, Phase},
-    frames::{RawFrame, Side},
+    extensions::{Agreement, EXTENSIONS},
+    frames::{self, RawFrame, Side},
     handshake::{self, Handshake},
     message::Message,
     record::{Ending, RunState},
@@ -58,6 +59,7 @@ impl Conversation {
         }
         match &step.action {
             Action::Send(message) => self.send(std::slice::from_ref(message)).await,
+            Action::SendCompressed(message) => self.send_compressed(message).await,
             Action::SendAll(messages) => self.send(messages).await,
             Action::SendRaw(bytes) => {
                 self.queue(bytes);
@@ -188,6 +190,10 @@ impl Conversation {
             }
         };
         self.queue(&handshake::switching_protocols(&key, &progress.response_headers));
+        let extensions = handshake::joined(&progress.response_headers, EXTENSIONS);
+        if let Some(agreement) = extensions.as_deref().and_then(Agreement::read) {
+            self.agree(agreement);
+        }
         if let Some(message) = first {
             self.queue_frame(message.to_frame());
         }
@@ -200,6 +206,14 @@ impl Conversation {
         for message in messages {
             self.queue_frame(message.to_frame());
         }
+        self.drained().await.map_err(ended)
+    }
+
+    async fn send_compressed(&mut self, message: &Message) -> Result<(), String> {
+        let deflater = self.deflater.as_mut().ok_or("permessage-deflate is not agreed upon")?;
+        let mut frame = message.to_frame().rsv(frames::RSV1);
+        frame.payload = deflater.compress(&frame.payload);
+        self.queue_frame(frame);
         self.drained().await.map_err(ended)
     }
 

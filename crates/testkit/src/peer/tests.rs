@@ -1,3 +1,5 @@
+mod extensions;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -104,7 +106,7 @@ async fn a_client_that_breaks_the_protocol_is_refused_and_reported() {
         client.send_raw(violation.bytes.clone()).await;
         client.expect_close(violation.close_code).await;
         let failure = peer.finish().result().await.unwrap_err();
-        assert!(failure.contains("broke RFC 6455"), "{}: {failure}", violation.name);
+        assert!(failure.contains("broke the protocol"), "{}: {failure}", violation.name);
     }
 }
 
@@ -312,4 +314,16 @@ async fn a_required_client_certificate_decides_who_gets_in() {
     builder.clone().client_certificate().connect().await;
     builder.attempt().await.unwrap_err();
     assert!(peer.wait_for_tls_failure().await.contains("certificate"));
+}
+
+#[tokio::test]
+async fn a_client_certificate_of_another_authority_is_refused() {
+    let (certificates, strangers) = (TestCertificates::valid().require_client_certificate(), TestCertificates::valid());
+    let peer = ScriptedPeer::builder().tls(certificates.clone()).start();
+    let builder = ScriptedClient::builder(peer.url()).tls(certificates.clone());
+    builder.clone().client_certificate_of(strangers).attempt().await.unwrap_err();
+    let failure = peer.wait_for_tls_failure().await;
+    assert!(failure.contains("invalid peer certificate"), "{failure}");
+    let client = builder.client_certificate_of(certificates.renew()).connect().await;
+    assert_eq!(client.server_certificate(), Some(certificates.server_der()));
 }

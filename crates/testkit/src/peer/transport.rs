@@ -38,6 +38,13 @@ impl Transport {
         matches!(self, Self::Plain(_))
     }
 
+    /// The certificate the other end presented, DER.
+    pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, session) = stream.get_ref();
+        session.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,

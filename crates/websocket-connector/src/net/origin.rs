@@ -1,0 +1,166 @@
+//! Which web pages may connect to a listener, and by which names it may be addressed.
+//!
+//! A browser lets any page open a WebSocket to any address, this machine's included, with the user's cookies. It is the
+//! server that must look at the `Origin` header (RFC 6455 section 10.2), which a page cannot forge. Without configuration
+//! a page may connect to the host and port it came from itself. That alone would not stop a page whose name is made to
+//! resolve to this machine (DNS rebinding); so over the loopback interface its host must be `localhost` or an IP address,
+//! unless `websocket.hosts` names it.
+//!
+//! Programs that are no browsers can send any origin and any host: this is no authentication.
+
+use std::net::IpAddr;
+
+use eventflux_core::{EventFluxError, Properties};
+
+use super::properties::{HOSTS, ORIGIN_REQUIRED, ORIGINS};
+use super::site::{Origin, OriginPattern, Site};
+
+/// Whom a listener answers: what it checks before it upgrades a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SitePolicy {
+    origins: OriginPolicy,
+    origin_required: bool,
+    hosts: HostPolicy,
+}
+
+/// The pages that may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum OriginPolicy {
+    /// Those of the host they connect to.
+    SameHost,
+    /// Those of these origins.
+    Listed(Vec<OriginPattern>),
+    /// All.
+    Any,
+}
+
+/// The names by which the listener may be addressed; empty: all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HostPolicy(Vec<Site>);
+
+/// Why a request is not upgraded. The texts may be shown to the client: they have nothing of the request in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SiteRefusal {
+    /// There is no `Host` header, or it is malformed.
+    #[error("the Host header is missing or malformed")]
+    BadHost,
+    /// The listener is not to be addressed by that name.
+    #[error("this listener does not go by that host name (websocket.hosts)")]
+    UnknownHost,
+    /// There is no `Origin` header.
+    #[error("an Origin header is required (websocket.origin.required)")]
+    NoOrigin,
+    /// The `Origin` header is malformed, or there is more than one.
+    #[error("the Origin header is malformed")]
+    BadOrigin,
+    /// Pages of that origin may not connect.
+    #[error("pages of this origin may not connect (websocket.origins)")]
+    ForeignOrigin,
+    /// A page that goes by a name of the internet connects over the loopback interface.
+    #[error("a page that reaches this machine over loopback must be listed (websocket.origins or websocket.hosts)")]
+    Rebound,
+}
+
+impl SitePolicy {
+    /// # Errors
+    /// For what is no origin or no host.
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        Ok(Self {
+            origins: OriginPolicy::parse(properties.optional_text(ORIGINS.key))?,
+            origin_required: properties.flag(ORIGIN_REQUIRED.key)?,
+            hosts: HostPolicy::parse(properties.optional_text(HOSTS.key))?,
+        })
+    }
+
+    /// Whether a request may be upgraded. `host` is the value of its one `Host` header, `origins` are those of its
+    /// `Origin` headers, and `local` is our own address of the connection.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check<'h>(
+        &self,
+        host: Option<&[u8]>,
+        origins: impl IntoIterator<Item = &'h [u8]>,
+        local: IpAddr,
+    ) -> Result<(), SiteRefusal> {
+        let site = host.and_then(Site::parse).ok_or(SiteRefusal::BadHost)?;
+        if !self.hosts.admits(&site) {
+            return Err(SiteRefusal::UnknownHost);
+        }
+        let mut origins = origins.into_iter();
+        let origin = match (origins.next(), origins.next()) {
+            (None, _) if self.origin_required => return Err(SiteRefusal::NoOrigin),
+            (None, _) => return Ok(()),
+            (Some(_), Some(_)) => return Err(SiteRefusal::BadOrigin),
+            (Some(value), None) => Origin::parse(value).ok_or(SiteRefusal::BadOrigin)?,
+        };
+        match &self.origins {
+            OriginPolicy::Any => Ok(()),
+            OriginPolicy::Listed(patterns) if patterns.iter().any(|pattern| pattern.matches(&origin)) => Ok(()),
+            OriginPolicy::Listed(_) => Err(SiteRefusal::ForeignOrigin),
+            OriginPolicy::SameHost if !origin.is_of(&site) => Err(SiteRefusal::ForeignOrigin),
+            OriginPolicy::SameHost if self.could_be_rebound(&site, local) => Err(SiteRefusal::Rebound),
+            OriginPolicy::SameHost => Ok(()),
+        }
+    }
+
+    fn could_be_rebound(&self, site: &Site, local: IpAddr) -> bool {
+        self.hosts.0.is_empty() && local.to_canonical().is_loopback() && !site.stays_here()
+    }
+}
+
+impl SiteRefusal {
+    /// The HTTP status to answer with.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::BadHost => 400,
+            Self::UnknownHost => 421,
+            Self::NoOrigin | Self::BadOrigin | Self::ForeignOrigin | Self::Rebound => 403,
+        }
+    }
+}
+
+impl OriginPolicy {
+    fn parse(text: Option<&str>) -> Result<Self, EventFluxError> {
+        let Some(text) = text else {
+            return Ok(Self::SameHost);
+        };
+        if text.trim() == "*" {
+            return Ok(Self::Any);
+        }
+        text.split(',').map(|origin| origin_pattern(origin.trim())).collect::<Result<_, _>>().map(Self::Listed)
+    }
+}
+
+impl HostPolicy {
+    fn parse(text: Option<&str>) -> Result<Self, EventFluxError> {
+        let host = |text: &str| {
+            let text = text.trim();
+            Site::parse(text.as_bytes()).ok_or_else(|| {
+                EventFluxError::property(HOSTS.key, format!("'{text}' is no host"))
+                    .with_hint("write a name or an IP address, with or without a port: feed.example.com, [::1]:8080")
+            })
+        };
+        text.map_or(Ok(Self(Vec::new())), |text| text.split(',').map(host).collect::<Result<_, _>>().map(Self))
+    }
+
+    fn admits(&self, site: &Site) -> bool {
+        self.0.is_empty() || self.0.iter().any(|listed| listed.admits(site))
+    }
+}
+
+fn origin_pattern(text: &str) -> Result<OriginPattern, EventFluxError> {
+    let error =
+        |reason: &str, hint: &str| EventFluxError::property(ORIGINS.key, format!("'{text}' {reason}")).with_hint(hint);
+    if text == "*" {
+        return Err(error("already stands for every origin", "remove the others, or remove it"));
+    }
+    let scheme = text.split("://").next().unwrap_or_default();
+    if ["ws", "wss"].iter().any(|wrong| scheme.eq_ignore_ascii_case(wrong)) {
+        let hint = "an origin is where a page came from: write http:// or https://";
+        return Err(error("is the origin of no page", hint));
+    }
+    let hint = "write it as scheme://host[:port] without a path, for example https://app.example.com or \
+                https://*.example.com; or null, or * alone";
+    OriginPattern::parse(text).ok_or_else(|| error("is no origin", hint))
+}

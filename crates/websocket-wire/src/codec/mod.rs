@@ -1,0 +1,279 @@
+//! RFC 6455 over bytes that come and go: sans-IO, around tungstenite's protocol state.
+//!
+//! tungstenite handles frames, masking, fragments, control frames and the state of the close handshake. What stands
+//! around it: below, [`scanner`] looks at the headers first (compressed messages, number of fragments); above, messages
+//! are inflated and checked, and what is to be sent is encoded, many messages at a time.
+
+mod buffers;
+mod encode;
+mod failure;
+mod outbox;
+mod pipe;
+mod scanner;
+
+use std::io::{ErrorKind, IoSlice};
+
+use bytes::Bytes;
+use tungstenite::Error;
+use tungstenite::protocol::{Message as Received, WebSocketConfig, WebSocketContext};
+
+pub(crate) use self::buffers::with_read_buffer;
+use self::outbox::{MAX_FRAME_BYTES, Outbox, Outgoing};
+use self::pipe::Pipe;
+use self::scanner::Scanner;
+use crate::deflate::Deflate;
+use crate::{Batch, Disconnect, Limits, Message, MessageKind};
+
+/// What tungstenite takes at a time. It allocates a buffer of this size for every connection and keeps it.
+const PIECE_BYTES: usize = 1024;
+
+/// Answers to pings that wait for a peer that does not read. Beyond, only the newest ping is answered, which
+/// RFC 6455 section 5.5.3 allows.
+const MAX_PONG_BYTES: usize = 4 * 1024;
+
+/// Longest close reason (RFC 6455 section 5.5: 125 bytes with the code).
+const MAX_REASON_BYTES: usize = 123;
+
+/// Which end of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Sends masked frames.
+    Client,
+    /// Expects masked frames.
+    Server,
+}
+
+/// The protocol state of one connection after its handshake: received bytes become messages, messages become bytes to
+/// send. No I/O and no clock.
+///
+/// Pings are answered and a Close is replied to by itself; the answers are among the bytes to send.
+#[derive(Debug)]
+pub struct Codec {
+    context: WebSocketContext,
+    scanner: Scanner,
+    deflate: Option<Deflate>,
+    role: Role,
+    limits: Limits,
+    outbox: Outbox,
+    /// Encoded control frames, sent before anything that waits.
+    control: Vec<u8>,
+    /// Whether a full batch kept complete messages from being handed over.
+    has_buffered: bool,
+    ended: Option<Disconnect>,
+}
+
+impl Codec {
+    /// The state right after the handshake; `deflate` when it was agreed upon.
+    #[must_use]
+    pub fn new(role: Role, limits: Limits, deflate: Option<Deflate>) -> Self {
+        let max_write_bytes = match role {
+            // Data frames pass tungstenite only to be masked.
+            Role::Client => MAX_FRAME_BYTES + 2 * MAX_PONG_BYTES,
+            Role::Server => 2 * MAX_PONG_BYTES,
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(PIECE_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(max_write_bytes)
+            .max_message_size(Some(limits.max_message_bytes))
+            .max_frame_size(Some(limits.max_message_bytes));
+        let role_below = match role {
+            Role::Client => tungstenite::protocol::Role::Client,
+            Role::Server => tungstenite::protocol::Role::Server,
+        };
+        Self {
+            context: WebSocketContext::new(role_below, Some(config)),
+            scanner: Scanner::new(deflate.is_some(), limits.max_fragments),
+            deflate,
+            role,
+            limits,
+            outbox: Outbox::default(),
+            control: Vec::new(),
+            has_buffered: false,
+            ended: None,
+        }
+    }
+
+    /// Takes received bytes and moves complete messages to `batch`. Stops early when the batch is full; then what is
+    /// left of `input` comes again with the next call.
+    ///
+    /// # Errors
+    /// How the connection ended; messages received before are handed over first.
+    #[inline]
+    pub fn receive(&mut self, input: &mut &[u8], batch: &mut Batch) -> Result<(), Disconnect> {
+        self.read(input, batch, false)
+    }
+
+    /// The peer will send nothing more.
+    #[must_use]
+    pub fn end_of_stream(&mut self) -> Disconnect {
+        let mut batch = Batch::default();
+        match self.read(&mut &[][..], &mut batch, true) {
+            Err(ended) => ended,
+            // Not reached: at its end a stream gives no message.
+            Ok(()) => Disconnect::Lost("the connection is closed".to_owned()),
+        }
+    }
+
+    /// Reading from the stream failed.
+    pub(crate) fn failed(&mut self, error: &std::io::Error) -> Disconnect {
+        let ended = self.ended.get_or_insert_with(|| Disconnect::Lost(error.to_string()));
+        ended.clone()
+    }
+
+    /// Whether [`Codec::receive`] has messages to hand over without further bytes.
+    #[inline]
+    #[must_use]
+    pub fn has_buffered(&self) -> bool {
+        self.has_buffered
+    }
+
+    /// Whether a message was begun and is not complete.
+    #[inline]
+    #[must_use]
+    pub fn is_mid_message(&self) -> bool {
+        self.scanner.is_mid_message()
+    }
+
+    /// How the connection ended, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Disconnect> {
+        self.ended.as_ref()
+    }
+
+    /// Queues a message. Bounding what waits is the caller's.
+    #[inline]
+    pub fn queue(&mut self, message: Message) {
+        self.outbox.waiting.push_back(Outgoing::Message(message));
+    }
+
+    /// Queues a Close instead of everything that waits. A reason of more than 123 bytes is cut.
+    pub fn close(&mut self, code: u16, reason: &str) {
+        self.outbox.waiting.clear();
+        if matches!(self.ended, Some(Disconnect::Closed { .. })) {
+            // The answer to the peer's Close is on its way; nothing else may follow.
+            return;
+        }
+        let mut ends = (0..=reason.len().min(MAX_REASON_BYTES)).rev();
+        let end = ends.find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+        self.outbox.waiting.push_back(Outgoing::Close { code, reason: reason[..end].to_owned() });
+    }
+
+    /// Whether something is to be sent.
+    #[inline]
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        !self.outbox.is_written() || !self.outbox.waiting.is_empty() || !self.control.is_empty()
+    }
+
+    /// The next bytes to send, both slices one after the other; empty when there is nothing. Of what waits, so much is
+    /// encoded as is worth a system call.
+    ///
+    /// # Errors
+    /// When the connection is over, so that nothing can be sent.
+    pub fn unsent(&mut self) -> Result<[IoSlice<'_>; 2], Disconnect> {
+        if self.outbox.is_written() && self.has_unsent() {
+            self.encode()?;
+        }
+        Ok(self.outbox.unwritten())
+    }
+
+    /// So many bytes of [`Codec::unsent`] are sent.
+    #[inline]
+    pub fn sent(&mut self, bytes: usize) {
+        self.outbox.advance(bytes);
+    }
+
+    /// Chunks of at most a few hundred KiB that were sent completely. A number that stands still while something is
+    /// unsent means a peer that does not read.
+    #[must_use]
+    pub fn chunks_sent(&self) -> u64 {
+        self.outbox.chunks()
+    }
+
+    /// Gives memory back; for connections that have been idle for a while.
+    pub fn shrink(&mut self) {
+        self.outbox.shrink();
+    }
+
+    fn read(&mut self, input: &mut &[u8], batch: &mut Batch, is_last: bool) -> Result<(), Disconnect> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone());
+        }
+        let frames = batch.frames();
+        self.has_buffered = false;
+        while batch.has_room() {
+            let mut pipe = Pipe {
+                input,
+                scanner: &mut self.scanner,
+                output: &mut self.control,
+                max_output_bytes: MAX_PONG_BYTES,
+                is_last,
+            };
+            let result = self.context.read(&mut pipe);
+            *input = pipe.input;
+            let ended = match result {
+                Ok(message) => self.take(message, batch).err(),
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.scanner.has_too_many_fragments() {
+                        return Ok(());
+                    }
+                    let reason = format!("a message of more than {} fragments", self.limits.max_fragments);
+                    Some(Disconnect::violation(1008, format!("{reason} (websocket.max.fragments)")))
+                }
+                Err(error) => Some(failure::received(error)),
+            };
+            if let Some(ended) = ended {
+                self.ended = Some(ended.clone());
+                return if batch.frames() > frames { Ok(()) } else { Err(ended) };
+            }
+        }
+        self.has_buffered = true;
+        Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, message: Received, batch: &mut Batch) -> Result<(), Disconnect> {
+        match message {
+            Received::Text(text) => {
+                self.scanner.take_compressed();
+                batch.push_text(text.into());
+            }
+            Received::Binary(bytes) => match self.scanner.take_compressed() {
+                None => batch.push_binary(bytes),
+                Some(kind) => self.inflate(kind, &bytes, batch)?,
+            },
+            Received::Close(frame) => {
+                self.answer_close();
+                return Err(failure::closed(frame));
+            }
+            control => batch.push_control(matches!(control, Received::Ping(_))),
+        }
+        Ok(())
+    }
+
+    fn inflate(&mut self, kind: MessageKind, payload: &Bytes, batch: &mut Batch) -> Result<(), Disconnect> {
+        let Some(deflate) = &mut self.deflate else {
+            return Err(Disconnect::violation(1002, "a compressed message without permessage-deflate"));
+        };
+        let inflated = deflate.inflate(payload, self.limits.max_message_bytes).map_err(|error| failure::inflated(&error))?;
+        if kind == MessageKind::Text {
+            std::str::from_utf8(&inflated).map_err(|_| Disconnect::violation(1007, "a text message is not UTF-8"))?;
+            batch.push_text(inflated);
+        } else {
+            batch.push_binary(inflated);
+        }
+        Ok(())
+    }
+
+    /// tungstenite has the answer ready; it goes before anything that waits, and nothing follows it.
+    fn answer_close(&mut self) {
+        self.outbox.waiting.clear();
+        let mut pipe = Pipe::to(&mut self.control, &mut self.scanner);
+        // A server's state says "closed" from here on, which is no error.
+        let _ = self.context.flush(&mut pipe);
+    }
+}
+
+#[cfg(test)]
+mod tests;

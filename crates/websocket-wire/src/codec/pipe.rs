@@ -1,0 +1,54 @@
+//! The stream tungstenite reads from and writes to: bytes that are there already, and a buffer.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use super::scanner::Scanner;
+
+/// Bytes in, bytes out, nothing ever waited for.
+pub(super) struct Pipe<'input, 'state> {
+    /// What was received and not read.
+    pub(super) input: &'input [u8],
+    pub(super) scanner: &'state mut Scanner,
+    pub(super) output: &'state mut Vec<u8>,
+    /// Size of `output` from which on no more is taken.
+    pub(super) max_output_bytes: usize,
+    /// Whether the peer sends no more after `input`.
+    pub(super) is_last: bool,
+}
+
+impl<'state> Pipe<'static, 'state> {
+    /// Nothing to read, and room for everything written.
+    pub(super) fn to(output: &'state mut Vec<u8>, scanner: &'state mut Scanner) -> Self {
+        Self { input: &[], scanner, output, max_output_bytes: usize::MAX, is_last: false }
+    }
+}
+
+impl Read for Pipe<'_, '_> {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.len().min(buffer.len());
+        if count == 0 {
+            return if self.is_last { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let here = &mut buffer[..count];
+        here.copy_from_slice(&self.input[..count]);
+        let passed = self.scanner.scan(here);
+        self.input = &self.input[count..];
+        if passed == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(passed) }
+    }
+}
+
+impl Write for Pipe<'_, '_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.output.len() >= self.max_output_bytes {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
