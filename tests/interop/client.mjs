@@ -13,7 +13,8 @@ import { numbered } from "./messages.mjs";
 const [role, url, count] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const say = (line) => process.stdout.write(`${line}\n`);
 
-const socket = new WebSocket(url, { perMessageDeflate: { threshold: 0 } });
+// Without a timeout of its own: a server that does not end the connection after the goodbyes is to be noticed.
+const socket = new WebSocket(url, { perMessageDeflate: { threshold: 0 }, closeTimeout: 3_600_000 });
 socket.on("upgrade", (response) => say(`extensions ${response.headers["sec-websocket-extensions"] ?? "none"}`));
 socket.on("open", () => {
   say("connected");

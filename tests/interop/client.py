@@ -22,7 +22,8 @@ def say(line):
 
 async def main():
     role, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    async with connect(url) as connection:
+    # Without a timeout of its own: a server that does not end the connection after the goodbyes is to be noticed.
+    async with connect(url, close_timeout=None) as connection:
         say(f"extensions {connection.response.headers.get('Sec-WebSocket-Extensions', 'none')}")
         say("connected")
         if role == "send":

@@ -85,7 +85,8 @@ fn size(cli: &Cli) -> Result<Size, BenchError> {
     if cli.quick {
         return Ok(Size::QUICK);
     }
-    for (name, value) in [("messages", cli.messages), ("connections", cli.connections as u64), ("rounds", cli.rounds as u64)]
+    for (name, value) in
+        [("messages", cli.messages), ("connections", cli.connections as u64), ("rounds", cli.rounds as u64)]
     {
         if value == 0 {
             return Err(BenchError::Usage(format!("--{name} 0: give 1 or more")));

@@ -125,11 +125,7 @@ pub(super) struct Tally {
 impl Tally {
     /// So many messages handed to a library to be sent.
     pub(super) fn sent(messages: u64) -> Self {
-        Self {
-            messages,
-            bytes: messages * MESSAGE_BYTES as u64,
-            first_bytes: messages * u64::from(FIRST_BYTE),
-        }
+        Self { messages, bytes: messages * MESSAGE_BYTES as u64, first_bytes: messages * u64::from(FIRST_BYTE) }
     }
 
     /// Counts a received payload, and reads from it.

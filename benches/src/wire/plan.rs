@@ -69,7 +69,9 @@ impl Scenario {
             Self::SendAsClient => "Send as client (masked), one flush for 256 messages",
             Self::SendOneByOne => "Send as server, one flush for each message",
             Self::ReceiveDeflate => "Receive permessage-deflate as client: level 1, takeover, 15 bits",
-            Self::SendDeflate => "Send permessage-deflate as server: level 1, takeover, 15 bits, one flush for 256 messages",
+            Self::SendDeflate => {
+                "Send permessage-deflate as server: level 1, takeover, 15 bits, one flush for 256 messages"
+            }
             Self::Idle => "Idle connections of a server",
             Self::IdleDeflate => "Idle connections of a server, compression used in both directions: takeover, 15 bits",
         }

@@ -159,11 +159,7 @@ fn system_command(
     Ok(command)
 }
 
-fn counterpart_command(
-    exchange: Exchange,
-    messages: u64,
-    connect: Option<SocketAddr>,
-) -> Result<Command, BenchError> {
+fn counterpart_command(exchange: Exchange, messages: u64, connect: Option<SocketAddr>) -> Result<Command, BenchError> {
     let mut command = role_command()?;
     command.args(["counterpart", "--part", if exchange.task == Task::Receive { "feed" } else { "drain" }]);
     job_options(&mut command, exchange.side.opposite(), exchange, messages, connect);

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use eventflux_core::{EventFluxError, Properties, Secret};
 
-use crate::transport::is_field_value;
+use eventflux_websocket_wire::handshake::is_field_value;
 
 const BEARER_TOKEN: &str = "auth.bearer_token_env";
 const USERNAME: &str = "auth.basic_auth.username_env";

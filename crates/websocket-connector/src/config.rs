@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Secret, redact_url};
+use eventflux_websocket_wire::deflate::DeflateConfig;
+use eventflux_websocket_wire::handshake::{is_field_value, is_token};
+use eventflux_websocket_wire::{KeepAliveConfig, Limits};
 use url::Url;
 
 use crate::auth::AuthConfig;
 use crate::client::{ReconnectPolicy, SubscribeStep};
 use crate::compression::{Format, Inflate};
-use crate::keep_alive::KeepAliveConfig;
+use crate::deflate;
+use crate::net::dial::DialConfig;
+use crate::net::tcp::TcpOptions;
+use crate::net::tls_client::TlsClientConfig;
 use crate::queue::{FullPolicy, QueueConfig};
-use crate::tls::TlsConfig;
-use crate::transport::{is_field_value, is_token};
+use crate::server::ServerConfig;
 
 const URL: &str = "websocket.url";
 const HEADERS: &str = "websocket.headers.";
@@ -58,7 +63,7 @@ pub(crate) enum Mode {
     /// Connects out.
     Client(Box<ClientConfig>),
     /// Listens.
-    Server(ServerConfig),
+    Server(Box<ServerConfig>),
 }
 
 /// How to connect.
@@ -68,28 +73,27 @@ pub(crate) struct ClientConfig {
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) headers: Vec<(String, Secret)>,
     pub(crate) subprotocols: Vec<String>,
+    pub(crate) subprotocol_required: bool,
     pub(crate) connect_timeout: Duration,
+    pub(crate) dial: DialConfig,
     pub(crate) auth: AuthConfig,
     /// For `wss://` only.
-    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) tls: Option<TlsClientConfig>,
     pub(crate) heartbeat: Option<Heartbeat>,
-}
-
-/// How to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerConfig {
-    /// `host:port` as written.
-    pub(crate) listen: String,
-    pub(crate) path: String,
-    pub(crate) max_connections: usize,
 }
 
 /// What holds for every open connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionConfig {
-    pub(crate) max_message_bytes: usize,
+    pub(crate) limits: Limits,
     pub(crate) keep_alive: KeepAliveConfig,
-    pub(crate) nodelay: bool,
+    /// Pings the peer may send in ten seconds.
+    pub(crate) max_pings: usize,
+    /// How long a goodbye may take.
+    pub(crate) close_timeout: Duration,
+    pub(crate) tcp: TcpOptions,
+    /// What to negotiate.
+    pub(crate) deflate: Option<DeflateConfig>,
 }
 
 /// A message to repeat.
@@ -176,7 +180,7 @@ impl MessageType {
 impl Mode {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         Ok(match properties.text("websocket.mode")? {
-            "server" => Self::Server(ServerConfig::from_properties(properties)?),
+            "server" => Self::Server(Box::new(ServerConfig::from_properties(properties)?)),
             _ => Self::Client(Box::new(ClientConfig::from_properties(properties)?)),
         })
     }
@@ -187,7 +191,7 @@ impl ClientConfig {
         let url = TargetUrl::parse(properties.text(URL)?)?;
         refuse_ineffective_reconnect(properties)?;
         let secure = url.is_secure();
-        let tls = TlsConfig::from_properties(properties, secure)?;
+        let tls = TlsClientConfig::from_properties(properties, secure)?;
         let auth = AuthConfig::from_properties(properties)?;
         let headers = headers(properties)?;
         if auth != AuthConfig::None && headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
@@ -198,26 +202,13 @@ impl ClientConfig {
             url,
             reconnect: ReconnectPolicy::from_properties(properties)?,
             headers,
-            subprotocols: subprotocols(properties.optional_text("websocket.subprotocol"))?,
+            subprotocols: subprotocols(properties)?,
+            subprotocol_required: properties.flag("websocket.subprotocol.required")?,
             connect_timeout: positive(properties, "websocket.connect.timeout")?,
+            dial: DialConfig::from_properties(properties)?,
             auth,
             tls: secure.then_some(tls),
             heartbeat: Heartbeat::from_properties(properties)?,
-        })
-    }
-}
-
-impl ServerConfig {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        let path = properties.text("websocket.path")?;
-        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || !path.is_ascii() {
-            let error = EventFluxError::property("websocket.path", format!("'{path}' is no path"));
-            return Err(error.with_hint("it starts with '/' and has no query, for example '/ingest'"));
-        }
-        Ok(Self {
-            listen: properties.text("websocket.listen")?.to_owned(),
-            path: path.to_owned(),
-            max_connections: properties.integer("websocket.max.connections")?,
         })
     }
 }
@@ -231,18 +222,25 @@ impl ConnectionConfig {
             return Err(error.with_hint("remove it, or set websocket.ping.interval to more than 0"));
         }
         Ok(Self {
-            max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
+            limits: Limits {
+                max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
+                max_fragments: properties.integer("websocket.max.fragments")?,
+            },
             keep_alive: KeepAliveConfig {
                 ping_interval,
                 pong_timeout: positive(properties, "websocket.pong.timeout")?,
                 idle_timeout: optional("websocket.idle.timeout")?,
+                message_timeout: optional("websocket.message.timeout")?,
                 write_timeout: positive(properties, "websocket.write.timeout")?,
             },
-            nodelay: properties.flag("websocket.nodelay")?,
+            max_pings: properties.integer("websocket.max.pings")?,
+            close_timeout: positive(properties, "websocket.close.timeout")?,
+            tcp: TcpOptions::from_properties(properties)?,
+            deflate: deflate::from_properties(properties)?,
         })
     }
 
-    /// What suits two users of one connection: the larger message, the earlier deadline.
+    /// What suits two users of one connection: the larger message, the earlier deadline. They agree on compression.
     pub(crate) fn strictest(self, other: Self) -> Self {
         let earlier = |one: Option<Duration>, other: Option<Duration>| match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -250,14 +248,21 @@ impl ConnectionConfig {
         };
         let (mine, theirs) = (self.keep_alive, other.keep_alive);
         Self {
-            max_message_bytes: self.max_message_bytes.max(other.max_message_bytes),
+            limits: Limits {
+                max_message_bytes: self.limits.max_message_bytes.max(other.limits.max_message_bytes),
+                max_fragments: self.limits.max_fragments.max(other.limits.max_fragments),
+            },
             keep_alive: KeepAliveConfig {
                 ping_interval: earlier(mine.ping_interval, theirs.ping_interval),
                 pong_timeout: mine.pong_timeout.min(theirs.pong_timeout),
                 idle_timeout: earlier(mine.idle_timeout, theirs.idle_timeout),
+                message_timeout: earlier(mine.message_timeout, theirs.message_timeout),
                 write_timeout: mine.write_timeout.min(theirs.write_timeout),
             },
-            nodelay: self.nodelay || other.nodelay,
+            max_pings: self.max_pings.max(other.max_pings),
+            close_timeout: self.close_timeout.min(other.close_timeout),
+            tcp: self.tcp.either(other.tcp),
+            deflate: self.deflate,
         }
     }
 }
@@ -325,7 +330,8 @@ pub(crate) fn positive(properties: &Properties, key: &str) -> Result<Duration, E
     if duration.is_zero() { Err(EventFluxError::property(key, "must not be 0")) } else { Ok(duration) }
 }
 
-fn at_least_one_byte(properties: &Properties, key: &str) -> Result<usize, EventFluxError> {
+/// A size that is not zero.
+pub(crate) fn at_least_one_byte(properties: &Properties, key: &str) -> Result<usize, EventFluxError> {
     match properties.size(key)? {
         0 => Err(EventFluxError::property(key, "must not be 0")),
         bytes => Ok(bytes),
@@ -367,15 +373,22 @@ fn headers(properties: &Properties) -> Result<Vec<(String, Secret)>, EventFluxEr
     Ok(headers)
 }
 
-fn subprotocols(text: Option<&str>) -> Result<Vec<String>, EventFluxError> {
+/// The subprotocols in order of preference.
+pub(crate) fn subprotocols(properties: &Properties) -> Result<Vec<String>, EventFluxError> {
+    const KEY: &str = "websocket.subprotocol";
     let mut names: Vec<String> = Vec::new();
-    for name in text.iter().flat_map(|text| text.split(',')).map(str::trim) {
+    for name in properties.optional_text(KEY).iter().flat_map(|text| text.split(',')).map(str::trim) {
         if !is_token(name) || names.iter().any(|known| known == name) {
-            let error =
-                EventFluxError::property("websocket.subprotocol", format!("'{name}' is no name, or named twice"));
+            let error = EventFluxError::property(KEY, format!("'{name}' is no name, or named twice"));
             return Err(error.with_hint("write names without spaces, separated by commas"));
         }
         names.push(name.to_owned());
+    }
+    if names.is_empty() && properties.flag("websocket.subprotocol.required")? {
+        return Err(EventFluxError::property(
+            "websocket.subprotocol.required",
+            "has no effect without websocket.subprotocol",
+        ));
     }
     Ok(names)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use eventflux_core::{EventFluxError, SourceCallback};
+use eventflux_websocket_wire::Batch;
 
 use crate::compression::Inflate;
-use crate::transport::Batch;
 
 /// Where a source's messages go.
 pub(crate) struct Delivery {

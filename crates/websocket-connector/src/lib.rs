@@ -4,9 +4,12 @@
 //! server mode (`websocket.mode='server'`) they listen, and share a listener by path. The properties are declared in
 //! [`SOURCE_PROPERTIES`] and [`SINK_PROPERTIES`]; the documentation of the connectors is made from these tables.
 //!
-//! What it does not do: no permessage-deflate, no TLS and no authentication in server mode (put a reverse proxy in
-//! front), and no promise beyond what a plain WebSocket can hold: what the peer sent while a source was away is gone
-//! (counted as a gap), and what the kernel accepted from a sink is not known to be received.
+//! Bytes become messages in `eventflux-websocket-wire`; here is where the bytes come from (`net`: names, proxies, TCP,
+//! TLS), what happens when they stop, and who gets the messages.
+//!
+//! What it does not do: no authentication in server mode (put a reverse proxy in front), and no promise beyond what a
+//! plain WebSocket can hold: what the peer sent while a source was away is gone (counted as a gap), and what the kernel
+//! accepted from a sink is not known to be received.
 
 use std::sync::Arc;
 
@@ -17,17 +20,16 @@ mod blocking;
 mod client;
 mod compression;
 mod config;
+mod deflate;
 mod deliver;
 mod factory;
-mod keep_alive;
 mod net;
+mod pings;
 mod properties;
 mod queue;
 mod server;
 mod sink;
 mod source;
-mod tls;
-mod transport;
 
 pub use config::{MessageType, WebSocketSinkConfig, WebSocketSourceConfig};
 pub use factory::{WebSocketSinkFactory, WebSocketSourceFactory};

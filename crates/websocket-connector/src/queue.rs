@@ -6,10 +6,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use eventflux_core::{EncodedBatch, EventFluxError};
-
-use crate::transport::MessageKind;
+use eventflux_websocket_wire::{Message, MessageKind};
 
 /// What a payload costs besides its bytes, so that empty payloads are bounded too.
 pub(crate) const PAYLOAD_OVERHEAD_BYTES: usize = 16;
@@ -48,6 +46,8 @@ pub(crate) struct Pushed {
 pub(crate) struct Slice {
     kind: MessageKind,
     batch: Arc<EncodedBatch>,
+    /// The payloads as messages that are compressed once for many connections.
+    shared: Option<Arc<[Message]>>,
     rows: Range<usize>,
 }
 
@@ -76,7 +76,7 @@ impl FullPolicy {
 impl Slice {
     /// All payloads of a batch, to be sent as `kind`.
     pub(crate) fn whole(batch: Arc<EncodedBatch>, kind: MessageKind) -> Self {
-        Self { kind, rows: 0..batch.len(), batch }
+        Self { kind, rows: 0..batch.len(), shared: None, batch }
     }
 
     /// The payloads before `row`.
@@ -91,9 +91,23 @@ impl Slice {
         self.rows.len()
     }
 
-    /// The payloads, sharing the batch's buffer.
-    pub(crate) fn payloads(&self) -> impl Iterator<Item = (MessageKind, Bytes)> {
-        self.rows.clone().map(|row| (self.kind, self.batch.shared(row)))
+    /// The same for many connections of which some compress: each payload is compressed once.
+    #[must_use]
+    pub(crate) fn for_many(self) -> Self {
+        let messages = (0..self.batch.len()).map(|row| self.message(row).for_many()).collect();
+        Self { shared: Some(messages), ..self }
+    }
+
+    /// The payloads as messages, sharing the batch's buffer.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message> {
+        self.rows.clone().map(|row| self.message(row))
+    }
+
+    fn message(&self, row: usize) -> Message {
+        match &self.shared {
+            Some(messages) => messages[row].clone(),
+            None => Message::new(self.kind, self.batch.shared(row)),
+        }
     }
 
     /// The payloads as a batch of their own.
@@ -112,7 +126,7 @@ impl Slice {
     /// Splits off the largest payload: those before it, itself, those behind it.
     pub(crate) fn split_largest(&self) -> Option<[Self; 3]> {
         let row = self.rows.clone().max_by_key(|row| self.batch.payload(*row).len())?;
-        let part = |rows| Self { kind: self.kind, batch: self.batch.clone(), rows };
+        let part = |rows| Self { rows, ..self.clone() };
         Some([part(self.rows.start..row), part(row..row + 1), part(row + 1..self.rows.end)])
     }
 

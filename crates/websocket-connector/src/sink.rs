@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventflux_core::health::ConnectionState;
 use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, Sink, SinkCallback};
+use eventflux_websocket_wire::MessageKind;
 
 use crate::client::{ClientSink, Connector};
 use crate::config::{MessageType, Mode, WebSocketSinkConfig};
 use crate::queue::Slice;
 use crate::server::{Registry, ServerSink};
-use crate::transport::MessageKind;
 
 /// Sends each payload as a WebSocket message.
 ///
@@ -54,7 +54,7 @@ impl WebSocketSink {
         match role {
             Role::Client(sink) => sink.publish(slice),
             Role::Server(sink) => {
-                sink.publish(&slice);
+                sink.publish(slice);
                 Ok(())
             }
         }

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(client.reconnect.max_delay, Duration::from_millis(30_000));
         assert_eq!(client.reconnect.max_attempts, None);
         assert!(client.headers.is_empty() && client.subprotocols.is_empty() && client.tls.is_none());
-        assert!(config.subscribe.is_empty() && config.inflate.is_none() && config.connection.nodelay);
+        assert!(config.subscribe.is_empty() && config.inflate.is_none() && config.connection.tcp.nodelay);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::error::Error;
 use eventflux_websocket_wire::handshake::{ClientRequest, HEAD_DEADLINE, connect};
 use eventflux_websocket_wire::{Batch, Connection, Limits};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 /// What the reports call us.
@@ -43,13 +43,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn case_count(suite: &Url) -> Result<usize, Box<dyn Error>> {
     let mut connection = open(suite, "/getCaseCount").await?;
     let mut batch = Batch::default();
-    loop {
-        connection.drive(Some(&mut batch)).await.map_err(|end| end.describe())?;
-        if let Some(number) = batch.messages.first() {
-            return Ok(str::from_utf8(number)?.parse()?);
-        }
+    while batch.messages.is_empty() {
+        // What is left when there is no message are answered pings and the like.
         batch.clear();
+        connection.drive(Some(&mut batch)).await.map_err(|end| end.describe())?;
     }
+    connection.close(1000, "", Instant::now() + echo::CLOSE_TIMEOUT).await;
+    Ok(str::from_utf8(&batch.messages[0])?.parse()?)
 }
 
 /// Dials, and becomes the client of a connection to `path` of the suite.

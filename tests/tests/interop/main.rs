@@ -12,6 +12,7 @@
 
 mod browser;
 mod languages;
+mod pages;
 mod peer;
 mod wire;
 

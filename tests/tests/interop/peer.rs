@@ -1,7 +1,9 @@
 //! A running peer: a program or a page that says, line by line, what happens to it.
 
+use std::fs;
 use std::process::Child;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +19,9 @@ const REPEATED: usize = 32;
 const PHRASES: u32 = 40;
 /// Letters of a phrase.
 const PHRASE_LETTERS: usize = 24;
+
+/// The file where a program with files of its own complains.
+pub(crate) const COMPLAINTS: &str = "complaints.txt";
 
 /// Something that runs as a client of our server.
 pub(crate) trait ClientProgram {
@@ -48,13 +53,13 @@ impl Role {
 pub(crate) struct Peer {
     child: Child,
     lines: mpsc::Receiver<String>,
-    /// What the child needs while it runs.
-    _files: Option<TempDir>,
+    /// What the child needs while it runs, and [`COMPLAINTS`].
+    files: Option<TempDir>,
 }
 
 impl Peer {
     pub(crate) fn new(child: Child, lines: mpsc::Receiver<String>, files: Option<TempDir>) -> Self {
-        Self { child, lines, _files: files }
+        Self { child, lines, files }
     }
 
     /// The next line the peer says, which has to begin with `prefix`, without it.
@@ -82,6 +87,12 @@ impl Drop for Peer {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(files) = self.files.as_ref().filter(|_| thread::panicking()) {
+            let complaints = fs::read_to_string(files.path().join(COMPLAINTS)).unwrap_or_default();
+            // There is no desktop, which is no news.
+            let news: Vec<&str> = complaints.lines().filter(|line| !line.contains("dbus")).collect();
+            eprintln!("the browser complained:\n{}", news.join("\n"));
+        }
     }
 }
 

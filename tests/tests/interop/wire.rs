@@ -8,9 +8,9 @@ use crate::peer::payload_bytes;
 pub(crate) enum Wire {
     /// Nothing: it declines what the peers offer.
     Plain,
-    /// Compression of every message, otherwise as it comes.
+    /// Compression of every message, otherwise by our defaults.
     Deflate,
-    /// Compression of every message with small windows.
+    /// Compression of every message with small windows, kept from one to the next.
     SmallWindows,
     /// Compression of every message by itself.
     NoTakeover,
@@ -25,7 +25,12 @@ impl Wire {
         let more: &[&str] = match self {
             Self::Plain => return "websocket.permessage-deflate='false'".to_owned(),
             Self::Deflate => &["level='6'"],
-            Self::SmallWindows => &["send.window.bits='9'", "receive.window.bits='10'"],
+            Self::SmallWindows => &[
+                "send.window.bits='9'",
+                "send.context.takeover='true'",
+                "receive.window.bits='10'",
+                "receive.context.takeover='true'",
+            ],
             Self::NoTakeover => &["send.context.takeover='false'", "receive.context.takeover='false'"],
         };
         let all = ["threshold='0'"].iter().chain(more).map(|text| format!(", websocket.permessage-deflate.{text}"));
@@ -52,15 +57,12 @@ impl Wire {
     #[track_caller]
     fn check(self, extensions: &str, windows: &[&str], takeover: &[&str]) {
         let parts: Vec<&str> = extensions.split(';').map(str::trim).collect();
-        let deflate = |wanted: &[&str]| {
-            parts[0] == "permessage-deflate"
-                && wanted.iter().all(|part| parts.contains(part))
-                && extensions.contains("no_context_takeover") == (self == Self::NoTakeover)
-        };
+        let deflate =
+            |wanted: &[&str]| parts[0] == "permessage-deflate" && wanted.iter().all(|part| parts.contains(part));
         let good = match self {
             Self::Plain => extensions == "none",
             Self::Deflate => deflate(&[]),
-            Self::SmallWindows => deflate(windows),
+            Self::SmallWindows => deflate(windows) && !extensions.contains("no_context_takeover"),
             Self::NoTakeover => deflate(takeover),
         };
         assert!(good, "{self:?} with the extensions '{extensions}'");

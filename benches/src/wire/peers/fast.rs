@@ -21,7 +21,7 @@ pub(super) struct Fastwebsockets;
 
 impl Peer for Fastwebsockets {
     async fn receive(stream: StdStream, job: &Job) -> Result<Tally, BenchError> {
-        let socket = WebSocket::after_handshake(tokio::io::BufStream::with_capacity(super::env("FR",0),0,opened(stream, job)?), role(job.side));
+        let socket = WebSocket::after_handshake(opened(stream, job)?, role(job.side));
         let mut socket = FragmentCollector::new(socket);
         let mut tally = Tally::default();
         job.begin(1)?;
@@ -36,7 +36,7 @@ impl Peer for Fastwebsockets {
     }
 
     async fn send(stream: StdStream, job: &Job, messages: &[String]) -> Result<(), BenchError> {
-        let stream = BufWriter::with_capacity(super::env("FW",WRITE_BUFFER_BYTES), opened(stream, job)?);
+        let stream = BufWriter::with_capacity(WRITE_BUFFER_BYTES, opened(stream, job)?);
         let mut socket = WebSocket::after_handshake(stream, role(job.side));
         job.begin(1)?;
         for batch in batches(messages, job.messages, job.batch) {

@@ -1,7 +1,7 @@
 //! The systems under test: the same few lines around each library, set up the way its makers would for speed. UTF-8 is
 //! checked by all of them.
 
-//TMP mod eventflux;
+mod eventflux;
 mod fast;
 mod floor;
 mod hyper_server;
@@ -101,7 +101,7 @@ trait Peer {
 pub fn run(args: &SystemArgs) -> Result<(), BenchError> {
     match args.system {
         System::Floor => work::<floor::Floor>(args),
-        System::Eventflux => work::<floor::Floor>(args),
+        System::Eventflux => work::<eventflux::Eventflux>(args),
         System::TokioTungstenite => work::<tungstenite::TokioTungstenite>(args),
         System::Fastwebsockets => work::<fast::Fastwebsockets>(args),
         System::TokioWebsockets => work::<tokio_ws::TokioWebsockets>(args),
@@ -192,5 +192,3 @@ fn batches<T>(period: &[T], total: u64, batch: usize) -> impl Iterator<Item = im
         (count > 0).then(|| start.take(count))
     })
 }
-
-fn env(name:&str,d:usize)->usize{std::env::var(name).ok().and_then(|v|v.parse().ok()).unwrap_or(d)}

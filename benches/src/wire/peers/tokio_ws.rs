@@ -1,25 +1,29 @@
-//! tokio-websockets: its stream and sink. Its read buffer cannot be set; it sends at most 32 messages with each system
-//! call.
+//! tokio-websockets: its stream and sink. Its read buffer is small and cannot be set, and it writes at most 32 messages
+//! with each call, so it gets a buffered stream. Its server handshake does not flush, so there is another for that.
 
 use std::net::TcpStream as StdStream;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::BufStream;
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Config, Message, ServerBuilder, WebSocketStream};
 
-use super::{Peer, asynchronous, batches, ended_early, failed};
+use super::{Peer, batches, ended_early, failed, opened};
 use crate::error::BenchError;
 use crate::wire::job::{Job, Side, Tally};
 
+/// Read buffer, in bytes.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
 /// More than a batch: only the flush sends.
-const FLUSH_THRESHOLD_BYTES: usize = 128 * 1024;
+const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// The library's entry.
 pub(super) struct TokioWebsockets;
 
 impl Peer for TokioWebsockets {
     async fn receive(stream: StdStream, job: &Job) -> Result<Tally, BenchError> {
-        let mut socket = open(stream, job).await?;
+        let mut socket = open(stream, job)?;
         let mut tally = Tally::default();
         job.begin(1)?;
         while tally.messages < job.messages {
@@ -33,7 +37,7 @@ impl Peer for TokioWebsockets {
     }
 
     async fn send(stream: StdStream, job: &Job, messages: &[String]) -> Result<(), BenchError> {
-        let mut socket = open(stream, job).await?;
+        let mut socket = open(stream, job)?;
         let messages: Vec<Message> = messages.iter().map(|message| Message::text(message.clone())).collect();
         job.begin(1)?;
         for batch in batches(&messages, job.messages, job.batch) {
@@ -55,18 +59,11 @@ impl Peer for TokioWebsockets {
     }
 }
 
-async fn open(stream: StdStream, job: &Job) -> Result<WebSocketStream<tokio::io::BufStream<TcpStream>>, BenchError> {
-    let config = Config::default().flush_threshold(super::env("TWF",FLUSH_THRESHOLD_BYTES));
-    let stream = tokio::io::BufStream::with_capacity(super::env("TWR",0),super::env("TWW",0),asynchronous(stream)?);
-    match job.side {
-        Side::Server => {
-            let (_, socket) = ServerBuilder::new().config(config).accept(stream).await.map_err(failed("handshake"))?;
-            Ok(socket)
-        }
-        Side::Client => {
-            let builder = ClientBuilder::new().config(config).uri("ws://127.0.0.1/").map_err(failed("handshake"))?;
-            let (socket, _) = builder.connect_on(stream).await.map_err(failed("handshake"))?;
-            Ok(socket)
-        }
-    }
+fn open(stream: StdStream, job: &Job) -> Result<WebSocketStream<BufStream<TcpStream>>, BenchError> {
+    let stream = BufStream::with_capacity(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, opened(stream, job)?);
+    let config = Config::default().flush_threshold(WRITE_BUFFER_BYTES);
+    Ok(match job.side {
+        Side::Server => ServerBuilder::new().config(config).serve(stream),
+        Side::Client => ClientBuilder::new().config(config).take_over(stream),
+    })
 }

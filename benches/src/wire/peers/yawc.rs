@@ -51,9 +51,8 @@ impl Peer for Yawc {
     }
 
     async fn echo(stream: TcpStream, deflate: bool) -> Result<(), BenchError> {
-        let options = options(deflate)
-            .with_read_buffer_capacity(LEAN_BUFFER_BYTES)
-            .with_write_buffer_capacity(LEAN_BUFFER_BYTES);
+        let options =
+            options(deflate).with_read_buffer_capacity(LEAN_BUFFER_BYTES).with_write_buffer_capacity(LEAN_BUFFER_BYTES);
         hyper_server::serve(stream, |request| {
             let upgraded = WebSocket::upgrade_with_options(request, options.clone());
             let (response, upgrading) = upgraded.map_err(failed("handshake"))?;
@@ -85,9 +84,9 @@ fn open(stream: StdStream, job: &Job) -> Result<WebSocket<TcpStream>, BenchError
         Side::Server => Role::Server,
     };
     let options = options(job.deflate)
-        .with_read_buffer_capacity(super::env("YR",BUFFER_BYTES))
-        .with_write_buffer_capacity(super::env("YW",BUFFER_BYTES))
-        .with_backpressure_boundary(super::env("YB",BUFFER_BYTES));
+        .with_read_buffer_capacity(BUFFER_BYTES)
+        .with_write_buffer_capacity(BUFFER_BYTES)
+        .with_backpressure_boundary(BUFFER_BYTES);
     let extensions = job.deflate.then_some("permessage-deflate");
     WebSocket::from_stream_with_extensions(opened(stream, job)?, role, extensions, options)
         .map_err(failed("opening a WebSocket"))

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use eventflux_core::EventFluxError;
+use eventflux_websocket_wire::handshake::HandshakeError;
 
 use crate::config::TargetUrl;
-use crate::transport::HandshakeError;
+use crate::net::dial_error::DialError;
+use crate::net::tls_client::TlsError;
 
 /// An attempt that brought no connection.
 ///
@@ -16,23 +18,18 @@ pub(crate) enum ConnectError {
     /// The connect timeout passed.
     #[error("no connection within {}ms", .0.as_millis())]
     Timeout(Duration),
-    /// The name has no address.
-    #[error("the name cannot be resolved: {0}")]
-    Name(String),
     /// No TCP connection.
-    #[error("{0}")]
-    Tcp(String),
+    #[error(transparent)]
+    Dial(#[from] DialError),
     /// No TLS session.
-    #[error("TLS: {reason}")]
-    Tls {
-        /// What the TLS library says.
-        reason: String,
-        /// Whether the peer's certificate was not accepted.
-        certificate: bool,
-    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No WebSocket handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The server chose no subprotocol, and one is required.
+    #[error("the server chose none of the subprotocols (websocket.subprotocol.required)")]
+    NoSubprotocol,
 }
 
 impl ConnectError {
@@ -40,13 +37,14 @@ impl ConnectError {
     /// pass (tokens are renewed, permissions are granted), as may 408, 425, 429 and 5xx; redirects and other 4xx do not.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
-            Self::Timeout(_) | Self::Name(_) | Self::Tcp(_) => true,
-            Self::Tls { certificate, .. } => !certificate,
+            Self::Timeout(_) => true,
+            Self::Dial(error) => error.is_retryable(),
+            Self::Tls(error) => error.is_retryable(),
             Self::Handshake(HandshakeError::Io(_)) => true,
-            Self::Handshake(HandshakeError::Refused { status, .. }) => {
-                matches!(status, 401 | 403 | 408 | 425 | 429 | 500..)
+            Self::Handshake(HandshakeError::Refused(refused)) => {
+                matches!(refused.status, 401 | 403 | 408 | 425 | 429 | 500..)
             }
-            Self::Handshake(HandshakeError::Invalid(_)) => false,
+            Self::Handshake(HandshakeError::Invalid(_)) | Self::NoSubprotocol => false,
         }
     }
 
@@ -62,22 +60,29 @@ impl ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use eventflux_websocket_wire::handshake::Refused;
+
     use super::*;
+
+    fn refused(status: u16) -> HandshakeError {
+        let (headers, body) = (Vec::new(), String::new());
+        HandshakeError::Refused(Box::new(Refused { status, headers, location: None, retry_after: None, body }))
+    }
 
     #[test]
     fn what_a_caller_may_retry_follows_the_status() {
         for (status, retryable) in [(301, false), (400, false), (401, true), (403, true), (404, false), (503, true)] {
-            let error = ConnectError::from(HandshakeError::Refused { status, location: None });
+            let error = ConnectError::from(refused(status));
             assert_eq!(error.is_retryable(), retryable, "{status}");
         }
-        let untrusted = ConnectError::Tls { reason: "self-signed certificate".into(), certificate: true };
+        let untrusted = ConnectError::Tls(TlsError::ServerCertificate("self-signed certificate".into()));
         assert!(!untrusted.is_retryable());
     }
 
     #[test]
     fn the_engines_error_names_the_redacted_endpoint_and_the_status() {
         let url = TargetUrl::parse("ws://h/p?token=hunter2").unwrap();
-        let error = ConnectError::from(HandshakeError::Refused { status: 401, location: None }).at(&url);
+        let error = ConnectError::from(refused(401)).at(&url);
         assert_eq!(error.to_string(), "ws://h/p?***: refused with 401 Unauthorized");
     }
 }

@@ -6,13 +6,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use eventflux_core::{ConnectorContext, EventFluxError, RowFailure};
+use eventflux_websocket_wire::Message;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::queue::{FullPolicy, PayloadQueue, QueueConfig, Slice};
-use crate::transport::MessageKind;
 
 /// Payload bytes handed to the socket before it is flushed and they leave the queue.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -134,10 +133,10 @@ impl Outbox {
     }
 
     /// Takes the next payloads to send.
-    pub(super) fn take(&self, payloads: &mut Vec<(MessageKind, Bytes)>) {
+    pub(super) fn take(&self, messages: &mut Vec<Message>) {
         let state = &mut *self.lock();
         state.in_flight_cost += state.queue.take(CHUNK_BYTES, &mut state.in_flight);
-        payloads.extend(state.in_flight.iter().flat_map(Slice::payloads));
+        messages.extend(state.in_flight.iter().flat_map(Slice::messages));
     }
 
     /// What was taken is sent.

@@ -48,7 +48,7 @@ impl ClientSink {
             outbox: outbox.clone(),
             connector,
             reconnect: client.reconnect,
-            keep_alive: config.connection.keep_alive,
+            connection: config.connection,
             heartbeat: heartbeat.map(|beat| (Bytes::copy_from_slice(beat.message.expose().as_bytes()), beat.interval)),
             callback,
             signal,

@@ -9,17 +9,16 @@ use bytes::Bytes;
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::StopSignal;
 use eventflux_core::{EventFluxError, SinkCallback};
+use eventflux_websocket_wire::{Batch, Connection, Disconnect, Due, KeepAlive, Message, Progress};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::outbox::Outbox;
 use super::reconnect::{Next, Reconnect};
 use super::{Connector, ReconnectPolicy};
-use crate::keep_alive::{Due, KeepAlive, KeepAliveConfig};
+use crate::config::ConnectionConfig;
+use crate::net::stream::ByteStream;
+use crate::pings::PingBudget;
 use crate::queue::Slice;
-use crate::transport::{Batch, Connection, Disconnect, MessageKind, Progress};
-
-/// How long a goodbye may take when the peer closed first, or ends for another reason than a stop.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -29,7 +28,7 @@ pub(super) struct Task {
     pub(super) outbox: Arc<Outbox>,
     pub(super) connector: Connector,
     pub(super) reconnect: ReconnectPolicy,
-    pub(super) keep_alive: KeepAliveConfig,
+    pub(super) connection: ConnectionConfig,
     pub(super) heartbeat: Option<(Bytes, Duration)>,
     pub(super) callback: Arc<dyn SinkCallback>,
     pub(super) signal: StopSignal,
@@ -122,7 +121,7 @@ impl Task {
     }
 
     /// `None`: stopped, with nothing left to send or no time left.
-    async fn connect(&self) -> Option<Result<Connection, EventFluxError>> {
+    async fn connect(&self) -> Option<Result<Connection<ByteStream>, EventFluxError>> {
         tokio::select! {
             biased;
             () = self.nothing_to_connect_for() => None,
@@ -139,20 +138,22 @@ impl Task {
         }
     }
 
-    async fn serve(&mut self, connection: Connection) -> End {
+    async fn serve(&mut self, connection: Connection<ByteStream>) -> End {
         self.connected();
         let now = Instant::now();
         let heartbeat = self.heartbeat.as_ref().map(|(_, interval)| *interval);
         let mut session = Session {
             task: self,
             connection,
-            keep_alive: KeepAlive::new(self.keep_alive, heartbeat, now),
-            payloads: Vec::new(),
+            keep_alive: KeepAlive::new(self.connection.keep_alive, heartbeat, now),
+            pings: PingBudget::new(self.connection.max_pings, now),
+            messages: Vec::new(),
             busy: false,
             stopping: false,
         };
         let result = session.run(now).await;
         let connection = session.connection;
+        let goodbye_by = Instant::now() + self.connection.close_timeout;
         self.outbox.context.metrics.connections.set(0);
         if matches!(result, Err(Disconnect::Closed { code: Some(1009), .. })) {
             self.refused_as_too_large();
@@ -161,8 +162,8 @@ impl Task {
         let (code, by, end) = match result {
             Ok(()) => (Some(1000), self.stop_by(), End::Stopped),
             Err(Disconnect::Lost(reason)) => (None, Instant::now(), End::Lost(reason)),
-            Err(Disconnect::Violation { code, reason }) => (Some(code), Instant::now() + GOODBYE, End::Lost(reason)),
-            Err(closed) => (Some(1000), Instant::now() + GOODBYE, End::Lost(closed.describe())),
+            Err(Disconnect::Violation { code, reason }) => (Some(code), goodbye_by, End::Lost(reason)),
+            Err(closed) => (Some(1000), goodbye_by, End::Lost(closed.describe())),
         };
         if let Some(code) = code {
             connection.close(code, "", by).await;
@@ -198,17 +199,18 @@ impl Task {
     }
 
     fn stop_by(&self) -> Instant {
-        self.outbox.stop_by().unwrap_or_else(|| Instant::now() + GOODBYE)
+        self.outbox.stop_by().unwrap_or_else(|| Instant::now() + self.connection.close_timeout)
     }
 }
 
 /// One connection while it is served.
 struct Session<'a> {
     task: &'a Task,
-    connection: Connection,
+    connection: Connection<ByteStream>,
     keep_alive: KeepAlive,
+    pings: PingBudget,
     /// Reused between chunks.
-    payloads: Vec<(MessageKind, Bytes)>,
+    messages: Vec<Message>,
     /// Whether payloads are in flight.
     busy: bool,
     stopping: bool,
@@ -251,7 +253,7 @@ impl Session<'_> {
                     }
                 }
                 Event::Driven(Ok(Progress::Received)) => {
-                    self.keep_alive.received(!ignored.messages.is_empty(), Instant::now());
+                    self.received(&ignored, timer.as_mut())?;
                     ignored.clear();
                 }
                 Event::Driven(Err(disconnect)) => return Err(disconnect),
@@ -265,20 +267,27 @@ impl Session<'_> {
         }
     }
 
+    /// Nobody reads what the peer sends; it shows that the peer is there.
+    fn received(&mut self, ignored: &Batch, timer: Pin<&mut Sleep>) -> Result<(), Disconnect> {
+        let now = Instant::now();
+        self.keep_alive.received(!ignored.messages.is_empty(), now);
+        self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+        self.arm_earlier(now, timer);
+        if self.pings.allow(ignored.pings, now) { Ok(()) } else { Err(PingBudget::exceeded()) }
+    }
+
     fn fill(&mut self, timer: Pin<&mut Sleep>) {
-        self.task.outbox.take(&mut self.payloads);
-        if self.payloads.is_empty() {
+        self.task.outbox.take(&mut self.messages);
+        if self.messages.is_empty() {
             return;
         }
         self.busy = true;
-        for (kind, payload) in self.payloads.drain(..) {
-            self.connection.queue(kind, payload);
+        for message in self.messages.drain(..) {
+            self.connection.queue(message);
         }
         let now = Instant::now();
         self.keep_alive.sending(now);
-        if timer.deadline() > now + self.task.keep_alive.write_timeout {
-            self.arm(now, timer);
-        }
+        self.arm_earlier(now, timer);
     }
 
     fn timers(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Disconnect> {
@@ -286,14 +295,17 @@ impl Session<'_> {
         if self.stopping && now >= self.task.stop_by() {
             return Err(Disconnect::Lost("the time to stop is over".to_owned()));
         }
-        self.keep_alive.progressed(self.connection.frames_sent(), now);
+        self.keep_alive.progressed(self.connection.chunks_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
-                Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),
+                Due::Ping => self.connection.queue(Message::ping()),
                 Due::Heartbeat => {
                     if let Some((message, _)) = &self.task.heartbeat {
-                        self.connection.queue(MessageKind::Text, message.clone());
+                        self.connection.queue(Message::text(message.clone()));
                     }
+                }
+                Due::MessageStalled => {
+                    return Err(Disconnect::Violation { code: 1008, reason: Due::MessageStalled.reason().to_owned() });
                 }
                 dead => return Err(Disconnect::Lost(dead.reason().to_owned())),
             }
@@ -301,6 +313,13 @@ impl Session<'_> {
         }
         self.arm(now, timer);
         Ok(())
+    }
+
+    /// Looking is cheaper than arming.
+    fn arm_earlier(&self, now: Instant, timer: Pin<&mut Sleep>) {
+        if self.keep_alive.deadline().is_some_and(|deadline| deadline < timer.deadline()) {
+            self.arm(now, timer);
+        }
     }
 
     fn arm(&self, now: Instant, timer: Pin<&mut Sleep>) {

@@ -8,22 +8,17 @@ use bytes::Bytes;
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::StopSignal;
 use eventflux_core::{ConnectorContext, EventFluxError, SourceCallback};
+use eventflux_websocket_wire::{Batch, Connection, Disconnect, Due, KeepAlive, Message, Progress};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::reconnect::{Next, Reconnect};
 use super::subscribe::Subscription;
 use super::{Connector, ReconnectPolicy, SubscribeStep};
 use crate::compression::Inflate;
-use crate::config::{ClientConfig, WebSocketSourceConfig};
+use crate::config::{ClientConfig, ConnectionConfig, WebSocketSourceConfig};
 use crate::deliver::Delivery;
-use crate::keep_alive::{Due, KeepAlive, KeepAliveConfig};
-use crate::transport::{Batch, Connection, Disconnect, MessageKind, Progress};
-
-/// How long a goodbye may take when nobody set a deadline: the peer closed, or broke the protocol.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How long a goodbye may take at most (RFC 6455 leaves it open).
-const MAX_GOODBYE: Duration = Duration::from_secs(5);
+use crate::net::stream::ByteStream;
+use crate::pings::PingBudget;
 
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -33,7 +28,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) struct ClientSource {
     connector: Connector,
     reconnect: ReconnectPolicy,
-    keep_alive: KeepAliveConfig,
+    connection: ConnectionConfig,
     heartbeat: Option<(Bytes, Duration)>,
     subscribe: Arc<[SubscribeStep]>,
     inflate: Option<Inflate>,
@@ -72,7 +67,7 @@ impl ClientSource {
         Ok(Self {
             connector: Connector::new(client, &config.connection)?,
             reconnect: client.reconnect,
-            keep_alive: config.connection.keep_alive,
+            connection: config.connection,
             heartbeat: heartbeat.map(|beat| (Bytes::copy_from_slice(beat.message.expose().as_bytes()), beat.interval)),
             subscribe: config.subscribe.clone(),
             inflate: config.inflate,
@@ -155,25 +150,32 @@ impl ClientSource {
         }
     }
 
-    async fn serve(&self, connection: Connection, signal: &StopSignal, callback: &Arc<dyn SourceCallback>) -> End {
+    async fn serve(
+        &self,
+        connection: Connection<ByteStream>,
+        signal: &StopSignal,
+        callback: &Arc<dyn SourceCallback>,
+    ) -> End {
         let now = Instant::now();
         let heartbeat = self.heartbeat.as_ref().map(|(_, interval)| *interval);
         let mut session = Session {
             source: self,
             connection,
-            keep_alive: KeepAlive::new(self.keep_alive, heartbeat, now),
+            keep_alive: KeepAlive::new(self.connection.keep_alive, heartbeat, now),
+            pings: PingBudget::new(self.connection.max_pings, now),
             subscription: Subscription::new(self.subscribe.clone()),
             delivery: Delivery::new(callback.clone(), self.inflate),
         };
         let end = session.run(signal, now).await;
+        let limit = self.connection.close_timeout;
         let (code, reason, limit) = match &end {
             SessionEnd::Stopped => (1000, "", self.goodbye_on_stop()),
-            SessionEnd::Pipeline(_) => (1001, "", GOODBYE),
+            SessionEnd::Pipeline(_) => (1001, "", limit),
             SessionEnd::Dead(_) => return end.into_end(),
-            SessionEnd::Unanswered(_) => (1000, "", GOODBYE),
+            SessionEnd::Unanswered(_) => (1000, "", limit),
             SessionEnd::Disconnected(Disconnect::Lost(_)) => return end.into_end(),
-            SessionEnd::Disconnected(Disconnect::Closed { .. }) => (1000, "", GOODBYE),
-            SessionEnd::Disconnected(Disconnect::Violation { code, reason }) => (*code, reason.as_str(), GOODBYE),
+            SessionEnd::Disconnected(Disconnect::Closed { .. }) => (1000, "", limit),
+            SessionEnd::Disconnected(Disconnect::Violation { code, reason }) => (*code, reason.as_str(), limit),
         };
         let by = Instant::now() + limit;
         let goodbye = session.connection.close(code, reason, by);
@@ -187,16 +189,18 @@ impl ClientSource {
 
     /// Nine tenths of what is left, so that `stop` returns in time.
     fn goodbye_on_stop(&self) -> Duration {
-        let left = self.stop_by.get().map_or(GOODBYE, |by| by.saturating_duration_since(Instant::now()));
-        (left * 9 / 10).min(MAX_GOODBYE)
+        let limit = self.connection.close_timeout;
+        let left = self.stop_by.get().map_or(limit, |by| by.saturating_duration_since(Instant::now()));
+        (left * 9 / 10).min(limit)
     }
 }
 
 /// One connection while it is served.
 struct Session<'a> {
     source: &'a ClientSource,
-    connection: Connection,
+    connection: Connection<ByteStream>,
     keep_alive: KeepAlive,
+    pings: PingBudget,
     subscription: Subscription,
     delivery: Delivery,
 }
@@ -263,8 +267,14 @@ impl Session<'_> {
     #[inline]
     fn received(&mut self, batch: &mut Batch, now: Instant, timer: Pin<&mut Sleep>) -> Result<(), SessionEnd> {
         self.keep_alive.received(!batch.messages.is_empty(), now);
+        self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+        if !self.pings.allow(batch.pings, now) {
+            return Err(SessionEnd::Disconnected(PingBudget::exceeded()));
+        }
         if self.subscription.is_waiting() && self.subscription.take_reply(batch) {
             self.subscribe(now, timer);
+        } else if self.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
+            self.arm(now, timer);
         }
         let delivered = self.delivery.deliver(batch);
         batch.clear();
@@ -273,7 +283,7 @@ impl Session<'_> {
 
     fn subscribe(&mut self, now: Instant, timer: Pin<&mut Sleep>) {
         let connection = &mut self.connection;
-        self.subscription.advance(now, |message| connection.queue(MessageKind::Text, message));
+        self.subscription.advance(now, |message| connection.queue(Message::text(message)));
         if self.connection.has_unsent() {
             self.keep_alive.sending(now);
         }
@@ -321,14 +331,18 @@ impl Session<'_> {
         if let Some(reason) = self.subscription.overdue(now) {
             return Err(SessionEnd::Unanswered(reason));
         }
-        self.keep_alive.progressed(self.connection.frames_sent(), now);
+        self.keep_alive.progressed(self.connection.chunks_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
-                Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),
+                Due::Ping => self.connection.queue(Message::ping()),
                 Due::Heartbeat => {
                     if let Some((message, _)) = &self.source.heartbeat {
-                        self.connection.queue(MessageKind::Text, message.clone());
+                        self.connection.queue(Message::text(message.clone()));
                     }
+                }
+                Due::MessageStalled => {
+                    let reason = Due::MessageStalled.reason().to_owned();
+                    return Err(SessionEnd::Disconnected(Disconnect::Violation { code: 1008, reason }));
                 }
                 dead => return Err(SessionEnd::Dead(dead.reason())),
             }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventflux_core::{EventFluxError, Properties, PropertyKind, Secret, property::PropertyValue};
+use eventflux_websocket_wire::Batch;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::positive;
-use crate::transport::Batch;
 
 const FIRST: &str = "websocket.subscribe.message";
 const NUMBERED: &str = "websocket.subscribe.message.";

@@ -138,7 +138,7 @@ impl HostPolicy {
             let text = text.trim();
             Site::parse(text.as_bytes()).ok_or_else(|| {
                 EventFluxError::property(HOSTS.key, format!("'{text}' is no host"))
-                    .with_hint("write a name or an IP address, with or without a port: feed.example.com, [::1]:8080")
+                    .with_hint("write names or IP addresses, with or without a port: feed.example.com, [::1]:8080; remove it for any")
             })
         };
         text.map_or(Ok(Self(Vec::new())), |text| text.split(',').map(host).collect::<Result<_, _>>().map(Self))
@@ -163,4 +163,129 @@ fn origin_pattern(text: &str) -> Result<OriginPattern, EventFluxError> {
     let hint = "write it as scheme://host[:port] without a path, for example https://app.example.com or \
                 https://*.example.com; or null, or * alone";
     OriginPattern::parse(text).ok_or_else(|| error("is no origin", hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::PropertySpec;
+
+    use super::*;
+
+    const LOOPBACK: &str = "127.0.0.1";
+    const OUTSIDE: &str = "192.0.2.1";
+
+    fn policy(raw: &[(&str, &str)]) -> Result<SitePolicy, EventFluxError> {
+        const SPECS: &[PropertySpec] = &[
+            PropertySpec::new("websocket.mode", eventflux_core::PropertyKind::Text, "Role.").default("server"),
+            ORIGINS,
+            ORIGIN_REQUIRED,
+            HOSTS,
+        ];
+        SitePolicy::from_properties(&Properties::from_pairs(SPECS, raw.iter().copied()).unwrap())
+    }
+
+    fn check(raw: &[(&str, &str)], host: &str, origin: Option<&str>, local: &str) -> Result<(), SiteRefusal> {
+        let origin = origin.map(str::as_bytes);
+        policy(raw).unwrap().check(Some(host.as_bytes()), origin, local.parse().unwrap())
+    }
+
+    #[test]
+    fn without_configuration_only_a_page_of_the_same_host_and_programs_get_in() {
+        for (host, origin, result) in [
+            ("localhost:8080", None, Ok(())),
+            ("localhost:8080", Some("http://localhost:8080"), Ok(())),
+            ("localhost:8080", Some("https://evil.example"), Err(SiteRefusal::ForeignOrigin)),
+            ("localhost:8080", Some("http://localhost:3000"), Err(SiteRefusal::ForeignOrigin)),
+            ("localhost:8080", Some("null"), Err(SiteRefusal::ForeignOrigin)),
+            ("localhost:8080", Some("file://"), Err(SiteRefusal::BadOrigin)),
+            ("local host", None, Err(SiteRefusal::BadHost)),
+        ] {
+            assert_eq!(check(&[], host, origin, LOOPBACK), result, "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_made_to_resolve_to_this_machine_does_not_get_a_page_in() {
+        let (host, page) = ("evil.example:8080", Some("http://evil.example:8080"));
+        for local in [LOOPBACK, "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(check(&[], host, page, local), Err(SiteRefusal::Rebound));
+        }
+        // On the internet, it is the name of this server as far as we know.
+        assert_eq!(check(&[], host, page, OUTSIDE), Ok(()));
+        // A proxy on the same machine that passes the name on: the name must be listed.
+        assert_eq!(check(&[(HOSTS.key, "evil.example")], host, page, LOOPBACK), Ok(()));
+        assert_eq!(check(&[(ORIGINS.key, "http://evil.example:8080")], host, page, LOOPBACK), Ok(()));
+    }
+
+    #[test]
+    fn listed_origins_get_in_and_others_do_not() {
+        let raw = [(ORIGINS.key, "https://good.example.com, https://*.apps.example,null")];
+        for (origin, result) in [
+            ("https://good.example.com", Ok(())),
+            ("HTTPS://GOOD.example.com:443", Ok(())),
+            ("https://x.apps.example", Ok(())),
+            ("null", Ok(())),
+            ("https://evil.example", Err(SiteRefusal::ForeignOrigin)),
+            ("https://good.example.com.evil", Err(SiteRefusal::ForeignOrigin)),
+            ("https://good.example.com:8443", Err(SiteRefusal::ForeignOrigin)),
+            ("http://good.example.com", Err(SiteRefusal::ForeignOrigin)),
+            // Same host, but the list is the list.
+            ("https://feed.example", Err(SiteRefusal::ForeignOrigin)),
+        ] {
+            assert_eq!(check(&raw, "feed.example", Some(origin), OUTSIDE), result, "{origin}");
+        }
+        assert_eq!(check(&raw, "feed.example", None, OUTSIDE), Ok(()));
+        let any = [(ORIGINS.key, "*")];
+        assert_eq!(check(&any, "localhost", Some("https://evil.example"), LOOPBACK), Ok(()));
+        assert_eq!(check(&any, "localhost", Some("null"), LOOPBACK), Ok(()));
+    }
+
+    #[test]
+    fn an_origin_can_be_required_and_never_be_there_twice() {
+        let required = [(ORIGIN_REQUIRED.key, "true")];
+        assert_eq!(check(&required, "h", None, OUTSIDE), Err(SiteRefusal::NoOrigin));
+        assert_eq!(check(&required, "h", Some("http://h"), OUTSIDE), Ok(()));
+        let twice = [&b"http://h"[..], b"http://h"];
+        let checked = policy(&[]).unwrap().check(Some(b"h"), twice, OUTSIDE.parse().unwrap());
+        assert_eq!(checked, Err(SiteRefusal::BadOrigin));
+    }
+
+    #[test]
+    fn a_listener_with_names_answers_to_no_other() {
+        let raw = [(HOSTS.key, "feed.example, localhost:8080")];
+        for (host, result) in [
+            ("FEED.example:9000", Ok(())),
+            ("localhost:8080", Ok(())),
+            ("localhost", Err(SiteRefusal::UnknownHost)),
+            ("evil.example", Err(SiteRefusal::UnknownHost)),
+            ("feed.example.evil", Err(SiteRefusal::UnknownHost)),
+        ] {
+            assert_eq!(check(&raw, host, None, LOOPBACK), result, "{host}");
+        }
+        assert_eq!(policy(&raw).unwrap().check(None, [], OUTSIDE.parse().unwrap()), Err(SiteRefusal::BadHost));
+    }
+
+    #[test]
+    fn lists_with_something_else_in_them_are_refused_with_a_way_out() {
+        for (key, list, reason) in [
+            (ORIGINS.key, "https://a/path", "'https://a/path' is no origin (write it as scheme://host[:port]"),
+            (ORIGINS.key, "example.com", "'example.com' is no origin"),
+            (ORIGINS.key, "", "'' is no origin"),
+            (ORIGINS.key, "https://a,*", "'*' already stands for every origin"),
+            (ORIGINS.key, "WSS://a", "'WSS://a' is the origin of no page"),
+            (HOSTS.key, "http://a", "'http://a' is no host"),
+            (HOSTS.key, "a,", "'' is no host"),
+            (HOSTS.key, "*", "'*' is no host"),
+        ] {
+            let error = policy(&[(key, list)]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("property '{key}': {reason}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_status() {
+        use SiteRefusal::*;
+        let statuses = [BadHost, UnknownHost, NoOrigin, BadOrigin, ForeignOrigin, Rebound].map(SiteRefusal::status);
+        assert_eq!(statuses, [400, 421, 403, 403, 403, 403]);
+    }
 }

@@ -90,16 +90,14 @@ async fn read_header(tcp: &mut TcpStream, header: &mut [u8; MAX_V2_BYTES]) -> Re
     }
     let mut length = start;
     while header[length - 1] != b'\n' {
-        // Peeked at first: what follows the line break is not ours.
-        let peeked = tcp.peek(&mut header[length..MAX_V1_BYTES]).await?;
-        if peeked == 0 {
-            let full = length == MAX_V1_BYTES;
-            return Err(if full {
-                ProxyHeaderError::Malformed
-            } else {
-                io::Error::from(io::ErrorKind::UnexpectedEof).into()
-            });
+        if length == MAX_V1_BYTES {
+            return Err(ProxyHeaderError::Malformed);
         }
+        // Peeked at first: what follows the line break is not ours.
+        let peeked = match tcp.peek(&mut header[length..MAX_V1_BYTES]).await? {
+            0 => return Err(ended()),
+            peeked => peeked,
+        };
         let line_break = header[length..length + peeked].iter().position(|byte| *byte == b'\n');
         let taken = line_break.map_or(peeked, |index| index + 1);
         tcp.read_exact(&mut header[length..length + taken]).await?;
@@ -113,7 +111,7 @@ async fn read_start(tcp: &mut TcpStream, start: &mut [u8]) -> Result<(), ProxyHe
     let mut length = 0;
     while length < start.len() {
         match tcp.read(&mut start[length..]).await? {
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            0 => return Err(ended()),
             read => length += read,
         }
         let common = |expected: &[u8]| expected.iter().zip(&start[..length]).all(|(one, other)| one == other);
@@ -122,6 +120,10 @@ async fn read_start(tcp: &mut TcpStream, start: &mut [u8]) -> Result<(), ProxyHe
         }
     }
     Ok(())
+}
+
+fn ended() -> ProxyHeaderError {
+    io::Error::from(io::ErrorKind::UnexpectedEof).into()
 }
 
 /// The client's address in a complete header; `None` when it tells none.
@@ -140,3 +142,6 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
         None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,11 @@ impl Site {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
             Some(_) => return None,
         };
-        Some(Self { host: Host::parse(host).ok()?, port })
+        let host = Host::parse(host).ok()?;
+        // What URLs allow besides these is in no name, and a star in a list would look like more than it is.
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let sound = !matches!(&host, Host::Domain(name) if !is_name(name));
+        sound.then_some(Self { host, port })
     }
 
     /// Whether a request to `other` is one to this site: any port will do when this one has none. A request without a
@@ -140,5 +144,152 @@ fn default_port(scheme: &str) -> Option<u16> {
         "http" => Some(80),
         "https" => Some(443),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn site(text: &str) -> Site {
+        Site::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    #[test]
+    fn hosts_are_compared_without_case_and_in_their_normal_form() {
+        for (one, other) in [
+            ("Example.COM", "example.com"),
+            ("[2001:DB8:0::1]:80", "[2001:db8::1]:80"),
+            ("example.com:", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("127.1", "127.0.0.1"),
+        ] {
+            assert_eq!(site(one), site(other));
+        }
+        for text in ["", ":80", "a:b", "a:-1", "a:65536", "a:80:80", "[::1", "::1", "[::1]x"] {
+            assert_eq!(Site::parse(text.as_bytes()), None, "{text}");
+        }
+        for character in ['*', ',', ' ', '/', '@', '\\', '?', '#', '%', '"', '\n', '\0'] {
+            assert_eq!(Site::parse(format!("a{character}b").as_bytes()), None, "{character}");
+        }
+    }
+
+    #[test]
+    fn a_listed_site_without_a_port_stands_for_all_ports() {
+        for (listed, asked, admitted) in [
+            ("example.com", "example.com:8080", true),
+            ("example.com:8080", "example.com:8080", true),
+            ("example.com:8080", "example.com", false),
+            ("example.com:8080", "example.com:80", false),
+            ("example.com:443", "example.com", true),
+            ("example.com", "sub.example.com", false),
+            ("example.com", "example.com.evil", false),
+        ] {
+            assert_eq!(site(listed).admits(&site(asked)), admitted, "{listed} {asked}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_no_foreign_name_server_answers_for_stay_here() {
+        for (text, stays) in [
+            ("localhost:1", true),
+            ("app.localhost", true),
+            ("127.0.0.1", true),
+            ("[::1]:8080", true),
+            ("192.168.1.7", true),
+            ("evil.example:8080", false),
+            ("notlocalhost", false),
+            ("localhost.evil.example", false),
+        ] {
+            assert_eq!(site(text).stays_here(), stays, "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_equal_by_scheme_host_and_port() {
+        for (one, other, equal) in [
+            ("HTTPS://App.Example.com", "https://app.example.com:443", true),
+            ("http://a", "http://a:80", true),
+            ("http://a", "https://a", false),
+            ("http://a", "http://a:8080", false),
+            ("null", "null", true),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef", true),
+        ] {
+            assert_eq!(origin(one) == origin(other), equal, "{one} {other}");
+        }
+        let no_authority = ["", "a", "//a", "://a", "1http://a", "http:a", "http://", "NULL"];
+        let more =
+            ["http://a/", "http://a?", "http://a#", "http://a\\b", "http://u@a", "http://a http://b", "http://*.a"];
+        for text in no_authority.into_iter().chain(more) {
+            assert_eq!(Origin::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_of_the_site_it_came_from_whatever_ends_tls() {
+        for (page, asked, same) in [
+            ("http://localhost:8080", "localhost:8080", true),
+            ("https://example.com", "example.com", true),
+            ("https://example.com", "EXAMPLE.com:443", true),
+            ("http://example.com", "example.com", true),
+            ("https://example.com", "example.com:80", false),
+            ("http://localhost:3000", "localhost:8080", false),
+            ("http://evil.example", "localhost:8080", false),
+            ("null", "localhost", false),
+            ("app://localhost", "localhost", false),
+        ] {
+            assert_eq!(origin(page).is_of(&site(asked)), same, "{page} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_whole_labels_below_the_name() {
+        let pattern = OriginPattern::parse("https://*.Example.com").unwrap();
+        for (page, matches) in [
+            ("https://a.example.com", true),
+            ("https://a.b.example.com:443", true),
+            ("https://example.com", false),
+            ("https://evilexample.com", false),
+            ("https://a.example.com.evil", false),
+            ("https://.example.com", false),
+            ("http://a.example.com", false),
+            ("https://a.example.com:8443", false),
+            ("null", false),
+        ] {
+            assert_eq!(Origin::parse(page.as_bytes()).is_some_and(|page| pattern.matches(&page)), matches, "{page}");
+        }
+        assert!(
+            OriginPattern::parse("https://*.example.com:8443").unwrap().matches(&origin("https://a.example.com:8443"))
+        );
+        for text in ["https://*.127.0.0.1", "https://*.", "*.example.com", "https://*.*.com:x", "*"] {
+            assert_eq!(OriginPattern::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(bytes: Vec<u8>, text in "(https?://)?[a-z0-9.:@%\\[\\]*/-]{0,40}") {
+            Site::parse(&bytes);
+            Site::parse(text.as_bytes());
+            Origin::parse(&bytes);
+            if let Some(origin) = Origin::parse(text.as_bytes()) {
+                prop_assert!(OriginPattern::Exactly(origin.clone()).matches(&origin));
+            }
+            OriginPattern::parse(&text);
+        }
+
+        #[test]
+        fn only_hosts_that_end_in_a_dot_and_the_name_are_subdomains(host in "[a-z.-]{1,20}") {
+            let pattern = OriginPattern::parse("https://*.ab.cd").unwrap();
+            if let Some(page) = Origin::parse(format!("https://{host}").as_bytes()) {
+                prop_assert_eq!(pattern.matches(&page), host.ends_with(".ab.cd") && host.len() > 6);
+            }
+        }
     }
 }

@@ -43,6 +43,14 @@ impl TcpOptions {
         Ok(Self { nodelay: properties.flag(NODELAY)?, keep_alive: (!time.is_zero()).then_some(time) })
     }
 
+    /// What suits two users of one connection: nodelay when one wants it, the earlier probe.
+    pub(crate) fn either(self, other: Self) -> Self {
+        Self {
+            nodelay: self.nodelay || other.nodelay,
+            keep_alive: [self.keep_alive, other.keep_alive].into_iter().flatten().min(),
+        }
+    }
+
     /// Sets all options, also when the system refuses one of them.
     ///
     /// # Errors

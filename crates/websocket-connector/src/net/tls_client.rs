@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn tls_settings_of_a_plain_url_are_refused() {
-        for (key, value) in [(TLS_CA.key, "/x"), (TLS_CERT.key, "/x"), (TLS_KEY.key, "/x"), (TLS_SKIP_VERIFY.key, "true")] {
+        for (key, value) in
+            [(TLS_CA.key, "/x"), (TLS_CERT.key, "/x"), (TLS_KEY.key, "/x"), (TLS_SKIP_VERIFY.key, "true")]
+        {
             let error = config(&[(key, value)], false).unwrap_err().to_string();
             assert!(error.starts_with(&format!("property '{key}': has no effect on a ws:// URL")), "{error}");
         }

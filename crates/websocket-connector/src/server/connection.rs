@@ -5,65 +5,57 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use eventflux_core::EventFluxError;
+use eventflux_websocket_wire::{Batch, Connection, Disconnect, Due, KeepAlive, Message, Progress};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::endpoint::{Inbox, Item, Seat};
-use crate::keep_alive::{Due, KeepAlive};
-use crate::transport::{Batch, Connection, Disconnect, MessageKind, Progress};
+use crate::net::stream::ByteStream;
+use crate::pings::PingBudget;
 
 /// Payload bytes handed to the socket before it is flushed.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How long a goodbye may take when the path goes on.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How long a goodbye may take at most.
-const MAX_GOODBYE: Duration = Duration::from_secs(5);
+/// How long a source may take to accept the report of a bad message.
+const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Pings a client may send within [`PING_WINDOW`]; each makes us write a pong.
-const MAX_PINGS: usize = 1000;
-
-/// See [`MAX_PINGS`].
-const PING_WINDOW: Duration = Duration::from_secs(10);
-
 /// Serves a connection to its end.
-pub(super) async fn serve(connection: Connection, seat: Seat) {
+pub(super) async fn serve(connection: Connection<ByteStream>, seat: Seat) {
     let now = Instant::now();
     log::debug!("{} connected", seat.name());
     let mut session = Session {
         keep_alive: KeepAlive::new(seat.config().keep_alive, None, now),
         connection,
-        payloads: Vec::new(),
+        messages: Vec::new(),
         busy: false,
         waiting: VecDeque::new(),
-        pings: PingBudget { since: now, count: 0 },
+        pings: PingBudget::new(seat.config().max_pings, now),
         inboxes: seat.inboxes(),
         seat,
     };
     let end = session.run(now).await;
     let Session { connection, seat, .. } = session;
+    let goodbye_by = Instant::now() + seat.config().close_timeout;
     let (code, reason, by) = match end {
-        End::Stopped(by) => (1001, "going away".to_owned(), by.min(Instant::now() + MAX_GOODBYE)),
+        End::Stopped(by) => (1001, "going away".to_owned(), by.min(goodbye_by)),
         End::Dead(reason) => {
             log::debug!("{} dropped: {reason}", seat.name());
             return;
         }
         End::Evicted(reason) => {
             log::warn!("{} closed: {reason}", seat.name());
-            (1008, reason.to_owned(), Instant::now() + GOODBYE)
+            (1008, reason.to_owned(), goodbye_by)
         }
         End::Disconnected(disconnect) => {
             log::debug!("{}: {}", seat.name(), disconnect.describe());
             match disconnect {
                 Disconnect::Lost(_) => return,
-                Disconnect::Closed { .. } => (1000, String::new(), Instant::now() + GOODBYE),
-                Disconnect::Violation { code, reason } => (code, reason, Instant::now() + GOODBYE),
+                Disconnect::Closed { .. } => (1000, String::new(), goodbye_by),
+                Disconnect::Violation { code, reason } => (code, reason, goodbye_by),
             }
         }
     };
@@ -71,11 +63,11 @@ pub(super) async fn serve(connection: Connection, seat: Seat) {
 }
 
 struct Session {
-    connection: Connection,
+    connection: Connection<ByteStream>,
     seat: Seat,
     keep_alive: KeepAlive,
     /// Reused between chunks.
-    payloads: Vec<(MessageKind, Bytes)>,
+    messages: Vec<Message>,
     /// Whether payloads are in flight.
     busy: bool,
     /// What was received, and the sources that have yet to take it; nothing more is read meanwhile.
@@ -137,8 +129,10 @@ impl Session {
                 Event::Driven(Ok(Progress::Received)) => {
                     let now = Instant::now();
                     self.keep_alive.received(!batch.messages.is_empty(), now);
+                    self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+                    self.arm_earlier(now, timer.as_mut());
                     if !self.pings.allow(batch.pings, now) {
-                        return Err(End::Evicted("too many pings"));
+                        return Err(End::Disconnected(PingBudget::exceeded()));
                     }
                     self.received(&mut batch);
                 }
@@ -149,6 +143,7 @@ impl Session {
                 Event::Taken => {
                     let now = Instant::now();
                     self.keep_alive.resume(now);
+                    self.keep_alive.mid_message(self.connection.is_mid_message(), now);
                     self.arm(now, timer.as_mut());
                 }
                 Event::Work => {}
@@ -160,19 +155,17 @@ impl Session {
 
     fn fill(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
         let client = self.seat.client();
-        client.take(CHUNK_BYTES, &mut self.payloads).ok_or(End::Evicted("too slow"))?;
-        if self.payloads.is_empty() {
+        client.take(CHUNK_BYTES, &mut self.messages).ok_or(End::Evicted("too slow"))?;
+        if self.messages.is_empty() {
             return Ok(());
         }
         self.busy = true;
-        for (kind, payload) in self.payloads.drain(..) {
-            self.connection.queue(kind, payload);
+        for message in self.messages.drain(..) {
+            self.connection.queue(message);
         }
         let now = Instant::now();
         self.keep_alive.sending(now);
-        if timer.deadline() > now + self.seat.config().keep_alive.write_timeout {
-            self.arm(now, timer);
-        }
+        self.arm_earlier(now, timer);
         Ok(())
     }
 
@@ -217,23 +210,34 @@ impl Session {
         let error = EventFluxError::mapping(None, disconnect.describe());
         let inboxes = self.inboxes.borrow_and_update().clone();
         for inbox in inboxes.iter() {
-            let _ = tokio::time::timeout(GOODBYE, inbox.send(Item::Bad(error.clone()))).await;
+            let _ = tokio::time::timeout(REPORT_LIMIT, inbox.send(Item::Bad(error.clone()))).await;
         }
     }
 
     fn timers(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
         let now = Instant::now();
-        self.keep_alive.progressed(self.connection.frames_sent(), now);
+        self.keep_alive.progressed(self.connection.chunks_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
-                Due::Ping => self.connection.queue(MessageKind::Ping, Bytes::new()),
+                Due::Ping => {
+                    self.connection.shrink();
+                    self.connection.queue(Message::ping());
+                }
                 Due::Heartbeat => {}
+                Due::MessageStalled => return Err(End::Evicted(Due::MessageStalled.reason())),
                 dead => return Err(End::Dead(dead.reason())),
             }
             self.keep_alive.sending(now);
         }
         self.arm(now, timer);
         Ok(())
+    }
+
+    /// Looking is cheaper than arming.
+    fn arm_earlier(&self, now: Instant, timer: Pin<&mut Sleep>) {
+        if self.keep_alive.deadline().is_some_and(|deadline| deadline < timer.deadline()) {
+            self.arm(now, timer);
+        }
     }
 
     fn arm(&self, now: Instant, timer: Pin<&mut Sleep>) {
@@ -248,37 +252,5 @@ async fn hand_over(waiting: &mut VecDeque<(Inbox, Item)>) {
             permit.send(item.clone());
         }
         waiting.pop_front();
-    }
-}
-
-/// Counts pings per window.
-struct PingBudget {
-    since: Instant,
-    count: usize,
-}
-
-impl PingBudget {
-    fn allow(&mut self, pings: usize, now: Instant) -> bool {
-        if now.saturating_duration_since(self.since) > PING_WINDOW {
-            self.since = now;
-            self.count = 0;
-        }
-        self.count += pings;
-        self.count <= MAX_PINGS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_pings_is_noticed_and_an_ordinary_pace_is_not() {
-        let start = Instant::now();
-        let mut pings = PingBudget { since: start, count: 0 };
-        for second in 0..1000 {
-            assert!(pings.allow(10, start + Duration::from_secs(second)));
-        }
-        assert!(!pings.allow(MAX_PINGS, start + Duration::from_secs(1000)));
     }
 }

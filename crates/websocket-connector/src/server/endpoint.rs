@@ -1,18 +1,19 @@
 //! One path: the sources and sinks that share it, and the clients connected to it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use eventflux_core::EventFluxError;
 use eventflux_core::metrics::Gauge;
+use eventflux_websocket_wire::{Batch, Message};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::config::PathConfig;
 use crate::config::ConnectionConfig;
 use crate::queue::{PayloadQueue, Pushed, QueueConfig, Slice};
-use crate::transport::{Batch, MessageKind};
 
 /// What a source receives from its path.
 #[derive(Debug, Clone)]
@@ -31,8 +32,12 @@ pub(crate) type Inbox = mpsc::Sender<Item>;
 pub(crate) struct User {
     /// What it wants of the connections.
     pub(crate) connection: ConnectionConfig,
+    /// Whom to let in; the same for all users of the path.
+    pub(crate) admission: Arc<PathConfig>,
     /// Largest number of connections.
     pub(crate) max_connections: usize,
+    /// Largest number of connections of one address.
+    pub(crate) max_connections_per_address: Option<usize>,
     /// Shows the number of connections.
     pub(crate) connections: Gauge,
     /// Of a source: where its messages go.
@@ -58,6 +63,17 @@ pub(crate) struct Endpoint {
 struct Members {
     users: HashMap<u64, User>,
     clients: HashMap<u64, Arc<Client>>,
+    /// Clients of each address.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// Why a client gets no seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// There are as many clients as allowed, or nobody is at the path any more.
+    Path,
+    /// The client's address has as many connections as allowed.
+    Address,
 }
 
 /// One client: what waits to be sent to it.
@@ -95,6 +111,7 @@ pub(crate) struct Seat {
     endpoint: Arc<Endpoint>,
     id: u64,
     client: Arc<Client>,
+    address: IpAddr,
     config: ConnectionConfig,
 }
 
@@ -115,12 +132,28 @@ impl Endpoint {
         &self.path
     }
 
-    pub(super) fn join(&self, user: User) -> u64 {
+    /// Takes a user in.
+    ///
+    /// # Errors
+    /// The property in which it differs from those who are at the path already.
+    pub(super) fn join(&self, user: User) -> Result<u64, &'static str> {
         let id = self.id();
         let mut members = self.lock();
+        if let Some(other) = members.users.values().next() {
+            let compression = user.connection.deflate != other.connection.deflate;
+            let difference = user.admission.difference(&other.admission);
+            if let Some(key) = difference.or(compression.then_some("websocket.permessage-deflate")) {
+                return Err(key);
+            }
+        }
         members.users.insert(id, user);
         self.changed(&members);
-        id
+        Ok(id)
+    }
+
+    /// Whom the users of the path let in; `None` when nobody is there.
+    pub(super) fn admission(&self) -> Option<Arc<PathConfig>> {
+        self.lock().users.values().next().map(|user| user.admission.clone())
     }
 
     /// Returns whether this was the last user. A user that left already is not.
@@ -145,20 +178,30 @@ impl Endpoint {
         let _ = self.clients.subscribe().wait_for(|clients| *clients == 0).await;
     }
 
-    /// Takes a client in, unless there are as many as allowed already.
-    pub(super) fn admit(endpoint: &Arc<Self>) -> Option<Seat> {
+    /// Takes a client in.
+    ///
+    /// # Errors
+    /// When there are as many as allowed already.
+    pub(super) fn admit(endpoint: &Arc<Self>, address: IpAddr) -> Result<Seat, Full> {
         let mut members = endpoint.lock();
-        let max_connections = members.users.values().map(|user| user.max_connections).min()?;
-        let config = members.users.values().map(|user| user.connection).reduce(ConnectionConfig::strictest)?;
+        let max_connections = members.users.values().map(|user| user.max_connections).min().unwrap_or(0);
+        let per_address = members.users.values().filter_map(|user| user.max_connections_per_address).min();
+        let users = members.users.values().map(|user| user.connection);
+        let config = users.reduce(ConnectionConfig::strictest).ok_or(Full::Path)?;
         if members.clients.len() >= max_connections {
-            return None;
+            return Err(Full::Path);
         }
+        let of_address = members.addresses.entry(address).or_default();
+        if per_address.is_some_and(|limit| *of_address >= limit) {
+            return Err(Full::Address);
+        }
+        *of_address += 1;
         let id = endpoint.id();
         let client = Arc::<Client>::default();
         members.clients.insert(id, client.clone());
         endpoint.changed(&members);
         drop(members);
-        Some(Seat { endpoint: endpoint.clone(), id, client, config })
+        Ok(Seat { endpoint: endpoint.clone(), id, client, address, config })
     }
 
     /// Queues payloads for every client. They are shared, not copied.
@@ -225,13 +268,13 @@ impl Client {
     }
 
     /// Takes the next payloads out, which then count as in flight; `None` when the client is given up.
-    pub(super) fn take(&self, bytes: usize, payloads: &mut Vec<(MessageKind, Bytes)>) -> Option<()> {
+    pub(super) fn take(&self, bytes: usize, messages: &mut Vec<Message>) -> Option<()> {
         let outbox = &mut *self.lock();
         if outbox.overflowed {
             return None;
         }
         outbox.in_flight_cost += outbox.queue.take(bytes, &mut outbox.in_flight);
-        payloads.extend(outbox.in_flight.iter().flat_map(Slice::payloads));
+        messages.extend(outbox.in_flight.iter().flat_map(Slice::messages));
         Some(())
     }
 
@@ -280,9 +323,9 @@ impl Seat {
         self.endpoint.drained.notify_waiters();
     }
 
-    /// Path and number, for the log.
+    /// Path, number and address, for the log.
     pub(super) fn name(&self) -> String {
-        format!("{} client {}", self.endpoint.path, self.id)
+        format!("{} client {} ({})", self.endpoint.path, self.id, self.address)
     }
 }
 
@@ -290,6 +333,12 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut members = self.endpoint.lock();
         members.clients.remove(&self.id);
+        if let std::collections::hash_map::Entry::Occupied(mut clients) = members.addresses.entry(self.address) {
+            *clients.get_mut() -= 1;
+            if *clients.get() == 0 {
+                clients.remove();
+            }
+        }
         self.endpoint.changed(&members);
         drop(members);
         self.drained();

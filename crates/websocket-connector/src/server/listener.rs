@@ -6,28 +6,26 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use eventflux_core::runtime;
+use eventflux_core::{EventFluxError, runtime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::config::ListenerConfig;
 use super::connection;
 use super::endpoint::Endpoint;
-use crate::transport::{ByteStream, HEAD_DEADLINE, Limits, Refusal, ServerRequest, refuse};
-
-/// Handshakes at the same time; further clients wait in the kernel's backlog.
-const MAX_HANDSHAKES: usize = 1024;
+use super::welcome::welcome;
+use crate::net::tls_server::{Acceptor, TlsServerConfig};
 
 /// Pauses after a failed `accept` (file descriptors exhausted, say): the first and the longest.
 const ACCEPT_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// Read buffer of a server connection. There are many of them, and clients send little.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 /// A bound address and the paths served there.
 #[derive(Debug)]
 pub(crate) struct Listener {
     address: SocketAddr,
+    pub(super) config: ListenerConfig,
+    pub(super) tls: Option<Arc<Acceptor>>,
     endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
     stop: watch::Sender<bool>,
     released: watch::Sender<bool>,
@@ -35,7 +33,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Binds and starts to accept.
-    pub(super) fn bind(asked: SocketAddr) -> io::Result<Arc<Self>> {
+    ///
+    /// # Errors
+    /// Why the address cannot be bound, or what is wrong with the certificate.
+    pub(super) fn bind(asked: SocketAddr, config: &ListenerConfig) -> Result<Arc<Self>, BindError> {
+        let tls = config.tls.as_ref().map(TlsServerConfig::acceptor).transpose()?;
         let socket = std::net::TcpListener::bind(asked)?;
         socket.set_nonblocking(true)?;
         let runtime = runtime::shared().map_err(io::Error::other)?;
@@ -43,6 +45,8 @@ impl Listener {
         let socket = TcpListener::from_std(socket)?;
         let listener = Arc::new(Self {
             address: socket.local_addr()?,
+            config: config.clone(),
+            tls,
             endpoints: Mutex::default(),
             stop: watch::channel(false).0,
             released: watch::channel(false).0,
@@ -57,10 +61,20 @@ impl Listener {
         self.address
     }
 
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The endpoint of a path, made when nobody has yet.
     pub(super) fn endpoint(&self, path: &str) -> Arc<Endpoint> {
         let mut endpoints = self.lock();
         endpoints.entry(path.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(path))).clone()
+    }
+
+    /// The endpoint of a path that is served.
+    pub(super) fn served(&self, path: &str) -> Option<Arc<Endpoint>> {
+        self.lock().get(path).cloned()
     }
 
     /// Serves this endpoint no longer; returns whether it was the last.
@@ -83,7 +97,7 @@ impl Listener {
     }
 
     async fn accept(self: Arc<Self>, socket: TcpListener) {
-        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        let handshakes = Arc::new(Semaphore::new(self.config.max_handshakes));
         let mut stop = self.stop.subscribe();
         let mut pause = ACCEPT_PAUSES.0;
         loop {
@@ -95,10 +109,10 @@ impl Listener {
                 } => accepted,
             };
             match accepted {
-                (Ok((stream, _)), permit) => {
+                (Ok((stream, peer)), permit) => {
                     pause = ACCEPT_PAUSES.0;
                     let listener = self.clone();
-                    tokio::spawn(async move { listener.welcome(stream, permit).await });
+                    tokio::spawn(async move { listener.serve(stream, peer, permit).await });
                 }
                 (Err(error), _) => {
                     log::warn!("{}: cannot accept: {error}; next try in {}ms", self.address, pause.as_millis());
@@ -111,55 +125,27 @@ impl Listener {
         self.released.send_replace(true);
     }
 
-    /// From an accepted socket to a served connection. `permit` counts until the handshake is over.
-    async fn welcome<P>(&self, stream: TcpStream, permit: P) {
+    /// From an accepted socket to the end of its connection. `permit` counts until the handshake is over.
+    async fn serve<P>(&self, stream: TcpStream, peer: SocketAddr, permit: P) {
         let mut stop = self.stop.subscribe();
-        let handshake = async {
-            let mut stream = ByteStream::Plain(stream);
-            match timeout(HEAD_DEADLINE, ServerRequest::read(&mut stream)).await {
-                Ok(Ok(request)) => self.route(request, stream).await,
-                Ok(Err(Refusal::Gone)) => None,
-                Ok(Err(Refusal::Status(status, reason))) => {
-                    refuse(stream, status, reason).await;
-                    None
-                }
-                Err(_) => {
-                    refuse(stream, 408, "no request came in time").await;
-                    None
-                }
-            }
-        };
         let admitted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,
-            admitted = handshake => admitted,
+            admitted = welcome(self, stream, peer) => admitted,
         };
         drop(permit);
         if let Some((connection, seat)) = admitted {
             connection::serve(connection, seat).await;
         }
     }
+}
 
-    async fn route(
-        &self,
-        request: ServerRequest,
-        stream: ByteStream,
-    ) -> Option<(crate::transport::Connection, super::endpoint::Seat)> {
-        let endpoint = self.lock().get(&request.path).cloned();
-        let Some(endpoint) = endpoint else {
-            refuse(stream, 404, "nothing is served at this path").await;
-            return None;
-        };
-        let Some(seat) = Endpoint::admit(&endpoint) else {
-            refuse(stream, 503, "too many connections").await;
-            return None;
-        };
-        if let ByteStream::Plain(tcp) = &stream {
-            // A socket that refuses the option works all the same.
-            let _ = tcp.set_nodelay(seat.config().nodelay);
-        }
-        let limits =
-            Limits { max_message_bytes: seat.config().max_message_bytes, read_buffer_bytes: READ_BUFFER_BYTES };
-        let connection = timeout(HEAD_DEADLINE, request.accept(stream, limits)).await.ok()?.ok()?;
-        Some((connection, seat))
-    }
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BindError {
+    /// The system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Something is wrong with the certificate.
+    #[error(transparent)]
+    Tls(#[from] EventFluxError),
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use eventflux_core::EventFluxError;
 use tokio::time::{Instant, timeout_at};
 
+use super::config::ServerConfig;
 use super::endpoint::{Endpoint, User};
-use super::listener::Listener;
+use super::listener::{BindError, Listener};
 use crate::blocking;
-use crate::config::ServerConfig;
 
 const LISTEN: &str = "websocket.listen";
 
@@ -43,15 +43,19 @@ impl Registry {
         let asked = resolve(&server.listen)?;
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = match listeners.get(&asked) {
-            Some(listener) => listener.clone(),
+            Some(listener) => match listener.config.difference(&server.listener) {
+                None => listener.clone(),
+                Some(key) => return Err(disagreement(key, &server.listen)),
+            },
             None => {
-                let listener = Listener::bind(asked).map_err(|error| cannot_bind(&server.listen, &error))?;
+                let bound = Listener::bind(asked, &server.listener);
+                let listener = bound.map_err(|error| cannot_bind(&server.listen, error))?;
                 listeners.insert(asked, listener.clone());
                 listener
             }
         };
         let endpoint = listener.endpoint(&server.path);
-        let user = endpoint.join(user);
+        let user = endpoint.join(user).map_err(|key| disagreement(key, &server.path))?;
         Ok(Attachment { registry: self.clone(), asked, listener, endpoint, user })
     }
 }
@@ -59,7 +63,8 @@ impl Registry {
 impl Attachment {
     /// Where clients connect to.
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}{}", self.listener.address(), self.endpoint.path())
+        let scheme = if self.listener.is_secure() { "wss" } else { "ws" };
+        format!("{scheme}://{}{}", self.listener.address(), self.endpoint.path())
     }
 
     /// The path's connections.
@@ -99,7 +104,17 @@ fn resolve(listen: &str) -> Result<SocketAddr, EventFluxError> {
     addresses.next().ok_or_else(|| error("the name has no address".to_owned()))
 }
 
-fn cannot_bind(listen: &str, error: &std::io::Error) -> EventFluxError {
+/// Sources and sinks that share an address or a path, but not what they say of it.
+fn disagreement(key: &str, place: &str) -> EventFluxError {
+    EventFluxError::property(key, format!("differs from what another source or sink says at {place}"))
+        .with_hint("they share its connections: write the same in all of them")
+}
+
+fn cannot_bind(listen: &str, error: BindError) -> EventFluxError {
+    let error = match error {
+        BindError::Io(error) => error,
+        BindError::Tls(error) => return error,
+    };
     let (reason, hint) = match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             ("is already in use", "choose another port, or stop the program that listens there")

@@ -9,10 +9,11 @@ use eventflux_core::metrics::Counter;
 use eventflux_core::{ConnectorContext, EventFluxError};
 use tokio::time::{Instant, timeout_at};
 
+use super::ServerConfig;
 use super::endpoint::User;
 use super::registry::{Attachment, Registry};
 use crate::blocking;
-use crate::config::{ServerConfig, WebSocketSinkConfig};
+use crate::config::WebSocketSinkConfig;
 use crate::queue::{QueueConfig, Slice};
 
 /// Payloads published while no client was connected.
@@ -26,6 +27,7 @@ const EVICTED: &str = "eventflux_sink_evicted_total";
 pub(crate) struct ServerSink {
     attachment: Attachment,
     queue: QueueConfig,
+    compresses: bool,
     context: ConnectorContext,
     unheard: Counter,
     evicted: Counter,
@@ -46,7 +48,9 @@ impl ServerSink {
     ) -> Result<Self, EventFluxError> {
         let user = User {
             connection: config.connection,
+            admission: Arc::new(server.admission.clone()),
             max_connections: server.max_connections,
+            max_connections_per_address: server.max_connections_per_address,
             connections: context.metrics.connections.clone(),
             inbox: None,
         };
@@ -57,6 +61,7 @@ impl ServerSink {
         Ok(Self {
             attachment,
             queue: config.queue,
+            compresses: config.connection.deflate.is_some(),
             unheard: context.registry.counter(UNHEARD, &labels),
             evicted: context.registry.counter(EVICTED, &labels),
             context,
@@ -65,8 +70,12 @@ impl ServerSink {
     }
 
     /// Queues payloads for every client. Without clients they are delivered to nobody, which is counted and no error.
-    pub(crate) fn publish(&self, slice: &Slice) {
-        let result = self.attachment.endpoint().broadcast(self.queue, slice);
+    pub(crate) fn publish(&self, mut slice: Slice) {
+        let endpoint = self.attachment.endpoint();
+        if self.compresses {
+            slice = slice.for_many();
+        }
+        let result = endpoint.broadcast(self.queue, &slice);
         if result.clients == 0 {
             self.unheard.add(slice.len() as u64);
         }

@@ -9,9 +9,10 @@ use eventflux_core::{ConnectorContext, EventFluxError, SourceCallback};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::ServerConfig;
 use super::endpoint::{Item, User};
 use super::registry::{Attachment, Registry};
-use crate::config::{ServerConfig, WebSocketSourceConfig};
+use crate::config::WebSocketSourceConfig;
 use crate::deliver::Delivery;
 
 /// Batches that wait for the pipeline before clients are read no further. A batch is what one look at one client's
@@ -41,7 +42,9 @@ impl ServerSource {
         let (inbox, items) = mpsc::channel(INBOX_BATCHES);
         let user = User {
             connection: config.connection,
+            admission: Arc::new(server.admission.clone()),
             max_connections: server.max_connections,
+            max_connections_per_address: server.max_connections_per_address,
             connections: context.metrics.connections.clone(),
             inbox: Some(inbox),
         };

@@ -45,7 +45,7 @@ fn a_wrong_accept_key_or_subprotocol_or_extension_is_refused() {
     for (name, value, reason) in [
         ("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "Sec-WebSocket-Accept"),
         ("Sec-WebSocket-Protocol", "v9", "'v9', which was not offered"),
-        ("Sec-WebSocket-Extensions", "permessage-deflate", "an extension nobody asked for"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate", "which was not offered"),
     ] {
         let peer = ScriptedPeer::builder().script(Script::new().respond_header(name, value).accept()).start();
         let source = Registry::new().source(&[("websocket.url", peer.url()), ("websocket.subprotocol", "v1")]);

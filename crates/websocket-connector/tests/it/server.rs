@@ -220,7 +220,7 @@ fn bad_handshakes_get_a_proper_answer() {
         Err(Refused::Http(answer)) => answer.status,
         other => panic!("{other:?}"),
     };
-    assert_eq!(raw("POST / HTTP/1.1\r\nHost: h\r\n\r\n".into()), 400);
+    assert_eq!(raw("POST / HTTP/1.1\r\nHost: h\r\n\r\n".into()), 405);
     assert_eq!(raw("GET / HTTP/1.0\r\nHost: h\r\n\r\n".into()), 400);
     assert_eq!(raw("GET / HTTP/1.1\r\nHost: h\r\n\r\n".into()), 426);
     assert_eq!(raw(format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "x".repeat(65 << 10))), 431);

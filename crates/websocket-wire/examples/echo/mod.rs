@@ -20,7 +20,7 @@ pub(crate) const DEFLATE: DeflateConfig = DeflateConfig {
 const MAX_UNSENT_BYTES: usize = 4 << 20;
 
 /// How long the peer has to take our Close frame and to answer it.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Sends every message back as what it came, and tells how the connection ended.
 ///
@@ -52,7 +52,7 @@ pub(crate) async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut connection: Conn
 }
 
 /// Ends a connection as RFC 6455 section 7 wants it, so that the peer learns why.
-pub(crate) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection<S>, end: &Disconnect) {
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection<S>, end: &Disconnect) {
     let (code, reason) = match end {
         Disconnect::Violation { code, reason } => (*code, reason.as_str()),
         // The answer to the peer's Close has its code; what is given here is for a connection still open.

@@ -49,7 +49,13 @@ impl Codec {
 
     /// One frame of a message; the rest of the payload, if it is too large for one, becomes the next to encode.
     #[inline]
-    fn encode_data(&mut self, opcode: Data, rsv1: bool, mut payload: Bytes, chunk: &mut Vec<u8>) -> Result<Bytes, Disconnect> {
+    fn encode_data(
+        &mut self,
+        opcode: Data,
+        rsv1: bool,
+        mut payload: Bytes,
+        chunk: &mut Vec<u8>,
+    ) -> Result<Bytes, Disconnect> {
         let mut is_final = true;
         if payload.len() > MAX_FRAME_BYTES {
             let rest = payload.split_off(MAX_FRAME_BYTES);

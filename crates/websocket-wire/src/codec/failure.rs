@@ -23,7 +23,9 @@ pub(super) fn received(error: Error) -> Disconnect {
         }
         Error::Protocol(error) => Disconnect::violation(1002, error.to_string()),
         Error::Utf8(_) => Disconnect::violation(1007, "a text message is not UTF-8"),
-        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => too_large(&format!("of {size} bytes or more"), max_size),
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            too_large(&format!("of {size} bytes or more"), max_size)
+        }
         Error::Capacity(error) => Disconnect::violation(1009, error.to_string()),
         error => lost(&error),
     }

@@ -256,7 +256,8 @@ impl Codec {
         let Some(deflate) = &mut self.deflate else {
             return Err(Disconnect::violation(1002, "a compressed message without permessage-deflate"));
         };
-        let inflated = deflate.inflate(payload, self.limits.max_message_bytes).map_err(|error| failure::inflated(&error))?;
+        let inflated =
+            deflate.inflate(payload, self.limits.max_message_bytes).map_err(|error| failure::inflated(&error))?;
         if kind == MessageKind::Text {
             std::str::from_utf8(&inflated).map_err(|_| Disconnect::violation(1007, "a text message is not UTF-8"))?;
             batch.push_text(inflated);

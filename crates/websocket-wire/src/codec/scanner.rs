@@ -235,7 +235,9 @@ mod tests {
     fn a_message_is_under_way_until_its_last_byte() {
         let mut scanner = Scanner::new(false, 10);
         assert!(!scanner.is_mid_message());
-        for (byte, mid) in [(0x01, true), (0x00, true), (0x89, true), (0x00, true), (0x80, true), (0x01, true), (0, false)] {
+        for (byte, mid) in
+            [(0x01, true), (0x00, true), (0x89, true), (0x00, true), (0x80, true), (0x01, true), (0, false)]
+        {
             scanner.scan(&mut [byte]);
             assert_eq!(scanner.is_mid_message(), mid);
         }

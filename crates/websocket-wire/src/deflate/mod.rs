@@ -13,7 +13,7 @@
 //! | receive | 47 KiB, whatever the window: the inflater always has room for the largest |
 //!
 //! [`Negotiated::memory_bytes`] adds it up. A direction without context takeover keeps nothing between messages, and
-//! costs a connection nothing: each thread has contexts for all of its connections.
+//! costs a connection nothing: each thread has contexts for all of its connections, up to 1.2 MiB.
 //!
 //! What it does not do: frames, the RSV1 bit, UTF-8, and any extension other than this one.
 

@@ -162,3 +162,19 @@ fn an_inflated_message_owns_nothing_beyond_its_length() {
         assert_eq!(Vec::from(inflated).capacity(), size);
     }
 }
+
+/// We call zlib-rs by its name, so that nothing can put another zlib in its place. flate2, with which others compress,
+/// takes a C library instead for all of the workspace as soon as any crate in the tree asks for one; miniz_oxide comes
+/// into play only where there is no zlib-rs.
+#[test]
+fn nothing_in_the_tree_makes_flate2_use_a_c_library() {
+    let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")).unwrap();
+    let packages: Vec<&str> =
+        lock.split("[[package]]").filter(|package| package.contains("\nname = \"flate2\"\n")).collect();
+    assert!(!packages.is_empty());
+    for package in packages {
+        assert!(package.contains("\"zlib-rs"), "flate2 without zlib-rs: {package}");
+        let is_c = ["\"libz-", "\"cloudflare-zlib"].iter().any(|library| package.contains(library));
+        assert!(!is_c, "`cargo tree -e features -i flate2` tells whose feature this is: {package}");
+    }
+}

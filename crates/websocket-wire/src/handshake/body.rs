@@ -136,7 +136,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_without_an_end_is_cut_in_bytes_and_in_time() {
         assert_eq!(read("", "ab", "cd").await, "abcd");
-        assert_eq!(read("", "", &"x".repeat(MAX_BODY_BYTES * 2)).await.len(), MAX_BODY_BYTES);
+        assert_eq!(read("", &"x".repeat(MAX_BODY_BYTES * 2), "").await.len(), MAX_BODY_BYTES);
+        let text = response(400, "Content-Type: text/plain\r\n");
+        assert_eq!(read_text(&mut tokio::io::repeat(b'x'), &text, BytesMut::new()).await.len(), MAX_BODY_BYTES);
         assert_eq!(read("Content-Length: 9999999\r\n", "ab", "cd").await, "abcd");
     }
 

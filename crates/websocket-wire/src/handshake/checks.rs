@@ -205,6 +205,7 @@ mod tests {
             (with("A: b\r\n c"), 400),
             (with("A: b\rC"), 400),
             (with("A: \0"), 400),
+            (with("\nA: b"), 400),
         ] {
             assert_eq!(status(GET, &headers), Some(expected), "{headers:?}");
         }

@@ -57,7 +57,7 @@ impl<S> fmt::Debug for Connected<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, duplex};
     use tungstenite::handshake::derive_accept_key;
     use url::Url;
 
@@ -91,7 +91,9 @@ mod tests {
         for (at_client, at_server) in
             [(None, None), (Some(DEFLATE), None), (None, Some(DEFLATE)), (Some(DEFLATE), Some(DEFLATE))]
         {
-            let (stream, mut peer) = duplex(64 * 1024);
+            let (stream, peer) = duplex(64 * 1024);
+            // Streams that hold back what is not flushed, as those of TLS may.
+            let (stream, mut peer) = (BufStream::new(stream), BufStream::new(peer));
             let (url, subprotocols) = (Url::parse("ws://h/p").unwrap(), ["v2".to_owned(), "v1".to_owned()]);
             let request = ClientRequest { url: &url, headers: &[], subprotocols: &subprotocols, deflate: at_client };
             let serve = async {

@@ -123,7 +123,7 @@ where
     }
     let polite = async {
         stream.write_all(&answer).await?;
-        stream.flush().await?;
+        // Flushes as well.
         stream.shutdown().await?;
         // Unread bytes would turn our close into a reset that can overtake the answer.
         let mut ignored = [0; DRAIN_BYTES];
@@ -136,7 +136,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::io::{BufStream, duplex};
 
     use super::*;
 
@@ -195,7 +195,7 @@ mod tests {
             drop(peer);
             answer
         };
-        let ((), answer) = tokio::join!(refuse(stream, &refusal), client);
+        let ((), answer) = tokio::join!(refuse(BufStream::new(stream), &refusal), client);
         assert_eq!(answer, refusal.encode());
     }
 

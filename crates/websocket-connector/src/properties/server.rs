@@ -1,0 +1,54 @@
+//! Properties of a source or sink that listens.
+
+use eventflux_core::{PropertyKind, PropertySpec};
+
+use super::SERVER;
+
+pub(super) const LISTEN: PropertySpec = PropertySpec::new(
+    "websocket.listen",
+    PropertyKind::Address,
+    "Where to listen. Port 0 takes a free one; the log and the connector's health tell which. Sources and sinks that name the same address share it.",
+)
+.required()
+.example("127.0.0.1:8080")
+.only_if("websocket.mode", SERVER);
+
+pub(super) const PATH: PropertySpec = PropertySpec::new(
+    "websocket.path",
+    PropertyKind::Text,
+    "The path clients connect to. A source and a sink of the same path share its connections.",
+)
+.default("/")
+.only_if("websocket.mode", SERVER);
+
+pub(super) const MAX_CONNECTIONS: PropertySpec = PropertySpec::new(
+    "websocket.max.connections",
+    PropertyKind::Integer { min: 1, max: 1_000_000 },
+    "Largest number of connections to the path; more are refused with status 503.",
+)
+.default("1000")
+.only_if("websocket.mode", SERVER);
+
+pub(super) const MAX_CONNECTIONS_PER_ADDRESS: PropertySpec = PropertySpec::new(
+    "websocket.max.connections.per.address",
+    PropertyKind::Integer { min: 0, max: 1_000_000 },
+    "Largest number of connections to the path from one address; more are refused with status 429. 0 for no limit.",
+)
+.default("0")
+.only_if("websocket.mode", SERVER);
+
+pub(super) const MAX_HANDSHAKES: PropertySpec = PropertySpec::new(
+    "websocket.max.handshakes",
+    PropertyKind::Integer { min: 1, max: 100_000 },
+    "Largest number of handshakes at the same time at the address; further clients wait in the system's backlog.",
+)
+.default("1024")
+.only_if("websocket.mode", SERVER);
+
+pub(super) const HANDSHAKE_TIMEOUT: PropertySpec = PropertySpec::new(
+    "websocket.handshake.timeout",
+    PropertyKind::Duration,
+    "How long a client may take from TCP to the end of its request, TLS included.",
+)
+.default("10s")
+.only_if("websocket.mode", SERVER);

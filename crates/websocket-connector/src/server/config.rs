@@ -1,0 +1,110 @@
+//! How to listen: what all users of an address share, and what all users of a path share.
+
+use std::time::Duration;
+
+use eventflux_core::{EventFluxError, Properties};
+
+use crate::config::{positive, subprotocols};
+use crate::net::forwarded::TrustedProxies;
+use crate::net::origin::SitePolicy;
+use crate::net::proxy_protocol;
+use crate::net::tls_server::TlsServerConfig;
+
+/// How to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerConfig {
+    /// `host:port` as written.
+    pub(crate) listen: String,
+    pub(crate) listener: ListenerConfig,
+    pub(crate) path: String,
+    pub(crate) admission: PathConfig,
+    pub(crate) max_connections: usize,
+    /// `None`: no limit but that of all connections.
+    pub(crate) max_connections_per_address: Option<usize>,
+}
+
+/// What holds for an address. Everybody who listens there must say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListenerConfig {
+    pub(crate) tls: Option<TlsServerConfig>,
+    pub(crate) trusted: TrustedProxies,
+    pub(crate) proxy_protocol: bool,
+    pub(crate) max_handshakes: usize,
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// Who is let in at a path. Everybody at the path must say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PathConfig {
+    pub(crate) sites: SitePolicy,
+    /// In order of preference.
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) subprotocol_required: bool,
+}
+
+impl ServerConfig {
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let path = properties.text("websocket.path")?;
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || !path.is_ascii() {
+            let error = EventFluxError::property("websocket.path", format!("'{path}' is no path"));
+            return Err(error.with_hint("it starts with '/' and has no query, for example '/ingest'"));
+        }
+        let per_address: usize = properties.integer("websocket.max.connections.per.address")?;
+        Ok(Self {
+            listen: properties.text("websocket.listen")?.to_owned(),
+            listener: ListenerConfig::from_properties(properties)?,
+            path: path.to_owned(),
+            admission: PathConfig::from_properties(properties)?,
+            max_connections: properties.integer("websocket.max.connections")?,
+            max_connections_per_address: Some(per_address).filter(|limit| *limit > 0),
+        })
+    }
+}
+
+impl ListenerConfig {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let trusted = TrustedProxies::from_properties(properties)?;
+        Ok(Self {
+            tls: TlsServerConfig::from_properties(properties)?,
+            proxy_protocol: proxy_protocol::from_properties(properties, &trusted)?,
+            trusted,
+            max_handshakes: properties.integer("websocket.max.handshakes")?,
+            handshake_timeout: positive(properties, "websocket.handshake.timeout")?,
+        })
+    }
+
+    /// The property in which `other` differs, if any.
+    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let differs = [
+            ("websocket.tls.cert.file", self.tls != other.tls),
+            ("websocket.trusted.proxies", self.trusted != other.trusted),
+            ("websocket.proxy.protocol", self.proxy_protocol != other.proxy_protocol),
+            ("websocket.max.handshakes", self.max_handshakes != other.max_handshakes),
+            ("websocket.handshake.timeout", self.handshake_timeout != other.handshake_timeout),
+        ];
+        differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
+    }
+}
+
+impl PathConfig {
+    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        let subprotocols = subprotocols(properties)?;
+        Ok(Self {
+            sites: SitePolicy::from_properties(properties)?,
+            subprotocols,
+            subprotocol_required: properties.flag("websocket.subprotocol.required")?,
+        })
+    }
+
+    /// The property in which `other` differs, if any.
+    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let differs = [
+            ("websocket.origins", self.sites != other.sites),
+            ("websocket.subprotocol", self.subprotocols != other.subprotocols),
+            ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
+        ];
+        differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
+    }
+}
