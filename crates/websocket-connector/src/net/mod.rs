@@ -3,6 +3,7 @@
 //! It ends where bytes can flow: WebSocket handshakes and messages are not its subject.
 
 pub(crate) mod addresses;
+mod connect;
 pub(crate) mod dial;
 pub(crate) mod dial_error;
 pub(crate) mod forwarded;

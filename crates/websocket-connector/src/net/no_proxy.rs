@@ -1,8 +1,9 @@
 //! Which hosts the environment's proxy is not for: the value of NO_PROXY.
 //!
-//! There is no standard. The rules are those of Go and curl: entries separated by commas or spaces; a name covers itself
-//! and everything below it, with or without a leading dot or `*.`; an address or a network (`10.0.0.0/8`) covers hosts
-//! that are written as addresses, since nothing is looked up; a port restricts a name or an address; `*` covers all.
+//! There is no standard. The rules are those of Go and curl: entries separated by commas or spaces; a name covers
+//! itself and everything below it, with or without a leading dot or `*.`; an address or a network (`10.0.0.0/8`) covers
+//! hosts that are written as addresses, since nothing is looked up; a port restricts a name or an address; `*` covers
+//! all.
 
 use std::net::IpAddr;
 

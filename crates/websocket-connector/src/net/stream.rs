@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::tls_client::TlsError;
+
 /// TCP, or TLS over TCP.
 ///
 /// A TLS write that is pending has begun a record: the next write must start with the same bytes and not be shorter.
@@ -36,7 +38,7 @@ impl AsyncRead for ByteStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::TlsClient(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::TlsClient(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf).map_err(TlsError::explain),
             Self::TlsServer(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }

@@ -96,7 +96,8 @@ impl TlsClient {
     /// Shakes hands with the server of that name (or IP address, without brackets). Has no deadline of its own.
     ///
     /// # Errors
-    /// Why there is no session. With TLS 1.3 a server refuses our certificate only later: see [`TlsError::in_io`].
+    /// Why there is no session. With TLS 1.3 a server that refuses our certificate does so later, with the
+    /// first read: an error of the kind [`io::ErrorKind::PermissionDenied`] then.
     pub(crate) async fn connect(&self, host: &str, tcp: TcpStream) -> Result<ByteStream, TlsError> {
         let session = self.0.connect(host, tcp).await.map_err(|error| TlsError::of_handshake(&error))?;
         Ok(ByteStream::TlsClient(Box::new(session)))
@@ -109,11 +110,15 @@ impl TlsError {
         matches!(self, Self::Other(_))
     }
 
-    /// The TLS error in an error of an established stream, when it is one. With TLS 1.3 that is where a server's refusal
-    /// of our certificate shows: with the first read.
-    pub(crate) fn in_io(error: &io::Error) -> Option<Self> {
-        let stack = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?.ssl_error()?;
-        Some(Self::new(cause(stack), reasons(stack)))
+    /// An error of reading from an established session, with [`TlsError::ClientCertificate`] inside and the kind
+    /// [`io::ErrorKind::PermissionDenied`] when it is that. With TLS 1.3 a server refuses our certificate after the
+    /// handshake is over for us: it shows with the first read.
+    pub(super) fn explain(error: io::Error) -> io::Error {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>());
+        match tls.and_then(|tls| tls.ssl_error()).map(|stack| Self::new(cause(stack), reasons(stack))) {
+            Some(refusal @ Self::ClientCertificate(_)) => io::Error::new(io::ErrorKind::PermissionDenied, refusal),
+            _ => error,
+        }
     }
 
     fn of_handshake(error: &native_tls::Error) -> Self {

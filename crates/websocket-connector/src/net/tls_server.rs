@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use eventflux_core::{EventFluxError, Properties};
 use openssl::ssl::{Ssl, SslContext, SslVerifyMode};
 use openssl::x509::X509VerifyResult;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tokio_openssl::SslStream;
 
 use super::pem::{IdentityFiles, PemFile, Stamp, reasons};
@@ -24,7 +25,11 @@ use super::tls_failure::{Cause, cause};
 /// How often the files are looked at, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whom a listener is, and whom it asks to prove who they are.
+/// How long a client whose certificate was refused may take to hang up, and how much it may send until then.
+const LINGER: Duration = Duration::from_secs(1);
+const MAX_LINGER_BYTES: u64 = 64 << 10;
+
+/// Who a listener is, and whom it asks to prove who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsServerConfig {
     identity: IdentityFiles,
@@ -169,15 +174,34 @@ impl Acceptor {
         tcp: TcpStream,
         deadline: tokio::time::Instant,
     ) -> Result<ByteStream, AcceptError> {
-        let handshake = async {
-            self.look_at_files().await;
-            let ssl = Ssl::new(&self.context()).map_err(|error| AcceptError::Other(reasons(&error)))?;
-            let mut stream = SslStream::new(ssl, tcp).map_err(|error| AcceptError::Other(reasons(&error)))?;
-            let accepted = Pin::new(&mut stream).accept().await;
-            accepted.map_err(|error| AcceptError::new(&error, stream.ssl().verify_result()))?;
-            Ok(ByteStream::TlsServer(Box::new(stream)))
-        };
-        timeout_at(deadline, handshake).await.unwrap_or(Err(AcceptError::Late))
+        match timeout_at(deadline, self.handshake(tcp)).await {
+            Ok(Ok(stream)) => Ok(ByteStream::TlsServer(Box::new(stream))),
+            Ok(Err((error, refused))) => {
+                if let Some(refused) = refused {
+                    let _ = timeout_at(deadline, timeout(LINGER, let_alert_arrive(refused))).await;
+                }
+                Err(error)
+            }
+            Err(_) => Err(AcceptError::Late),
+        }
+    }
+
+    /// With the error comes the connection of a client whose certificate was refused.
+    async fn handshake(
+        self: &Arc<Self>,
+        tcp: TcpStream,
+    ) -> Result<SslStream<TcpStream>, (AcceptError, Option<SslStream<TcpStream>>)> {
+        self.look_at_files().await;
+        let stream = Ssl::new(&self.context()).and_then(|ssl| SslStream::new(ssl, tcp));
+        let mut stream = stream.map_err(|error| (AcceptError::Other(reasons(&error)), None))?;
+        match Pin::new(&mut stream).accept().await {
+            Ok(()) => Ok(stream),
+            Err(error) => {
+                let error = AcceptError::new(&error, stream.ssl().verify_result());
+                let refused = matches!(error, AcceptError::ClientCertificate(_)).then_some(stream);
+                Err((error, refused))
+            }
+        }
     }
 
     /// Looks whether the files have changed, when that is due. Only the caller that looks waits for it.
@@ -238,6 +262,14 @@ impl AcceptError {
             Cause::Other => Self::Other(reason),
         }
     }
+}
+
+/// Waits until the client has hung up. With TLS 1.3 it may have begun to send before it could know that its certificate
+/// is refused; bytes of it that nobody reads would make our close a reset, which can overtake the alert that says why.
+async fn let_alert_arrive(mut stream: SslStream<TcpStream>) {
+    let tcp = stream.get_mut();
+    let _ = tcp.shutdown().await;
+    let _ = copy(&mut tcp.take(MAX_LINGER_BYTES), &mut sink()).await;
 }
 
 /// The common name (CN) in the subject of the certificate that the client of this stream has proven to own, safe to log.

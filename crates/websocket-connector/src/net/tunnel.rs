@@ -25,8 +25,8 @@ struct Answer {
     excess: usize,
 }
 
-/// Asks the proxy at the other end of `stream` for a tunnel to `target`. When it returns, the stream is the tunnel: not a
-/// byte of it has been read.
+/// Asks the proxy at the other end of `stream` for a tunnel to `target`. When it returns, the stream is the tunnel: not
+/// a byte of it has been read.
 ///
 /// # Errors
 /// When the proxy refuses, answers something else, or goes away.
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dribbled_endless_head_ends_at_the_bound_or_with_the_callers_patience() {
+    async fn a_dribbled_head_lasts_no_longer_than_the_callers_patience() {
         let (mut ours, theirs) = duplex(64);
         let (proxy, target) = (proxy(false), target());
         let endless = [b"HTTP/1.1 200 OK\r\nA: ".to_vec(), vec![b'x'; MAX_ANSWER_BYTES]].concat();

@@ -88,7 +88,7 @@ impl Compressor {
             self.deflate.compress(input, output.spare(), DeflateFlush::SyncFlush)?;
             input = &input[(self.deflate.total_in() - read) as usize..];
             output.advance((self.deflate.total_out() - written) as usize);
-            if false {
+            if output.is_full() {
                 output.grow();
             } else if input.is_empty() {
                 // Room that is left over says that the flush is complete.

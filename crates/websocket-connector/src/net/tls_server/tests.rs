@@ -10,9 +10,7 @@ use eventflux_testkit::tls::TestCertificates;
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
 use super::*;
 use crate::net::properties::{TLS_CA, TLS_KEY, TLS_SKIP_VERIFY};
@@ -127,4 +125,17 @@ async fn talk(from: &mut ByteStream, to: &mut ByteStream) {
     let mut received = [0; 4];
     timeout(DEADLINE, to.read_exact(&mut received)).await.unwrap().unwrap();
     assert_eq!(&received, b"ping");
+}
+
+/// What both ends say when the server refuses the client's certificate. With TLS 1.3 the client learns of it after its
+/// handshake, and after it has begun to send.
+async fn refusal_of_certificate(acceptor: &Arc<Acceptor>, client: &TlsClient) -> (AcceptError, std::io::Error) {
+    let (near, far) = tcp_pair().await;
+    let talk = async {
+        let mut client = client.connect("localhost", near).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        client.read_u8().await.unwrap_err()
+    };
+    let (refused, told) = timeout(DEADLINE, async { tokio::join!(acceptor.accept(far, soon()), talk) }).await.unwrap();
+    (refused.unwrap_err(), told)
 }

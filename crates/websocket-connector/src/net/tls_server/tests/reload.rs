@@ -24,8 +24,8 @@ async fn a_changed_file_of_authorities_is_taken_up() {
     let ca = files.path("ca.pem");
     let acceptor = acceptor(&files, &[(TLS_CLIENT_CA.key, text(&ca)), (TLS_CLIENT_AUTH.key, "require")]);
     let client = client_with_certificate(&certificates, &certificates);
-    let (server, _client) = handshake(&acceptor, &client).await;
-    assert!(matches!(server.unwrap_err(), AcceptError::ClientCertificate(_)));
+    let (refused, _) = refusal_of_certificate(&acceptor, &client).await;
+    assert!(matches!(refused, AcceptError::ClientCertificate(_)));
     files.write("ca.pem", &format!("{}{}", others.ca_pem(), certificates.ca_pem()), 1);
     session(&acceptor, &client).await;
 }
