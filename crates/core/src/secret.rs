@@ -49,9 +49,16 @@ pub fn redact_url(url: &str) -> String {
     };
     let authority = match authority.rsplit_once('@') {
         Some((_, host)) => format!("***@{host}"),
+        None if has_bad_port(authority) => return format!("{scheme}***"),
         None => authority.to_owned(),
     };
     format!("{scheme}{authority}{path}{query}")
+}
+
+/// Whether something that is no port stands where one should: then it may be a password that `/`, `?` or `#` cut short.
+fn has_bad_port(authority: &str) -> bool {
+    let behind_address = authority.rsplit_once(']').map_or(authority, |(_, port)| port);
+    behind_address.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -66,6 +73,9 @@ mod tests {
             ("ws://host?x=1@2/3", "ws://host?***"),
             ("ws://a@b@host/p@q", "ws://***@host/p@q"),
             ("token@nonsense", "***@nonsense"),
+            ("wss://[::1]:9443/ws/btcusdt@trade", "wss://[::1]:9443/ws/btcusdt@trade"),
+            ("http://user:pa/ss@host", "http://***"),
+            ("http://user:p?w@host", "http://***"),
         ] {
             assert_eq!(redact_url(url), shown);
         }

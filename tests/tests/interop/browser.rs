@@ -111,6 +111,7 @@ impl ClientProgram for Browser {
             .args(ARGUMENTS)
             .arg(user_data)
             .arg(page)
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(complaints).unwrap())

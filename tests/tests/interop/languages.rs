@@ -97,9 +97,11 @@ pub(crate) fn moves_everything_between_clients(sender: &dyn ClientProgram, colle
     let sql = format!(
         "@source(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:{port}', websocket.path='/in', {properties} {sender_needs}, @map(type='json'))
          CREATE STREAM Received (n BIGINT, text STRING);
-         @sink(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:{port}', websocket.path='/out', {properties} {collector_needs}, @map(type='json'))
+         @sink(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:{port}', websocket.path='/out', {queue}, {properties} {collector_needs}, @map(type='json'))
          CREATE STREAM Served (n BIGINT, text STRING);
          INSERT INTO Served SELECT n, text FROM Received;",
+        // All messages may wait for a slow client.
+        queue = "websocket.client.queue.bytes='16MiB'",
         properties = wire.properties(),
         sender_needs = sender.properties(),
         collector_needs = collector.properties(),

@@ -1,16 +1,19 @@
 //! A running peer: a program or a page that says, line by line, what happens to it.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use eventflux_testkit::wait::POLL_INTERVAL;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a step may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a peer may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Messages that go over one wire.
 pub(crate) const COUNT: usize = 2_000;
 /// How often a message says the same, so that compression has something to do.
@@ -82,11 +85,27 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
+impl Peer {
+    /// Asks it to end, so that it ends what it started and removes what it wrote, and does not take no for an answer.
+    fn end(&mut self) {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").arg(id).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        let deadline = Instant::now() + LAST_WORDS;
+        while asked && Instant::now() < deadline {
+            // It may have ended by itself.
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.end();
         if let Some(files) = self.files.as_ref().filter(|_| thread::panicking()) {
             let complaints = fs::read_to_string(files.path().join(COMPLAINTS)).unwrap_or_default();
             // There is no desktop, which is no news.

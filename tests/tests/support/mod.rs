@@ -7,6 +7,11 @@
     reason = "shared by several test files, each of which uses a part of it"
 )]
 
+#[cfg(target_os = "linux")]
+pub mod child;
+pub mod raw;
+pub mod server;
+
 use std::ops::Range;
 use std::time::Duration;
 

@@ -24,8 +24,11 @@ use self::scanner::Scanner;
 use crate::deflate::Deflate;
 use crate::{Batch, Disconnect, Limits, Message, MessageKind};
 
-/// What tungstenite takes at a time. It allocates a buffer of this size for every connection and keeps it.
-const PIECE_BYTES: usize = 1024;
+/// What tungstenite takes at a time as a client. It allocates a buffer of this size for every connection and keeps it.
+const CLIENT_PIECE_BYTES: usize = 8 * 1024;
+
+/// The same as a server, which has many connections.
+const SERVER_PIECE_BYTES: usize = 2 * 1024;
 
 /// Answers to pings that wait for a peer that does not read. Beyond, only the newest ping is answered, which
 /// RFC 6455 section 5.5.3 allows.
@@ -66,13 +69,13 @@ impl Codec {
     /// The state right after the handshake; `deflate` when it was agreed upon.
     #[must_use]
     pub fn new(role: Role, limits: Limits, deflate: Option<Deflate>) -> Self {
-        let max_write_bytes = match role {
+        let (piece_bytes, max_write_bytes) = match role {
             // Data frames pass tungstenite only to be masked.
-            Role::Client => MAX_FRAME_BYTES + 2 * MAX_PONG_BYTES,
-            Role::Server => 2 * MAX_PONG_BYTES,
+            Role::Client => (CLIENT_PIECE_BYTES, MAX_FRAME_BYTES + 2 * MAX_PONG_BYTES),
+            Role::Server => (SERVER_PIECE_BYTES, 2 * MAX_PONG_BYTES),
         };
         let config = WebSocketConfig::default()
-            .read_buffer_size(PIECE_BYTES)
+            .read_buffer_size(piece_bytes)
             .write_buffer_size(0)
             .max_write_buffer_size(max_write_bytes)
             .max_message_size(Some(limits.max_message_bytes))
