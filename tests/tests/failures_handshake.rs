@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use eventflux_core::health::ConnectionState;
@@ -163,6 +164,17 @@ fn a_handshake_beyond_the_limit_waits_for_its_turn() {
     server.delivers(1);
     next.finish();
     server.stop();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn clients_that_wait_for_their_turn_need_not_knock_twice() {
+    let server = Server::start("websocket.max.handshakes='1'");
+    let _silent = server.raw();
+    // Who does not get in at once tries again after a second.
+    let connect = |_| TcpStream::connect_timeout(&server.address, Duration::from_millis(900)).unwrap();
+    let waiting: Vec<_> = (0..500).map(connect).collect();
+    drop(waiting);
 }
 
 #[test]

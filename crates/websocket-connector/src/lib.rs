@@ -20,6 +20,7 @@ mod blocking;
 mod client;
 mod compression;
 mod config;
+mod counters;
 mod deflate;
 mod deliver;
 mod factory;

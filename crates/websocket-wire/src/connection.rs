@@ -197,6 +197,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     #[inline]
     fn poll_receive(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
+        if let Some(ended) = self.codec.ended() {
+            return Poll::Ready(Err(ended.clone()));
+        }
+        if let Some(ended) = self.codec.ended() {
+            // Found behind messages, which were handed over first.
+            return Poll::Ready(Err(ended.clone()));
+        }
         let frames = batch.frames();
         if self.codec.has_buffered() || !self.leftover.is_empty() {
             self.take_leftover(batch)?;
@@ -241,5 +248,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let taken = self.leftover.len() - input.len();
         bytes::Buf::advance(&mut self.leftover, taken);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_behind_a_message_is_reported_though_nothing_more_comes() {
+        let limits = Limits::default();
+        for (last, expected) in [
+            (&[0x88, 2, 0x03, 0xe8][..], Disconnect::Closed { code: Some(1000), reason: String::new() }),
+            (&[0x88, 1, 0], Disconnect::Violation { code: 1002, reason: String::new() }),
+        ] {
+            let (stream, mut peer) = tokio::io::duplex(64);
+            peer.write_all(&[b"\x81\x02hi", last].concat()).await.unwrap();
+            let mut connection = Connection::new(stream, BytesMut::new(), Role::Client, limits, None);
+            let mut batch = Batch::default();
+            assert_eq!(connection.drive(Some(&mut batch)).await, Ok(Progress::Received));
+            assert_eq!(batch.messages, ["hi"]);
+            let ended = loop {
+                // An answer to the Close is sent in between.
+                if let Err(ended) = connection.drive(Some(&mut batch)).await {
+                    break ended;
+                }
+            };
+            match (ended, expected) {
+                (Disconnect::Violation { code, .. }, Disconnect::Violation { code: expected, .. }) => {
+                    assert_eq!(code, expected);
+                }
+                (ended, expected) => assert_eq!(ended, expected),
+            }
+        }
     }
 }

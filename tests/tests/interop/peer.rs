@@ -83,36 +83,44 @@ impl Peer {
             assert_eq!(message["text"], text(number));
         }
     }
-}
 
-impl Peer {
     /// Asks it to end, so that it ends what it started and removes what it wrote, and does not take no for an answer.
     fn end(&mut self) {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").arg(id).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        let deadline = Instant::now() + LAST_WORDS;
-        while asked && Instant::now() < deadline {
-            // It may have ended by itself.
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(POLL_INTERVAL);
+        // It may have ended by itself.
+        if !asked || !within(LAST_WORDS, || !matches!(self.child.try_wait(), Ok(None))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         self.end();
-        if let Some(files) = self.files.as_ref().filter(|_| thread::panicking()) {
+        let Some(files) = &self.files else { return };
+        if thread::panicking() {
             let complaints = fs::read_to_string(files.path().join(COMPLAINTS)).unwrap_or_default();
             // There is no desktop, which is no news.
             let news: Vec<&str> = complaints.lines().filter(|line| !line.contains("dbus")).collect();
             eprintln!("the browser complained:\n{}", news.join("\n"));
         }
+        // What it started may outlive it by a moment, and write until then.
+        within(LAST_WORDS, || fs::remove_dir_all(files.path()).is_ok());
     }
+}
+
+/// Whether `done` comes true in time.
+fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !done() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+    true
 }
 
 /// The size of all messages together.

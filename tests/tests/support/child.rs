@@ -41,7 +41,7 @@ impl Process {
     #[track_caller]
     pub fn start(properties: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_process_of_its_own", "--ignored"])
+            .args(["--ignored", "a_process_of_its_own"])
             .env(PROPERTIES, properties)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -44,7 +44,7 @@ impl ConnectError {
             Self::Handshake(HandshakeError::Refused(refused)) => {
                 matches!(refused.status, 401 | 403 | 408 | 425 | 429 | 500..)
             }
-            Self::Handshake(HandshakeError::Invalid(_)) | Self::NoSubprotocol => false,
+            Self::Handshake(HandshakeError::Invalid(_) | HandshakeError::Denied(_)) | Self::NoSubprotocol => false,
         }
     }
 

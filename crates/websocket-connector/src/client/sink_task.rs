@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::reconnect::{Next, Reconnect};
 use super::{Connector, ReconnectPolicy};
 use crate::config::ConnectionConfig;
+use crate::counters;
 use crate::net::stream::ByteStream;
 use crate::pings::PingBudget;
 use crate::queue::Slice;
@@ -166,6 +167,10 @@ impl Task {
             Err(closed) => (Some(1000), goodbye_by, End::Lost(closed.describe())),
         };
         if let Some(code) = code {
+            if !matches!(code, 1000 | 1001) {
+                let endpoint = self.connector.endpoint().to_string();
+                counters::violation(&self.outbox.context.registry, &endpoint, Some(code));
+            }
             connection.close(code, "", by).await;
         }
         end

@@ -16,6 +16,7 @@ use super::subscribe::Subscription;
 use super::{Connector, ReconnectPolicy, SubscribeStep};
 use crate::compression::Inflate;
 use crate::config::{ClientConfig, ConnectionConfig, WebSocketSourceConfig};
+use crate::counters;
 use crate::deliver::Delivery;
 use crate::net::stream::ByteStream;
 use crate::pings::PingBudget;
@@ -171,12 +172,19 @@ impl ClientSource {
         let (code, reason, limit) = match &end {
             SessionEnd::Stopped => (1000, "", self.goodbye_on_stop()),
             SessionEnd::Pipeline(_) => (1001, "", limit),
-            SessionEnd::Dead(_) => return end.into_end(),
+            SessionEnd::Dead(_) => {
+                counters::violation(&self.context.registry, &self.connector.endpoint().to_string(), None);
+                return end.into_end();
+            }
             SessionEnd::Unanswered(_) => (1000, "", limit),
             SessionEnd::Disconnected(Disconnect::Lost(_)) => return end.into_end(),
             SessionEnd::Disconnected(Disconnect::Closed { .. }) => (1000, "", limit),
             SessionEnd::Disconnected(Disconnect::Violation { code, reason }) => (*code, reason.as_str(), limit),
         };
+        if let SessionEnd::Disconnected(Disconnect::Violation { code, .. }) = &end {
+            let endpoint = self.connector.endpoint().to_string();
+            counters::violation(&self.context.registry, &endpoint, Some(*code));
+        }
         let by = Instant::now() + limit;
         let goodbye = session.connection.close(code, reason, by);
         if matches!(end, SessionEnd::Stopped) {

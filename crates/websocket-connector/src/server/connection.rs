@@ -44,6 +44,7 @@ pub(super) async fn serve(connection: Connection<ByteStream>, seat: Seat) {
         End::Stopped(by) => (1001, "going away".to_owned(), by.min(goodbye_by)),
         End::Dead(reason) => {
             log::debug!("{} dropped: {reason}", seat.name());
+            seat.count_violation(None);
             return;
         }
         End::Evicted(reason) => {
@@ -59,6 +60,9 @@ pub(super) async fn serve(connection: Connection<ByteStream>, seat: Seat) {
             }
         }
     };
+    if !matches!(code, 1000 | 1001) {
+        seat.count_violation(Some(code));
+    }
     connection.close(code, &reason, by).await;
 }
 

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eventflux_core::EventFluxError;
-use eventflux_core::metrics::Gauge;
+use eventflux_core::metrics::{Gauge, Metrics};
 use eventflux_websocket_wire::{Batch, Message};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::config::PathConfig;
 use crate::config::ConnectionConfig;
+use crate::counters;
 use crate::queue::{PayloadQueue, Pushed, QueueConfig, Slice};
 
 /// What a source receives from its path.
@@ -38,6 +39,8 @@ pub(crate) struct User {
     pub(crate) max_connections: usize,
     /// Largest number of connections of one address.
     pub(crate) max_connections_per_address: Option<usize>,
+    /// Where to count.
+    pub(crate) metrics: Metrics,
     /// Shows the number of connections.
     pub(crate) connections: Gauge,
     /// Of a source: where its messages go.
@@ -113,6 +116,7 @@ pub(crate) struct Seat {
     client: Arc<Client>,
     address: IpAddr,
     config: ConnectionConfig,
+    metrics: Metrics,
 }
 
 impl Endpoint {
@@ -188,6 +192,7 @@ impl Endpoint {
         let per_address = members.users.values().filter_map(|user| user.max_connections_per_address).min();
         let users = members.users.values().map(|user| user.connection);
         let config = users.reduce(ConnectionConfig::strictest).ok_or(Full::Path)?;
+        let metrics = members.users.values().next().map(|user| user.metrics.clone()).ok_or(Full::Path)?;
         if members.clients.len() >= max_connections {
             return Err(Full::Path);
         }
@@ -201,7 +206,7 @@ impl Endpoint {
         members.clients.insert(id, client.clone());
         endpoint.changed(&members);
         drop(members);
-        Ok(Seat { endpoint: endpoint.clone(), id, client, address, config })
+        Ok(Seat { endpoint: endpoint.clone(), id, client, address, config, metrics })
     }
 
     /// Queues payloads for every client. They are shared, not copied.
@@ -321,6 +326,11 @@ impl Seat {
     /// Nothing waits for this client any more.
     pub(super) fn drained(&self) {
         self.endpoint.drained.notify_waiters();
+    }
+
+    /// Counts that the connection ends because of the client; see [`counters::violation`].
+    pub(super) fn count_violation(&self, code: Option<u16>) {
+        counters::violation(&self.metrics, &self.endpoint.path, code);
     }
 
     /// Path, number and address, for the log.

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use eventflux_core::metrics::Metrics;
 use eventflux_core::{EventFluxError, runtime};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
@@ -15,10 +16,15 @@ use super::config::ListenerConfig;
 use super::connection;
 use super::endpoint::Endpoint;
 use super::welcome::welcome;
+use crate::counters::{self, Refused};
 use crate::net::tls_server::{Acceptor, TlsServerConfig};
 
 /// Pauses after a failed `accept` (file descriptors exhausted, say): the first and the longest.
 const ACCEPT_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Clients that may wait to be accepted; the system may have a smaller limit. Who finds no room tries again after a
+/// second.
+const BACKLOG: u32 = 4096;
 
 /// A bound address and the paths served there.
 #[derive(Debug)]
@@ -26,6 +32,7 @@ pub(crate) struct Listener {
     address: SocketAddr,
     pub(super) config: ListenerConfig,
     pub(super) tls: Option<Arc<Acceptor>>,
+    metrics: Metrics,
     endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
     stop: watch::Sender<bool>,
     released: watch::Sender<bool>,
@@ -36,17 +43,16 @@ impl Listener {
     ///
     /// # Errors
     /// Why the address cannot be bound, or what is wrong with the certificate.
-    pub(super) fn bind(asked: SocketAddr, config: &ListenerConfig) -> Result<Arc<Self>, BindError> {
+    pub(super) fn bind(asked: SocketAddr, config: &ListenerConfig, metrics: Metrics) -> Result<Arc<Self>, BindError> {
         let tls = config.tls.as_ref().map(TlsServerConfig::acceptor).transpose()?;
-        let socket = std::net::TcpListener::bind(asked)?;
-        socket.set_nonblocking(true)?;
         let runtime = runtime::shared().map_err(io::Error::other)?;
         let _context = runtime.enter();
-        let socket = TcpListener::from_std(socket)?;
+        let socket = listen(asked)?;
         let listener = Arc::new(Self {
             address: socket.local_addr()?,
             config: config.clone(),
             tls,
+            metrics,
             endpoints: Mutex::default(),
             stop: watch::channel(false).0,
             released: watch::channel(false).0,
@@ -64,6 +70,11 @@ impl Listener {
     /// Whether it speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Counts a client that did not get beyond the handshake.
+    pub(super) fn count_refused(&self, why: Refused<'_>) {
+        counters::refused(&self.metrics, &self.address.to_string(), why);
     }
 
     /// The endpoint of a path, made when nobody has yet.
@@ -137,6 +148,15 @@ impl Listener {
             connection::serve(connection, seat).await;
         }
     }
+}
+
+fn listen(asked: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if asked.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port is free again as soon as we leave it. On Windows the option would let others take it meanwhile.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(asked)?;
+    socket.listen(BACKLOG)
 }
 
 /// Why there is no listener.

@@ -48,7 +48,7 @@ impl Registry {
                 Some(key) => return Err(disagreement(key, &server.listen)),
             },
             None => {
-                let bound = Listener::bind(asked, &server.listener);
+                let bound = Listener::bind(asked, &server.listener, user.metrics.clone());
                 let listener = bound.map_err(|error| cannot_bind(&server.listen, error))?;
                 listeners.insert(asked, listener.clone());
                 listener

@@ -51,6 +51,7 @@ impl ServerSink {
             admission: Arc::new(server.admission.clone()),
             max_connections: server.max_connections,
             max_connections_per_address: server.max_connections_per_address,
+            metrics: context.registry.clone(),
             connections: context.metrics.connections.clone(),
             inbox: None,
         };

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::{Endpoint, Full, Seat};
 use super::listener::Listener;
+use crate::counters::Refused;
 use crate::net::origin::SiteRefusal;
 use crate::net::proxy_protocol;
 use crate::net::stream::ByteStream;
@@ -26,16 +27,20 @@ pub(super) async fn welcome(
 ) -> Option<(Connection<ByteStream>, Seat)> {
     let by = Instant::now() + listener.config.handshake_timeout;
     // Who is late or wrong here is closed without a word: no language is agreed upon yet.
-    let mut client = timeout_at(by, secure(listener, stream, peer, by)).await.ok()??;
+    let Ok(secured) = timeout_at(by, secure(listener, stream, peer, by)).await else {
+        listener.count_refused(Refused::Late);
+        return None;
+    };
+    let mut client = secured?;
     let read = UpgradeRequest::read(&mut client.stream);
     let request = match timeout_at(by, read).await {
         Ok(Ok(request)) => request,
-        Ok(Err(refusal)) => return refuse(client, &refusal).await,
-        Err(_) => return refuse(client, &Refusal::timeout()).await,
+        Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
+        Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
     };
     let (seat, subprotocol) = match admit(listener, &request, &client) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(client, &refusal).await,
+        Err(refusal) => return refuse(listener, client, &refusal).await,
     };
     let config = seat.config();
     // A socket that refuses an option works all the same.
@@ -58,6 +63,7 @@ async fn secure(listener: &Listener, mut stream: TcpStream, peer: SocketAddr, by
         address = match proxy_protocol::client_address(&mut stream, peer).await {
             Ok(client) => client,
             Err(error) => {
+                listener.count_refused(Refused::ProxyHeader);
                 log::warn!("{}: the proxy {peer} is closed: {error}", listener.address());
                 return None;
             }
@@ -68,6 +74,7 @@ async fn secure(listener: &Listener, mut stream: TcpStream, peer: SocketAddr, by
         Some(tls) => match tls.accept(stream, by).await {
             Ok(stream) => stream,
             Err(error) => {
+                listener.count_refused(Refused::Tls);
                 log::debug!("{}: no TLS with {address}: {error}", listener.address());
                 return None;
             }
@@ -107,7 +114,8 @@ fn refusal(site: SiteRefusal) -> Refusal {
     Refusal::Status { status: site.status(), reason: site.to_string().into(), headers: Vec::new() }
 }
 
-async fn refuse<T>(client: Secured, refusal: &Refusal) -> Option<T> {
+async fn refuse<T>(listener: &Listener, client: Secured, refusal: &Refusal) -> Option<T> {
+    listener.count_refused(Refused::Answered(refusal));
     log::debug!("{} refused: {refusal}", client.address);
     handshake::refuse(client.stream, refusal).await;
     None

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eventflux_core::EventFluxError;
+use eventflux_core::metrics::Metrics;
 use eventflux_testkit::peer::frames::{RawFrame, Side, violations};
 use eventflux_testkit::peer::{Ending, Refused, Script, ScriptedClient};
 use eventflux_testkit::wait::eventually_blocking;
@@ -227,6 +228,8 @@ fn bad_handshakes_get_a_proper_answer() {
     assert_eq!(raw(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(130))), 431);
     let versions = ScriptedClient::builder(&url).header("Sec-WebSocket-Version", "8").attempt().blocking();
     assert!(matches!(versions, Err(Refused::Http(answer)) if answer.status == 426));
+    let refused = |reason| counted(&sink.context.registry, "eventflux_websocket_refused_total", reason);
+    assert_eq!((refused("405"), refused("400"), refused("426"), refused("431")), (1, 1, 2, 2));
     ScriptedClient::connect(&url).blocking();
 }
 
@@ -240,6 +243,14 @@ fn violations_of_the_protocol_are_answered_with_their_code() {
             panic!("{}: {reason}", violation.name);
         }
     }
+    let counted = |reason| counted(&source.context.registry, "eventflux_websocket_violations_total", reason);
+    eventually_blocking(DEADLINE, || counted("1002") > 5 && counted("1007") > 0);
+}
+
+/// The counter of that name and reason.
+fn counted(metrics: &Metrics, name: &str, reason: &str) -> u64 {
+    let samples = metrics.samples().into_iter().filter(|sample| sample.name == name);
+    samples.filter(|sample| sample.labels.contains(&("reason", reason.to_owned()))).map(|sample| sample.value).sum()
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub enum HandshakeError {
     /// The stream failed or ended.
     #[error("{0}")]
     Io(String),
+    /// The stream failed because the peer does not accept who we are: it refused our TLS certificate, or wants one.
+    #[error("{0}")]
+    Denied(String),
     /// A proper HTTP response, but not an upgrade.
     #[error("{0}")]
     Refused(Box<Refused>),
@@ -99,7 +102,7 @@ where
 {
     for _ in 0..=MAX_INTERIM_RESPONSES {
         let head = read_head(stream, received).await.map_err(|error| match error {
-            HeadError::Io(reason) => HandshakeError::Io(reason),
+            HeadError::Io(error) => io(error),
             HeadError::TooLarge => response::not_websocket("the response has too many or too large headers"),
         })?;
         let response = response::parse(&head)?;
@@ -112,7 +115,10 @@ where
 }
 
 fn io(error: std::io::Error) -> HandshakeError {
-    HandshakeError::Io(error.to_string())
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => HandshakeError::Denied(error.to_string()),
+        _ => HandshakeError::Io(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The little of HTTP both handshakes share: bounded heads, tokens, field values.
 
+use std::io;
+
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tungstenite::http::HeaderMap;
@@ -53,7 +55,7 @@ pub(super) fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<It
 #[derive(Debug)]
 pub(super) enum HeadError {
     /// The stream ended or failed first.
-    Io(String),
+    Io(io::Error),
     /// More bytes or lines than a head may have.
     TooLarge,
 }
@@ -68,9 +70,12 @@ where
             return Ok(head);
         }
         match stream.read_buf(&mut received.bytes).await {
-            Ok(0) => return Err(HeadError::Io("the peer ended the connection during the handshake".to_owned())),
+            Ok(0) => {
+                let reason = "the peer ended the connection during the handshake";
+                return Err(HeadError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, reason)));
+            }
             Ok(_) => {}
-            Err(error) => return Err(HeadError::Io(error.to_string())),
+            Err(error) => return Err(HeadError::Io(error)),
         }
     }
 }
