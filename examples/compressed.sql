@@ -1,13 +1,13 @@
--- Small messages over a slow line: trades of about 110 bytes, compressed by the protocol (permessage-deflate) to about 40.
+-- Small messages over a slow line: trades of about 85 bytes, compressed by the protocol (permessage-deflate) to about 30.
 --
 --     cargo run --release -- run examples/compressed.sql
 --
--- Prints each trade, and serves the same on ws://127.0.0.1:9104/trades. A client that cannot decompress gets them as they are.
--- Two properties make it work for messages this small: the threshold, because the default compresses from 1 KiB on, and
--- the context takeover, because a single trade hardly repeats itself, but repeats the trade before. It costs 176 KiB for
--- each client, so there is room for 50 clients and no more.
+-- Prints each trade, and serves the same on ws://127.0.0.1:9104/trades. A client that cannot decompress gets them as they
+-- are; `npx wscat -c ws://127.0.0.1:9104/trades` and browsers can.
 --
--- To watch it in a browser, allow the page that asks: --set Served.websocket.origins='https://the.page'
+-- Two properties make it work for messages this small: the threshold, because the default compresses from 1 KiB on, and
+-- the context takeover, because a trade hardly repeats itself, but repeats the one before. It costs 176 KiB of memory for
+-- each client, so there is room for 50 clients and no more. Large messages need neither.
 
 @source(
     type='generator',

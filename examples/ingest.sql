@@ -3,11 +3,12 @@
 --
 --     cargo run --release -- run examples/ingest.sql
 --
--- From a browser's console:
+-- From two other terminals, with any WebSocket client:
 --
---     out = new WebSocket("ws://127.0.0.1:9103/readings"); out.onmessage = (event) => console.log(event.data);
---     send = new WebSocket("ws://127.0.0.1:9103/ingest");
---     send.send('{"sensor":"roof","celsius":21.5}');
+--     npx wscat -c ws://127.0.0.1:9103/readings
+--     npx wscat -c ws://127.0.0.1:9103/ingest -x '{"sensor":"roof","celsius":21.5}'
+--
+-- Web pages are refused: neither path has websocket.origins.
 
 @source(
     type='websocket',

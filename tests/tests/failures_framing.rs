@@ -41,10 +41,13 @@ fn every_violation_is_answered_with_its_code_and_ends_its_own_connection_only() 
     let all = violations(Side::Client);
     let reported = all.iter().filter(|violation| matches!(violation.close_code, 1007 | 1009)).count();
     for violation in all {
+        let code = violation.close_code.to_string();
+        let counted = server.violations(&code);
         is_closed_with(&server, &violation.bytes, violation.close_code, violation.name);
         // What came before it counts.
         let after = [text("{\"n\":1}"), violation.bytes].concat();
         is_closed_with(&server, after, violation.close_code, violation.name);
+        assert_eq!(server.violations(&code), counted + 2, "{}", violation.name);
     }
     assert_eq!(server.pipeline.metric(FAILED, "Fed"), 2 * reported as u64);
     server.stop();

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use eventflux_core::health::ConnectionState;
 use eventflux_testkit::peer::{Script, ScriptedClient, ScriptedPeer};
-use eventflux_testkit::wait::eventually_blocking;
 use support::raw::{Raw, header, request, request_with_key, text};
 use support::server::Server;
-use support::{DEADLINE, Pipeline, QUICK, client};
+use support::{Pipeline, QUICK, client};
 
 /// Deadlines that pass within a test.
 const HASTY: &str = "websocket.handshake.timeout='200ms'";
@@ -42,6 +41,7 @@ fn who_says_nothing_or_never_ends_is_answered_with_408_and_closed_at_the_deadlin
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
     server.serves();
     assert!(silent.rest().starts_with(b"HTTP/1.1 408 "));
+    assert_eq!(server.refused("408"), 2);
     // Who goes away in the middle is not waited for.
     let mut half = server.raw();
     half.send(&head[..20]);
@@ -77,6 +77,7 @@ fn bad_requests_get_their_status() {
     ] {
         let (status, head) = refusal(&server, request);
         assert_eq!(status, expected, "{what}: {head}");
+        assert!(server.refused(&status.to_string()) > 0, "{what} is not counted");
         match status {
             405 => assert_eq!(header(&head, "Allow"), Some("GET")),
             426 => assert_eq!(header(&head, "Sec-WebSocket-Version"), Some("13")),
@@ -144,6 +145,7 @@ fn pages_of_other_origins_are_refused_before_the_upgrade() {
     }
     let two = "Origin: https://good.example\r\nOrigin: https://evil.example\r\n";
     assert_eq!(refusal(&server, request("/in", two)).0, 400);
+    assert_eq!(server.refused("403"), 12);
     for origin in ["https://good.example", "https://good.example:443", "http://good.example:3000"] {
         let mut raw = server.raw();
         raw.upgrade("/in", &format!("Origin: {origin}\r\n"));
@@ -219,11 +221,8 @@ fn a_server_that_breaks_the_handshake_is_an_error_of_its_stream_only() {
     pipeline.wait_for_metric("eventflux_source_messages_total", "Good", 1);
     for (number, (_, reason)) in cases.iter().enumerate() {
         let stream = format!("S{number}");
+        pipeline.wait_for_detail(&stream, reason);
         pipeline.wait_for_state(&stream, ConnectionState::Reconnecting);
-        eventually_blocking(DEADLINE, || {
-            let status = pipeline.flux.status().into_iter().find(|status| status.stream == stream).unwrap();
-            status.health.detail.is_some_and(|detail| detail.contains(reason))
-        });
         assert_eq!(pipeline.metric("eventflux_source_connections", &stream), 0, "{reason}");
     }
     pipeline.wait_for_state("Good", ConnectionState::Connected);

@@ -75,6 +75,12 @@ impl Process {
         self.ask(&format!("metric {name} {stream}")).parse().unwrap()
     }
 
+    /// How many connections it ended for this reason.
+    #[track_caller]
+    pub fn violations(&self, reason: &str) -> u64 {
+        self.ask(&format!("violations {reason}")).parse().unwrap()
+    }
+
     /// Nobody is connected at /in but the bystander and `others`.
     #[track_caller]
     pub fn wait_for_clients(&self, others: u64) {
@@ -162,6 +168,7 @@ pub fn serve() {
         let answer = match question.split(' ').collect::<Vec<_>>()[..] {
             ["address"] => address_of(&pipeline.flux).to_string(),
             ["metric", name, stream] => pipeline.metric(name, stream).to_string(),
+            ["violations", reason] => pipeline.counted("eventflux_websocket_violations_total", reason).to_string(),
             _ => pipeline.logged(question.strip_prefix("logged ").unwrap()).len().to_string(),
         };
         // Not by a macro, whose output the test harness would keep for itself.

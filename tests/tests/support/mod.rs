@@ -83,6 +83,28 @@ impl Pipeline {
         eventually_blocking(DEADLINE, || self.flux.status().iter().any(is));
     }
 
+    /// How often a metric of every stream counted this reason.
+    pub fn counted(&self, name: &str, reason: &str) -> u64 {
+        let samples = self.flux.metrics().samples();
+        let of_reason =
+            |labels: &[(&str, String)]| labels.iter().any(|(key, value)| *key == "reason" && value == reason);
+        samples
+            .iter()
+            .filter(|sample| sample.name == name && of_reason(&sample.labels))
+            .map(|sample| sample.value)
+            .sum()
+    }
+
+    /// Waits until the health of a stream's connector says this.
+    #[track_caller]
+    pub fn wait_for_detail(&self, stream: &str, text: &str) {
+        let says = |detail: &String| detail.contains(text);
+        let is = |status: &eventflux_engine::ConnectorStatus| {
+            status.stream == stream && status.health.detail.as_ref().is_some_and(says)
+        };
+        eventually_blocking(DEADLINE, || self.flux.status().iter().any(is));
+    }
+
     /// Stops it, and checks that neither a secret nor a control character of anybody's payload was logged.
     #[track_caller]
     pub fn stop(mut self) -> Summary {

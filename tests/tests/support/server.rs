@@ -84,6 +84,16 @@ impl Server {
         self.bystander.receives(number);
     }
 
+    /// How many clients were refused for this reason.
+    pub fn refused(&self, reason: &str) -> u64 {
+        self.pipeline.counted("eventflux_websocket_refused_total", reason)
+    }
+
+    /// How many connections ended for this reason.
+    pub fn violations(&self, reason: &str) -> u64 {
+        self.pipeline.counted("eventflux_websocket_violations_total", reason)
+    }
+
     /// Nobody is connected but the bystander.
     #[track_caller]
     pub fn is_left_alone(&self) {

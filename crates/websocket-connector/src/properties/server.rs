@@ -45,6 +45,14 @@ pub(super) const MAX_HANDSHAKES: PropertySpec = PropertySpec::new(
 .default("1024")
 .only_if("websocket.mode", SERVER);
 
+pub(super) const MAX_HEAD_SIZE: PropertySpec = PropertySpec::new(
+    "websocket.max.head.size",
+    PropertyKind::Size,
+    "Largest request line and headers of a handshake together; a larger one is refused with status 431, and so are more than 100 headers.",
+)
+.default("16KiB")
+.only_if("websocket.mode", SERVER);
+
 pub(super) const HANDSHAKE_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.handshake.timeout",
     PropertyKind::Duration,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties};
 
-use crate::config::{positive, subprotocols};
+use crate::config::{at_least_one_byte, positive, subprotocols};
 use crate::net::forwarded::TrustedProxies;
 use crate::net::origin::SitePolicy;
 use crate::net::proxy_protocol;
@@ -30,6 +30,7 @@ pub(crate) struct ListenerConfig {
     pub(crate) trusted: TrustedProxies,
     pub(crate) proxy_protocol: bool,
     pub(crate) max_handshakes: usize,
+    pub(crate) max_head_bytes: usize,
     pub(crate) handshake_timeout: Duration,
 }
 
@@ -71,6 +72,7 @@ impl ListenerConfig {
             proxy_protocol: proxy_protocol::from_properties(properties, &trusted)?,
             trusted,
             max_handshakes: properties.integer("websocket.max.handshakes")?,
+            max_head_bytes: at_least_one_byte(properties, "websocket.max.head.size")?,
             handshake_timeout: positive(properties, "websocket.handshake.timeout")?,
         })
     }
@@ -82,6 +84,7 @@ impl ListenerConfig {
             ("websocket.trusted.proxies", self.trusted != other.trusted),
             ("websocket.proxy.protocol", self.proxy_protocol != other.proxy_protocol),
             ("websocket.max.handshakes", self.max_handshakes != other.max_handshakes),
+            ("websocket.max.head.size", self.max_head_bytes != other.max_head_bytes),
             ("websocket.handshake.timeout", self.handshake_timeout != other.handshake_timeout),
         ];
         differs.into_iter().find_map(|(key, differs)| differs.then_some(key))

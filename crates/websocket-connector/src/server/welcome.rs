@@ -32,7 +32,7 @@ pub(super) async fn welcome(
         return None;
     };
     let mut client = secured?;
-    let read = UpgradeRequest::read(&mut client.stream);
+    let read = UpgradeRequest::read_within(&mut client.stream, listener.config.max_head_bytes);
     let request = match timeout_at(by, read).await {
         Ok(Ok(request)) => request,
         Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,

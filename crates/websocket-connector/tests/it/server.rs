@@ -226,6 +226,10 @@ fn bad_handshakes_get_a_proper_answer() {
     assert_eq!(raw("GET / HTTP/1.1\r\nHost: h\r\n\r\n".into()), 426);
     assert_eq!(raw(format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "x".repeat(65 << 10))), 431);
     assert_eq!(raw(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(130))), 431);
+    let small = server_sink(&Registry::new(), &[("websocket.max.head.size", "100")]);
+    assert!(
+        matches!(ScriptedClient::builder(small.detail()).attempt().blocking(), Err(Refused::Http(answer)) if answer.status == 431)
+    );
     let versions = ScriptedClient::builder(&url).header("Sec-WebSocket-Version", "8").attempt().blocking();
     assert!(matches!(versions, Err(Refused::Http(answer)) if answer.status == 426));
     let refused = |reason| counted(&sink.context.registry, "eventflux_websocket_refused_total", reason);

@@ -95,7 +95,9 @@ impl End {
 
     fn hand_over(&mut self) {
         assert!(self.batch.messages.len() <= MAX_BATCH_FRAMES);
-        assert!(self.batch.binary.is_sorted() && self.batch.binary.iter().all(|index| *index < self.batch.messages.len()));
+        assert!(
+            self.batch.binary.is_sorted() && self.batch.binary.iter().all(|index| *index < self.batch.messages.len())
+        );
         for (index, message) in self.batch.messages.drain(..).enumerate() {
             let is_binary = self.batch.binary.binary_search(&index).is_ok();
             assert!(message.len() <= LIMITS.max_message_bytes, "a message of {} bytes", message.len());

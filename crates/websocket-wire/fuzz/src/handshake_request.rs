@@ -75,7 +75,8 @@ fn check_parts(request: &UpgradeRequest) {
 /// The answer is that of a server to a client that asked for the same.
 fn check_answer(request: UpgradeRequest, deflate: Option<DeflateConfig>) {
     let offered: Vec<String> = request.subprotocols().map(str::to_owned).collect();
-    let key = request.header("Sec-WebSocket-Key").next().map(|key| std::str::from_utf8(key).unwrap().to_owned()).unwrap();
+    let key =
+        request.header("Sec-WebSocket-Key").next().map(|key| std::str::from_utf8(key).unwrap().to_owned()).unwrap();
     let subprotocol = offered.last().map(String::as_str);
     let mut answer = Vec::new();
     let accept = Accept { limits: Limits::default(), subprotocol, deflate };
@@ -85,7 +86,8 @@ fn check_answer(request: UpgradeRequest, deflate: Option<DeflateConfig>) {
     drop(connected);
     assert!(answer.len() <= MAX_ANSWER_BYTES, "{} bytes", answer.len());
     let url = Url::parse("ws://h/").unwrap();
-    let client = ClientRequest { url: &url, headers: &[], subprotocols: &offered, deflate: agreed.map(|_| ANY_DEFLATE) };
+    let client =
+        ClientRequest { url: &url, headers: &[], subprotocols: &offered, deflate: agreed.map(|_| ANY_DEFLATE) };
     let upgraded = client.verify(&key, &answer).unwrap();
     assert_eq!(upgraded.subprotocol.as_deref(), subprotocol);
     match (upgraded.deflate, agreed) {

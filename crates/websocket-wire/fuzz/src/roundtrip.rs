@@ -1,48 +1,233 @@
-//! A client and a server that talk to each other through pipes of any width.
+//! A client and a server that talk to each other, through pipes of any width.
 //!
-//! The input: what each wants of permessage-deflate in two bytes (see [`Wish`]), what one says goodbye with in two, and
-//! steps of four: what to do ([`FROM_SERVER`] and the others), a size in two bytes, the smaller first, and what the
-//! payload is made of. What is missing at the end counts as zero.
+//! The input: what each of them wants of permessage-deflate in two bytes (see [`Wish`]), how it ends in three (see
+//! [`Goodbye`]), and steps of four (see [`Step`]). Numbers of two bytes have the smaller byte first; what is missing at
+//! the end counts as zero.
 
-use std::collections::VecDeque;
-
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::{Arbitrary, Result, Unstructured};
 use bytes::Bytes;
 use eventflux_websocket_wire::deflate::{Deflate, DeflateConfig, DirectionConfig, accept, confirm, offer};
 use eventflux_websocket_wire::{Batch, Codec, Disconnect, Limits, Message, MessageKind, Role};
 
-/// The low bits of a step.
-const WHAT: u8 = 7;
-/// The server does it; else the client.
-const FROM_SERVER: u8 = 8;
-/// The size counts sixteen times.
-const LARGE: u8 = 16;
-
-/// Most bytes of all payloads together; steps beyond are left out.
+/// Most bytes of all payloads together; messages beyond are left out.
 const MAX_TOTAL_BYTES: usize = 2 << 20;
-/// Most steps of an input.
-const MAX_STEPS: usize = 256;
 
 /// Codes a connection may be closed with.
 const CODES: [u16; 8] = [1000, 1001, 1002, 1008, 1009, 1011, 3000, 4999];
 
+/// Longest reason that can be sent, in bytes.
+const MAX_REASON_BYTES: usize = 123;
+
 /// Every message arrives as it was sent, in order, and the goodbye as well.
 pub fn roundtrip(input: &[u8]) {
     let mut input = Unstructured::new(input);
-    let Ok(conversation) = Conversation::arbitrary(&mut input) else { return };
-    let [mut client, mut server] = conversation.ends();
-    for step in &conversation.steps {
-        let (from, to) = if step.is_from_server { (&mut server, &mut client) } else { (&mut client, &mut server) };
-        match step.what {
-            What::Queue { kind, is_for_many } => from.queue(kind, is_for_many, step.payload()),
-            What::Deliver => {
-                from.deliver(to, step.size);
+    let wishes = [Wish::arbitrary(&mut input).unwrap(), Wish::arbitrary(&mut input).unwrap()];
+    let goodbye = Goodbye::arbitrary(&mut input).unwrap();
+    let [mut client, mut server] = connected(wishes);
+    let mut total = 0;
+    while !input.is_empty() {
+        let step = Step::arbitrary(&mut input).unwrap();
+        let (from, to) = if step.is_of_server { (&mut server, &mut client) } else { (&mut client, &mut server) };
+        match step.kind {
+            None => from.deliver(to, step.size),
+            Some(_) if total + step.size > MAX_TOTAL_BYTES => {}
+            Some(kind) => {
+                total += step.size;
+                from.queue(kind, &step);
             }
         }
     }
-    settle(&mut client, &mut server);
-    client.check(&server);
-    server.check(&client);
-    let (first, second) = if conversation.server_closes { (&mut server, &mut client) } else { (&mut client, &mut server) };
-    first.close(second, CODES[usize::from(conversation.code) % CODES.len()], &"ä".repeat(usize::from(conversation.reason)));
+    while client.codec.has_unsent() || server.codec.has_unsent() {
+        client.deliver(&mut server, usize::MAX);
+        server.deliver(&mut client, usize::MAX);
+    }
+    server.check_received(&client);
+    client.check_received(&server);
+    if goodbye.is_of_server { part(server, client, &goodbye) } else { part(client, server, &goodbye) }
+}
+
+/// What one end wants of permessage-deflate. The first byte: 1 says that it wants it, 2 and 4 are context takeover for
+/// sending and receiving, the next two bits choose a threshold, the rest is the level. The second: three bits each for
+/// the windows to send and receive with.
+struct Wish(Option<DeflateConfig>);
+
+impl<'a> Arbitrary<'a> for Wish {
+    fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
+        let [flags, windows] = input.arbitrary::<[u8; 2]>()?;
+        let direction = |flag, bits| DirectionConfig { window_bits: 8 + bits % 8, context_takeover: flags & flag != 0 };
+        let config = DeflateConfig {
+            threshold_bytes: [0, 1, 100, 1000][usize::from(flags >> 3) % 4],
+            level: 1 + u32::from(flags >> 5),
+            send: direction(2, windows),
+            receive: direction(4, windows >> 3),
+        };
+        Ok(Self((flags & 1 != 0).then_some(config)))
+    }
+}
+
+/// Who ends it, with which of [`CODES`], and with how long a reason.
+struct Goodbye {
+    is_of_server: bool,
+    code: u16,
+    reason: String,
+}
+
+impl<'a> Arbitrary<'a> for Goodbye {
+    fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
+        let [who, code, length] = input.arbitrary::<[u8; 3]>()?;
+        let reason = "aä€😀".chars().cycle().take(usize::from(length)).collect();
+        Ok(Self { is_of_server: who & 1 != 0, code: CODES[usize::from(code) % CODES.len()], reason })
+    }
+}
+
+/// One end queues a message, or what it has to send is delivered. The first byte: three bits say what (text, binary, ping,
+/// both kinds of message for many, or else a delivery), 8 that the server does it, 16 that the size, the next two bytes,
+/// counts sixteen times. The last byte chooses the content.
+struct Step {
+    is_of_server: bool,
+    /// `None` for a delivery, of `size` bytes at most.
+    kind: Option<MessageKind>,
+    is_for_many: bool,
+    size: usize,
+    content: u8,
+}
+
+impl<'a> Arbitrary<'a> for Step {
+    fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
+        let [what, low, high, content] = input.arbitrary::<[u8; 4]>()?;
+        let size = usize::from(u16::from_le_bytes([low, high])) * if what & 16 == 0 { 1 } else { 16 };
+        let (kind, is_for_many) = match what & 7 {
+            0 => (Some(MessageKind::Text), false),
+            1 => (Some(MessageKind::Binary), false),
+            2 => (Some(MessageKind::Ping), false),
+            3 => (Some(MessageKind::Text), true),
+            4 => (Some(MessageKind::Binary), true),
+            _ => (None, false),
+        };
+        let size = if kind == Some(MessageKind::Ping) { size.min(125) } else { size };
+        Ok(Self { is_of_server: what & 8 != 0, kind, is_for_many, size, content })
+    }
+}
+
+impl Step {
+    /// Content that compresses well, a little, or not at all; text where it has to be, which may be a little shorter.
+    fn payload(&self) -> Vec<u8> {
+        let seed = u32::from(self.content >> 2) + 1;
+        let mut state = seed;
+        let mut noise = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            if self.kind == Some(MessageKind::Text) { state as u8 & 0x7f } else { state as u8 }
+        };
+        match self.content % 4 {
+            0 => vec![b'@' + self.content / 4; self.size],
+            1 => (0..self.size).map(|_| noise()).collect(),
+            2 => (0..)
+                .flat_map(|number: u32| (number.wrapping_mul(seed) % 1000).to_string().into_bytes())
+                .take(self.size)
+                .collect(),
+            _ => {
+                let words = "Wörter für €5 und 😀, ".repeat(self.size / 20 + 1);
+                let end = (0..=self.size).rev().find(|end| words.is_char_boundary(*end)).unwrap();
+                words.as_bytes()[..end].to_vec()
+            }
+        }
+    }
+}
+
+/// One of the two, with what it said and heard.
+struct End {
+    codec: Codec,
+    batch: Batch,
+    sent: Vec<(MessageKind, Bytes)>,
+    sent_pings: usize,
+    received: Vec<(MessageKind, Bytes)>,
+    received_pings: usize,
+}
+
+impl End {
+    fn new(role: Role, deflate: Option<Deflate>) -> Self {
+        Self {
+            codec: Codec::new(role, Limits::default(), deflate),
+            batch: Batch::default(),
+            sent: Vec::new(),
+            sent_pings: 0,
+            received: Vec::new(),
+            received_pings: 0,
+        }
+    }
+
+    fn queue(&mut self, kind: MessageKind, step: &Step) {
+        let message = Message::new(kind, step.payload().into());
+        match kind {
+            MessageKind::Ping => self.sent_pings += 1,
+            kind => self.sent.push((kind, message.payload().clone())),
+        }
+        self.codec.queue(if step.is_for_many { message.for_many() } else { message });
+    }
+
+    fn deliver(&mut self, to: &mut Self, mut most: usize) {
+        while most > 0 && self.codec.has_unsent() {
+            let piece = self.next_piece(most);
+            assert!(!piece.is_empty(), "nothing of what is unsent");
+            most -= piece.len();
+            to.receive(&piece).unwrap();
+        }
+    }
+
+    /// What goes out next, `most` bytes at most.
+    fn next_piece(&mut self, most: usize) -> Vec<u8> {
+        let mut piece = self.codec.unsent().unwrap().map(|slice| slice.to_vec()).concat();
+        piece.truncate(most);
+        self.codec.sent(piece.len());
+        piece
+    }
+
+    fn receive(&mut self, mut piece: &[u8]) -> std::result::Result<(), Disconnect> {
+        while !piece.is_empty() || self.codec.has_buffered() {
+            self.codec.receive(&mut piece, &mut self.batch)?;
+            let binary = std::mem::take(&mut self.batch.binary);
+            self.received_pings += self.batch.pings;
+            self.received.extend(self.batch.messages.drain(..).enumerate().map(|(index, message)| {
+                (if binary.contains(&index) { MessageKind::Binary } else { MessageKind::Text }, message)
+            }));
+            self.batch.clear();
+        }
+        Ok(())
+    }
+
+    fn check_received(&self, from: &Self) {
+        assert!(self.received == from.sent, "{} messages of {}", self.received.len(), from.sent.len());
+        assert_eq!(self.received_pings, from.sent_pings);
+        assert!(!self.codec.is_mid_message());
+    }
+}
+
+/// Both ends after a handshake that brought them these wishes.
+fn connected([client, server]: [Wish; 2]) -> [End; 2] {
+    let agreed = client.0.zip(server.0).map(|(client, server)| {
+        let (answer, at_server) = accept(&server, [offer(&client).as_bytes()]).unwrap();
+        let at_client = confirm(Some(&client), [answer.as_bytes()]).unwrap().unwrap();
+        (Deflate::new(client, at_client), Deflate::new(server, at_server))
+    });
+    let (client, server) = agreed.unzip();
+    [End::new(Role::Client, client), End::new(Role::Server, server)]
+}
+
+/// Both learn that it is over and why; nothing else is said any more.
+fn part(mut first: End, mut second: End, goodbye: &Goodbye) {
+    first.codec.queue(Message::text("never sent"));
+    first.codec.close(goodbye.code, &goodbye.reason);
+    second.codec.queue(Message::text("too late"));
+    let end = (0..=goodbye.reason.len().min(MAX_REASON_BYTES)).rev().find(|end| goodbye.reason.is_char_boundary(*end));
+    let reason = goodbye.reason[..end.unwrap()].to_owned();
+    let expected = Disconnect::Closed { code: Some(goodbye.code), reason };
+    let piece = first.next_piece(usize::MAX);
+    assert_eq!(second.receive(&piece), Err(expected.clone()));
+    second.codec.close(1000, "");
+    let piece = second.next_piece(usize::MAX);
+    assert_eq!(first.receive(&piece), Err(expected));
+    assert!(!first.codec.has_unsent() && !second.codec.has_unsent());
+    assert!(first.received == second.sent && second.received == first.sent);
 }

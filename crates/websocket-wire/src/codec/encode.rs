@@ -16,6 +16,9 @@ impl Codec {
         let mut chunk = self.outbox.begin();
         chunk.append(&mut self.control);
         self.control = Vec::new();
+        // Answers to pings that found no room before. They must not fill the buffer that the next frame passes through.
+        // That a closed connection says so here is no error: what follows says it again.
+        let _ = self.context.flush(&mut Pipe::to(&mut chunk, &mut self.scanner));
         let mut large = Bytes::new();
         while chunk.len() < CHUNK_BYTES && large.is_empty() {
             let Some(next) = self.outbox.waiting.pop_front() else { break };

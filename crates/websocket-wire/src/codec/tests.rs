@@ -180,8 +180,14 @@ fn pings_of_a_peer_that_does_not_read_take_bounded_memory() {
             Role::Client => [&[0x89, 125][..], &[b'x'; 125]].concat(),
         };
         receive_all(&mut codec, &ping.repeat(10_000), 4096).unwrap();
-        let answers = send_all(&mut codec, 1000).len();
-        assert!(answers > 125 && answers < 4 * MAX_PONG_BYTES, "{answers}");
+        codec.queue(Message::binary(vec![0; 1000]));
+        codec.close(1008, "too many pings");
+        let answers = send_all(&mut codec, 1000);
+        assert!(answers.len() > 125 && answers.len() < MAX_FRAME_BYTES + 4 * MAX_PONG_BYTES, "{}", answers.len());
+        let other = if role == Role::Client { Role::Server } else { Role::Client };
+        let mut peer = Codec::new(other, Limits::default(), None);
+        let _ = receive_all(&mut peer, &answers, 1000);
+        assert!(matches!(peer.ended(), Some(Disconnect::Closed { code: Some(1008), .. })), "{:?}", peer.ended());
     }
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::Connected;
 use super::body::read_text;
-use super::head::{HeadBuffer, HeadError, read_head};
+use super::head::{HeadBuffer, HeadError, MAX_HEAD_BYTES, read_head};
 use super::refused::Refused;
 use super::response;
 use crate::deflate::{Deflate, DeflateConfig};
@@ -66,7 +66,7 @@ where
     let head = request.encode(&key)?;
     stream.write_all(&head).await.map_err(io)?;
     stream.flush().await.map_err(io)?;
-    let mut received = HeadBuffer::new();
+    let mut received = HeadBuffer::new(MAX_HEAD_BYTES);
     let response = final_response(&mut stream, &mut received).await?;
     if response.status().as_u16() != response::SWITCHING_PROTOCOLS {
         let body = read_text(&mut stream, &response, received.into_rest()).await;
@@ -130,7 +130,7 @@ mod tests {
 
     /// Reads the request and returns it with the value that answers its key.
     async fn request_of(peer: &mut DuplexStream) -> (String, String) {
-        let head = read_head(peer, &mut HeadBuffer::new()).await.unwrap();
+        let head = read_head(peer, &mut HeadBuffer::new(MAX_HEAD_BYTES)).await.unwrap();
         let text = String::from_utf8(head.to_vec()).unwrap();
         let key = text.split("Sec-WebSocket-Key: ").nth(1).unwrap().split("\r\n").next().unwrap();
         let accept = derive_accept_key(key.as_bytes());

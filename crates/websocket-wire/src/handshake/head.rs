@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tungstenite::http::HeaderMap;
 
-/// Largest head of a request or response, in bytes, its empty line included.
+/// Largest head of a response, in bytes, its empty line included; the default for requests.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Largest number of header lines in a head. The parser below holds 124.
@@ -83,13 +83,15 @@ where
 /// Received bytes of which heads are taken. Looks at each byte once, however they come.
 pub(super) struct HeadBuffer {
     bytes: BytesMut,
+    max_head_bytes: usize,
     searched: usize,
     line_ends: usize,
 }
 
 impl HeadBuffer {
-    pub(super) fn new() -> Self {
-        Self { bytes: BytesMut::with_capacity(INITIAL_BYTES), searched: 0, line_ends: 0 }
+    /// For heads of at most `max_head_bytes`.
+    pub(super) fn new(max_head_bytes: usize) -> Self {
+        Self { bytes: BytesMut::with_capacity(INITIAL_BYTES), max_head_bytes, searched: 0, line_ends: 0 }
     }
 
     /// What followed the heads; takes no memory when nothing did.
@@ -109,7 +111,7 @@ impl HeadBuffer {
         self.searched = end;
         // The first line is no header, and neither is the last, the empty one.
         let most_line_ends = MAX_HEADERS + 1 + usize::from(found.is_some());
-        if end > MAX_HEAD_BYTES || self.line_ends > most_line_ends {
+        if end > self.max_head_bytes || self.line_ends > most_line_ends {
             return Err(HeadError::TooLarge);
         }
         if found.is_none() {
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     async fn read(input: &[u8]) -> Result<(BytesMut, BytesMut), HeadError> {
-        let mut received = HeadBuffer::new();
+        let mut received = HeadBuffer::new(MAX_HEAD_BYTES);
         let head = read_head(&mut &input[..], &mut received).await?;
         Ok((head, received.into_rest()))
     }
@@ -155,7 +157,7 @@ mod tests {
         for endless in ["A: b\r\n".repeat(MAX_HEADERS + 2), "x".repeat(MAX_HEAD_BYTES + 1)] {
             let (mut stream, mut peer) = tokio::io::duplex(endless.len());
             tokio::io::AsyncWriteExt::write_all(&mut peer, endless.as_bytes()).await.unwrap();
-            let read = read_head(&mut stream, &mut HeadBuffer::new()).await;
+            let read = read_head(&mut stream, &mut HeadBuffer::new(MAX_HEAD_BYTES)).await;
             assert!(matches!(read, Err(HeadError::TooLarge)));
             drop(peer);
         }
@@ -179,7 +181,7 @@ mod tests {
         #[test]
         fn a_head_is_the_same_however_it_is_split(parts in proptest::collection::vec("[a\r\n]{0,6}", 0..20)) {
             let whole = parts.concat();
-            let mut buffer = HeadBuffer::new();
+            let mut buffer = HeadBuffer::new(MAX_HEAD_BYTES);
             let mut taken = None;
             for part in &parts {
                 buffer.bytes.extend_from_slice(part.as_bytes());

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tungstenite::handshake::derive_accept_key;
 
 use super::Connected;
-use super::head::{HeadBuffer, HeadError, read_head};
+use super::head::{HeadBuffer, HeadError, MAX_HEAD_BYTES, read_head};
 use super::refusal::Refusal;
 use super::upgrade_request::UpgradeRequest;
 use crate::deflate::{self, Deflate, DeflateConfig, Negotiated};
@@ -27,16 +27,28 @@ pub struct Accept<'a> {
 }
 
 impl UpgradeRequest {
-    /// Reads and checks a request. Has no deadline of its own: the caller sets one, see [`HEAD_DEADLINE`].
+    /// [`UpgradeRequest::read_within`] of [`MAX_HEAD_BYTES`].
     ///
     /// # Errors
-    /// What to [`refuse`](super::refuse) it with: 431 as soon as the head is too large, and what
-    /// [`UpgradeRequest::parse`] says; [`Refusal::Gone`] when the stream ends first.
+    /// As there.
     pub async fn read<S>(stream: &mut S) -> Result<Self, Refusal>
     where
         S: AsyncRead + Unpin,
     {
-        let mut received = HeadBuffer::new();
+        Self::read_within(stream, MAX_HEAD_BYTES).await
+    }
+
+    /// Reads and checks a request whose head has at most `max_head_bytes`, its empty line included. Has no deadline of its
+    /// own: the caller sets one, see [`HEAD_DEADLINE`].
+    ///
+    /// # Errors
+    /// What to [`refuse`](super::refuse) it with: 431 as soon as the head is too large, and what
+    /// [`UpgradeRequest::parse`] says; [`Refusal::Gone`] when the stream ends first.
+    pub async fn read_within<S>(stream: &mut S, max_head_bytes: usize) -> Result<Self, Refusal>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let mut received = HeadBuffer::new(max_head_bytes);
         let head = read_head(stream, &mut received).await.map_err(|error| match error {
             HeadError::Io(_) => Refusal::Gone,
             HeadError::TooLarge => Refusal::head_too_large(),
@@ -95,7 +107,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
-    use crate::handshake::{MAX_HEAD_BYTES, refuse};
+    use crate::handshake::refuse;
 
     /// The example of RFC 6455 section 1.3.
     const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
