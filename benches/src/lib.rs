@@ -9,6 +9,8 @@
 //! client connections. They avoid a WebSocket library on the hot path, so that on a small machine the
 //! system under test gets most of the processor.
 //!
+//! A second benchmark, [`wire`], measures one part of this alone: the WebSocket library, against other ones.
+//!
 //! It measures whole processes over real sockets. It does *not* measure single functions (those
 //! benchmarks live beside the code they measure), networks, or TLS. It needs Linux (`/proc`).
 

@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-core", &[]),
     ("eventflux-mappers", &["eventflux-core"]),
     ("eventflux-engine", &["eventflux-core"]),
-    ("eventflux-websocket-connector", &["eventflux-core"]),
+    ("eventflux-websocket-wire", &["eventflux-core"]),
+    ("eventflux-websocket-connector", &["eventflux-core", "eventflux-websocket-wire"]),
     ("eventflux-local-connectors", &["eventflux-core"]),
     ("eventflux-testkit", &["eventflux-core"]),
     (
@@ -27,21 +28,34 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("eventflux-tests", &["eventflux-core"]),
-    ("eventflux-benches", &[]),
+    ("eventflux-benches", &["eventflux-websocket-wire"]),
 ];
 
+/// Connectors, and the crates of their own protocols.
+const CONNECTORS: [(&str, &[&str]); 2] =
+    [("eventflux-websocket-connector", &["eventflux-websocket-wire"]), ("eventflux-local-connectors", &[])];
+
 /// Crates that know a protocol, a format or SQL: core has to do without them.
-const NOT_IN_CORE: [&str; 9] = [
+const NOT_IN_CORE: [&str; 15] = [
     "tokio-tungstenite",
     "tungstenite",
+    "eventflux-websocket-wire",
     "native-tls",
     "tokio-native-tls",
+    "openssl",
+    "tokio-openssl",
+    "flate2",
+    "zlib-rs",
+    "httparse",
     "sqlparser",
     "serde_json",
     "csv",
     "url",
     "clap",
 ];
+
+/// Where types of tungstenite may be named: the crate around it, and those who play the other side.
+const KNOWS_TUNGSTENITE: [&str; 3] = ["crates/websocket-wire/src", "crates/testkit", "benches"];
 
 #[test]
 fn crates_depend_on_each_other_only_along_the_arrows() {
@@ -66,14 +80,58 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
 #[test]
 fn a_connector_is_tested_without_the_engine_and_without_other_connectors() {
     let packages = packages();
-    for connector in ["eventflux-websocket-connector", "eventflux-local-connectors"] {
+    for (connector, protocols) in CONNECTORS {
         let ours: BTreeSet<_> = packages[connector]
             .iter()
             .map(|dependency| dependency.name.as_str())
             .filter(|name| packages.contains_key(*name))
             .collect();
-        let allowed = BTreeSet::from(["eventflux-core", "eventflux-testkit"]);
+        let allowed: BTreeSet<_> = ["eventflux-core", "eventflux-testkit"].iter().chain(protocols).copied().collect();
         assert!(ours.is_subset(&allowed), "{connector} depends on {ours:?}");
+    }
+}
+
+#[test]
+fn frames_are_known_to_the_wire_crate_alone() {
+    let packages = packages();
+    let depends = |name: &str| packages[name].iter().any(|of| of.name.ends_with("tungstenite") && !of.for_tests);
+    let running: Vec<_> = packages.keys().filter(|name| depends(name)).collect();
+    assert_eq!(running, ["eventflux-benches", "eventflux-testkit", "eventflux-websocket-wire"]);
+    let mut problems = Vec::new();
+    for path in files(".").iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+        if KNOWS_TUNGSTENITE.iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
+        let text = text(path).unwrap_or_default();
+        problems.extend(text.lines().filter(|line| names_tungstenite(line)).map(|line| format!("{path:?}: {line}")));
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn the_wire_crate_hands_no_name_of_tungstenite_on() {
+    let exported: Vec<_> = files("crates/websocket-wire/src")
+        .iter()
+        .filter_map(|path| text(path))
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| line.trim_start().starts_with("pub ") && names_tungstenite(line))
+        .collect();
+    assert!(exported.is_empty(), "{exported:#?}");
+}
+
+#[test]
+fn a_line_of_code_that_names_tungstenite_is_told_from_one_that_speaks_of_it() {
+    let library = "tungstenite";
+    for (line, names) in [
+        (format!("use tokio_{library}::WebSocketStream;"), true),
+        (format!("    let frame = {library}::protocol::frame::Frame::ping(payload);"), true),
+        (format!("use {library} as websocket;"), true),
+        (format!("// {library}::Error is not shown"), false),
+        (format!("/// {library} masks it"), false),
+        (format!("assert!(!enabled(\"{library}::handshake\"));"), false),
+        (format!("assert!(!enabled(\"tokio_{library}::handshake\"));"), false),
+    ] {
+        assert_eq!(names_tungstenite(&line), names, "{line}");
     }
 }
 
@@ -124,6 +182,14 @@ fn the_repository_speaks_of_itself_alone() {
         problems.extend(found.map(|word| format!("{} contains {word}", path.display())));
     }
     assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// Whether a line of code, comments and texts left out, names something of tungstenite or tokio-tungstenite.
+fn names_tungstenite(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let outside_texts: String = code.split('"').step_by(2).collect();
+    let mut words = outside_texts.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|word| ["tungstenite", "tokio_tungstenite"].contains(&word))
 }
 
 struct Dependency {

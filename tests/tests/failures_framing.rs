@@ -13,9 +13,6 @@ use support::raw::{Raw, text};
 use support::server::Server;
 use support::{PROMPTLY, Pipeline, QUICK, client, received};
 
-/// Events of the source that never came to be.
-const FAILED: &str = "eventflux_source_failed_total";
-
 /// Sends these bytes, and expects to be told goodbye with this code before the connection ends.
 #[track_caller]
 fn is_closed_with(server: &Server, bytes: impl AsRef<[u8]>, code: u16, what: &str) {
@@ -42,14 +39,16 @@ fn every_violation_is_answered_with_its_code_and_ends_its_own_connection_only() 
     let reported = all.iter().filter(|violation| matches!(violation.close_code, 1007 | 1009)).count();
     for violation in all {
         let code = violation.close_code.to_string();
+        // A code that may not be sent is the protocol library's to answer, and counts as a goodbye.
+        let counts = if violation.name.starts_with("close code") { 0 } else { 2 };
         let counted = server.violations(&code);
         is_closed_with(&server, &violation.bytes, violation.close_code, violation.name);
         // What came before it counts.
         let after = [text("{\"n\":1}"), violation.bytes].concat();
         is_closed_with(&server, after, violation.close_code, violation.name);
-        assert_eq!(server.violations(&code), counted + 2, "{}", violation.name);
+        assert_eq!(server.violations(&code), counted + counts, "{}", violation.name);
     }
-    assert_eq!(server.pipeline.metric(FAILED, "Fed"), 2 * reported as u64);
+    server.has_failed(2 * reported as u64);
     server.stop();
 }
 
@@ -85,7 +84,7 @@ fn a_character_may_be_split_between_fragments_and_must_become_one() {
     // Known to be wrong before the message is over.
     let begun = RawFrame::new(TEXT, &b"\xc0\xaf"[..]).not_final().masked().encode();
     is_closed_with(&server, begun, 1007, "a byte of no character");
-    assert_eq!(server.pipeline.metric(FAILED, "Fed"), 3);
+    server.has_failed(3);
     server.stop();
 }
 
@@ -103,7 +102,7 @@ fn a_message_at_the_limit_passes_and_one_byte_more_is_answered_with_1009() {
     is_closed_with(&server, in_quarters(&message(3, 1001)), 1009, "four fragments");
     let declared = RawFrame::binary("").declared_length(1001).masked().encode();
     is_closed_with(&server, declared, 1009, "a header alone");
-    assert_eq!(server.pipeline.metric(FAILED, "Fed"), 3);
+    server.has_failed(3);
     is_closed_with(&server, fragments(&[b"{", b"", b"", b"", b"}"]), 1008, "five fragments");
     server.stop();
 }

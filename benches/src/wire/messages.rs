@@ -16,7 +16,7 @@ pub(super) const FIRST_BYTE: u8 = b'{';
 
 /// One period of messages, the same in every process.
 pub(super) fn period() -> Vec<String> {
-    let mut random = SplitMix(0x007A_DE5);
+    let mut random = SplitMix(0x7ADE);
     let mut time = 1_700_000_000_000;
     let mut markets: Vec<Market> = (0..SYMBOLS.len() as u64).map(Market::new).collect();
     (0..PERIOD)

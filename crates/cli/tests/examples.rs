@@ -14,7 +14,8 @@ use support::{Running, eventflux, repository};
 const NEEDS_OTHERS: [&str; 3] = ["authenticate-then-subscribe.sql", "binance.sql", "combined-streams.sql"];
 
 /// Examples that run on their own: what to set so that several tests can run at once, and what standard output shows.
-const RUNS: [(&str, &[&str], &str); 4] = [
+const RUNS: [(&str, &[&str], &str); 5] = [
+    ("compressed.sql", &["Served.websocket.listen=127.0.0.1:0"], "quantity"),
     ("dlq.sql", &[], "errorMessage"),
     ("fan-out.sql", &["Alerts.websocket.listen=127.0.0.1:0"], "price"),
     ("first.sql", &[], "fahrenheit"),

@@ -198,9 +198,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     #[inline]
     fn poll_receive(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
         if let Some(ended) = self.codec.ended() {
-            return Poll::Ready(Err(ended.clone()));
-        }
-        if let Some(ended) = self.codec.ended() {
             // Found behind messages, which were handed over first.
             return Poll::Ready(Err(ended.clone()));
         }

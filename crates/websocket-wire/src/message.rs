@@ -114,6 +114,15 @@ impl Batch {
         self.frames < MAX_BATCH_FRAMES && self.bytes < MAX_BATCH_BYTES
     }
 
+    /// The messages, each with what it came as: text or binary.
+    pub fn iter(&self) -> impl Iterator<Item = (MessageKind, &Bytes)> {
+        let mut binary = self.binary.iter().copied().peekable();
+        self.messages.iter().enumerate().map(move |(index, message)| {
+            let is_binary = binary.next_if_eq(&index).is_some();
+            (if is_binary { MessageKind::Binary } else { MessageKind::Text }, message)
+        })
+    }
+
     /// Whether nothing came, not even a control frame.
     #[inline]
     #[must_use]

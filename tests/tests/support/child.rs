@@ -69,6 +69,12 @@ impl Process {
         self.bystander.as_ref().unwrap().is_served();
     }
 
+    /// This number, sent by somebody else, reaches the bystander.
+    #[track_caller]
+    pub fn delivers(&self, number: u64) {
+        self.bystander.as_ref().unwrap().receives(number);
+    }
+
     /// The value of a metric of one stream.
     #[track_caller]
     pub fn metric(&self, name: &str, stream: &str) -> u64 {

@@ -1,7 +1,7 @@
-//! A client that writes the bytes it is told to and reads the bytes that come, over TCP or anything like it.
+//! A peer that writes the bytes it is told to and reads the bytes that come, over TCP or anything like it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use eventflux_testkit::peer::RawFrame;
@@ -45,6 +45,12 @@ impl Raw {
         let mut raw = Self::connect(address);
         raw.upgrade(path, "");
         raw
+    }
+
+    /// The next client of a listener; nothing is read.
+    #[track_caller]
+    pub fn accept(listener: &TcpListener) -> Self {
+        Self::over(listener.accept().unwrap().0)
     }
 
     /// Another handle of the same connection, for another thread.
@@ -99,7 +105,20 @@ impl<S: Read + Write> Raw<S> {
         head
     }
 
-    /// The head of an answer, its empty line included.
+    /// Reads a request and answers it with the upgrade.
+    #[track_caller]
+    pub fn welcome(&mut self) {
+        let request = self.head();
+        let key = header(&request, "Sec-WebSocket-Key").unwrap();
+        // RFC 6455 section 1.3.
+        let hash = openssl::sha::sha1(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+        let accept = openssl::base64::encode_block(&hash);
+        self.send(format!(
+            "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        ));
+    }
+
+    /// The head of a request or an answer, its empty line included.
     #[track_caller]
     pub fn head(&mut self) -> String {
         let mut head = Vec::new();
@@ -154,7 +173,7 @@ impl<S: Read + Write> Raw<S> {
     }
 
     #[track_caller]
-    fn exactly(&mut self, count: usize) -> Vec<u8> {
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).unwrap();
         bytes

@@ -84,6 +84,13 @@ impl Server {
         self.bystander.receives(number);
     }
 
+    /// So many messages never became events, no more.
+    #[track_caller]
+    pub fn has_failed(&self, count: u64) {
+        self.pipeline.wait_for_metric("eventflux_source_failed_total", "Fed", count);
+        assert_eq!(self.pipeline.metric("eventflux_source_failed_total", "Fed"), count);
+    }
+
     /// How many clients were refused for this reason.
     pub fn refused(&self, reason: &str) -> u64 {
         self.pipeline.counted("eventflux_websocket_refused_total", reason)

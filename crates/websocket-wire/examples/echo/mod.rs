@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eventflux_websocket_wire::deflate::{DeflateConfig, DirectionConfig};
-use eventflux_websocket_wire::{Batch, Connection, Disconnect, Message, MessageKind, Progress};
+use eventflux_websocket_wire::{Batch, Connection, Disconnect, Message, Progress};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -35,9 +35,7 @@ pub(crate) async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut connection: Conn
         match connection.drive(room).await {
             Ok(Progress::Flushed) => unsent_bytes = 0,
             Ok(Progress::Received) => {
-                for (index, payload) in batch.messages.iter().enumerate() {
-                    let is_binary = batch.binary.binary_search(&index).is_ok();
-                    let kind = if is_binary { MessageKind::Binary } else { MessageKind::Text };
+                for (kind, payload) in batch.iter() {
                     unsent_bytes += payload.len();
                     // Shares the payload with the batch. It goes out with the next call of `drive`.
                     connection.queue(Message::new(kind, payload.clone()));

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use eventflux_websocket_wire::deflate::{Deflate, DeflateConfig, DirectionConfig, Negotiated};
 use eventflux_websocket_wire::{Batch, Codec, Disconnect, Limits, MAX_BATCH_FRAMES, Role};
 
+use super::model::{Frames, PING, PONG};
+
 /// The codec is a client's; else a server's.
 const CLIENT: u8 = 1;
 /// permessage-deflate was agreed upon.
@@ -57,8 +59,8 @@ impl End {
     }
 
     fn take_in_pieces(&mut self, mut wire: &[u8], sizes: [u8; 2]) -> Option<Disconnect> {
+        let mut model = Frames::of(wire);
         let mut taken = 0;
-        let whole = wire;
         for size in sizes.into_iter().cycle() {
             let size = if size == 0 { wire.len() } else { wire.len().min(usize::from(size)) };
             let (piece, rest) = wire.split_at(size);
@@ -66,7 +68,8 @@ impl End {
                 return Some(ended);
             }
             taken += size;
-            assert_eq!(self.codec.is_mid_message(), ends_within_a_message(&whole[..taken]), "after {taken} bytes");
+            while model.next(taken).is_some() {}
+            assert_eq!(self.codec.is_mid_message(), model.is_mid_message(taken), "after {taken} bytes");
             if rest.is_empty() {
                 return None;
             }
@@ -133,16 +136,23 @@ impl End {
             self.codec.close(*code, reason);
         }
         self.send();
-        self.check_answers(wire.len(), &last);
+        self.check_answers(wire, &last);
     }
 
-    fn check_answers(&self, received: usize, ended: &Disconnect) {
-        let most = MAX_ANSWER_FACTOR * received + MAX_CONTROL_BYTES;
-        assert!(self.answers.len() <= most, "{} bytes for {received}", self.answers.len());
+    fn check_answers(&self, wire: &[u8], ended: &Disconnect) {
+        let most = MAX_ANSWER_FACTOR * wire.len() + MAX_CONTROL_BYTES;
+        assert!(self.answers.len() <= most, "{} bytes for {}", self.answers.len(), wire.len());
         assert!(self.flags & READS != 0 || self.answers.len() <= MAX_KEPT_BYTES, "{} bytes kept", self.answers.len());
         let mut peer = Self::new((self.flags | READS) ^ CLIENT);
         let understood = peer.take(&self.answers);
         assert!(peer.messages.is_empty() && peer.answers.len() <= MAX_CONTROL_BYTES);
+        if matches!(ended, Disconnect::Lost(_)) {
+            assert_eq!(
+                Frames::of(&self.answers).last(PONG),
+                Frames::of(wire).last(PING),
+                "the newest ping has no answer"
+            );
+        }
         match (ended, understood) {
             (Disconnect::Violation { code, .. }, Err(Disconnect::Closed { code: Some(closed), .. })) => {
                 assert_eq!(*code, closed);
@@ -158,28 +168,4 @@ fn codec(role: Role, flags: u8) -> Codec {
     let config = DeflateConfig { threshold_bytes: 0, level: 1, send: direction, receive: direction };
     let negotiated = Negotiated { send: direction, receive: direction };
     Codec::new(role, LIMITS, (flags & DEFLATE != 0).then(|| Deflate::new(config, negotiated)))
-}
-
-/// Whether `wire`, which has no errors, stops within a frame or between those of a message (RFC 6455 section 5.2).
-fn ends_within_a_message(mut wire: &[u8]) -> bool {
-    let mut is_within = false;
-    while let [first, second, rest @ ..] = wire {
-        let (length_bytes, short) = match second & 0x7f {
-            126 => (2, 0),
-            127 => (8, 0),
-            length => (0, u64::from(length)),
-        };
-        let key_bytes = if second & 0x80 == 0 { 0 } else { 4 };
-        let Some((length, rest)) = rest.split_at_checked(length_bytes) else { return true };
-        let length = length.iter().fold(short, |length, byte| length << 8 | u64::from(*byte));
-        let Some(length) = usize::try_from(length).ok().and_then(|length| length.checked_add(key_bytes)) else {
-            return true;
-        };
-        let Some(rest) = rest.get(length..) else { return true };
-        if first & 0x0f < 8 {
-            is_within = first & 0x80 == 0;
-        }
-        wire = rest;
-    }
-    is_within || !wire.is_empty()
 }

@@ -11,6 +11,7 @@ mod deflate_payload;
 mod frames;
 mod handshake_request;
 mod handshake_response;
+mod model;
 mod roundtrip;
 
 pub use deflate_payload::deflate_payload;

@@ -15,10 +15,8 @@ impl Codec {
     pub(super) fn encode(&mut self) -> Result<(), Disconnect> {
         let mut chunk = self.outbox.begin();
         chunk.append(&mut self.control);
-        self.control = Vec::new();
-        // Answers to pings that found no room before. They must not fill the buffer that the next frame passes through.
-        // That a closed connection says so here is no error: what follows says it again.
-        let _ = self.context.flush(&mut Pipe::to(&mut chunk, &mut self.scanner));
+        chunk.append(&mut self.newest_pong);
+        (self.control, self.newest_pong) = (Vec::new(), Vec::new());
         let mut large = Bytes::new();
         while chunk.len() < CHUNK_BYTES && large.is_empty() {
             let Some(next) = self.outbox.waiting.pop_front() else { break };

@@ -60,8 +60,12 @@ pub struct Codec {
     outbox: Outbox,
     /// Encoded control frames, sent before anything that waits.
     control: Vec<u8>,
+    /// The answer to the newest ping, sent after `control`, when that is full.
+    newest_pong: Vec<u8>,
     /// Whether a full batch kept complete messages from being handed over.
     has_buffered: bool,
+    /// Whether a Close of ours is sent or on its way.
+    is_closing: bool,
     ended: Option<Disconnect>,
 }
 
@@ -92,7 +96,9 @@ impl Codec {
             limits,
             outbox: Outbox::default(),
             control: Vec::new(),
+            newest_pong: Vec::new(),
             has_buffered: false,
+            is_closing: false,
             ended: None,
         }
     }
@@ -144,19 +150,23 @@ impl Codec {
         self.ended.as_ref()
     }
 
-    /// Queues a message. Bounding what waits is the caller's.
+    /// Queues a message. Bounding what waits is the caller's. After a Close, the peer's or ours, nothing may follow
+    /// (RFC 6455 section 5.5.1): then the message is dropped.
     #[inline]
     pub fn queue(&mut self, message: Message) {
-        self.outbox.waiting.push_back(Outgoing::Message(message));
+        if !self.is_closing {
+            self.outbox.waiting.push_back(Outgoing::Message(message));
+        }
     }
 
     /// Queues a Close instead of everything that waits. A reason of more than 123 bytes is cut.
     pub fn close(&mut self, code: u16, reason: &str) {
         self.outbox.waiting.clear();
-        if matches!(self.ended, Some(Disconnect::Closed { .. })) {
-            // The answer to the peer's Close is on its way; nothing else may follow.
+        if self.is_closing {
+            // A Close is on its way, the answer to the peer's for example; nothing else may follow.
             return;
         }
+        self.is_closing = true;
         let mut ends = (0..=reason.len().min(MAX_REASON_BYTES)).rev();
         let end = ends.find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
         self.outbox.waiting.push_back(Outgoing::Close { code, reason: reason[..end].to_owned() });
@@ -210,7 +220,7 @@ impl Codec {
                 input,
                 scanner: &mut self.scanner,
                 output: &mut self.control,
-                max_output_bytes: MAX_PONG_BYTES,
+                newest: Some(&mut self.newest_pong),
                 is_last,
             };
             let result = self.context.read(&mut pipe);
@@ -273,6 +283,8 @@ impl Codec {
     /// tungstenite has the answer ready; it goes before anything that waits, and nothing follows it.
     fn answer_close(&mut self) {
         self.outbox.waiting.clear();
+        self.is_closing = true;
+        self.control.append(&mut self.newest_pong);
         let mut pipe = Pipe::to(&mut self.control, &mut self.scanner);
         // A server's state says "closed" from here on, which is no error.
         let _ = self.context.flush(&mut pipe);

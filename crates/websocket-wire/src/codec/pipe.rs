@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use super::MAX_PONG_BYTES;
 use super::scanner::Scanner;
 
 /// Bytes in, bytes out, nothing ever waited for.
@@ -10,8 +11,9 @@ pub(super) struct Pipe<'input, 'state> {
     pub(super) input: &'input [u8],
     pub(super) scanner: &'state mut Scanner,
     pub(super) output: &'state mut Vec<u8>,
-    /// Size of `output` from which on no more is taken.
-    pub(super) max_output_bytes: usize,
+    /// Where the newest frame goes, in place of the one before, once `output` has [`MAX_PONG_BYTES`]. `None`: all frames
+    /// go to `output`.
+    pub(super) newest: Option<&'state mut Vec<u8>>,
     /// Whether the peer sends no more after `input`.
     pub(super) is_last: bool,
 }
@@ -19,7 +21,7 @@ pub(super) struct Pipe<'input, 'state> {
 impl<'state> Pipe<'static, 'state> {
     /// Nothing to read, and room for everything written.
     pub(super) fn to(output: &'state mut Vec<u8>, scanner: &'state mut Scanner) -> Self {
-        Self { input: &[], scanner, output, max_output_bytes: usize::MAX, is_last: false }
+        Self { input: &[], scanner, output, newest: None, is_last: false }
     }
 }
 
@@ -39,13 +41,17 @@ impl Read for Pipe<'_, '_> {
 }
 
 impl Write for Pipe<'_, '_> {
+    /// Takes a whole frame: tungstenite keeps none back, since none is ever refused.
     #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.output.len() >= self.max_output_bytes {
-            return Err(ErrorKind::WouldBlock.into());
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        match &mut self.newest {
+            Some(newest) if self.output.len() >= MAX_PONG_BYTES => {
+                newest.clear();
+                newest.extend_from_slice(frame);
+            }
+            _ => self.output.extend_from_slice(frame),
         }
-        self.output.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(frame.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -180,15 +180,28 @@ fn pings_of_a_peer_that_does_not_read_take_bounded_memory() {
             Role::Client => [&[0x89, 125][..], &[b'x'; 125]].concat(),
         };
         receive_all(&mut codec, &ping.repeat(10_000), 4096).unwrap();
+        assert!(codec.control.len() + codec.newest_pong.len() < MAX_PONG_BYTES + 2 * ping.len());
         codec.queue(Message::binary(vec![0; 1000]));
         codec.close(1008, "too many pings");
         let answers = send_all(&mut codec, 1000);
-        assert!(answers.len() > 125 && answers.len() < MAX_FRAME_BYTES + 4 * MAX_PONG_BYTES, "{}", answers.len());
+        assert!(answers.len() < MAX_PONG_BYTES + 1000 + 4 * ping.len(), "{}", answers.len());
         let other = if role == Role::Client { Role::Server } else { Role::Client };
         let mut peer = Codec::new(other, Limits::default(), None);
         let _ = receive_all(&mut peer, &answers, 1000);
         assert!(matches!(peer.ended(), Some(Disconnect::Closed { code: Some(1008), .. })), "{:?}", peer.ended());
     }
+}
+
+#[test]
+fn the_newest_ping_is_answered_however_many_came_before_it() {
+    let mut codec = codec(Role::Client);
+    let pings =
+        [[&[0x89, 125][..], &[b'x'; 125]].concat().repeat(10_000), vec![0x89, 4, b'l', b'a', b's', b't']].concat();
+    receive_all(&mut codec, &pings, 4096).unwrap();
+    let answers = send_all(&mut codec, 1000);
+    let [.., 0x8a, 0x84, key_0, key_1, key_2, key_3, l, a, s, t] = answers[..] else { panic!("{answers:02x?}") };
+    assert_eq!([l ^ key_0, a ^ key_1, s ^ key_2, t ^ key_3], *b"last");
+    assert!(!codec.has_unsent());
 }
 
 #[test]
@@ -203,6 +216,26 @@ fn both_ends_agree_that_it_is_over_and_why() {
         second.close(1000, "");
         assert_eq!(receive_all(&mut first, &send_all(&mut second, 7), 7).unwrap_err(), closed);
     }
+}
+
+#[test]
+fn nothing_follows_the_answer_to_a_close_that_came_behind_a_message() {
+    for (role, close) in [(Role::Client, 8), (Role::Server, 4)] {
+        let (mut codec, mut peer) = (codec(role), codec_of_peer(role));
+        peer.queue(Message::text("last"));
+        let mut wire = send_all(&mut peer, 100);
+        peer.close(1000, "");
+        wire.append(&mut send_all(&mut peer, 100));
+        codec.receive(&mut &wire[..], &mut Batch::default()).unwrap();
+        assert!(matches!(codec.ended(), Some(Disconnect::Closed { .. })));
+        codec.queue(Message::text("echo"));
+        let answer = send_all(&mut codec, 100);
+        assert_eq!((answer[0], answer.len()), (0x88, close), "{answer:02x?}");
+    }
+}
+
+fn codec_of_peer(role: Role) -> Codec {
+    codec(if role == Role::Client { Role::Server } else { Role::Client })
 }
 
 #[test]
