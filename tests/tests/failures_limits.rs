@@ -39,7 +39,7 @@ fn flood(raw: &Raw, frame: &RawFrame) -> std::thread::JoinHandle<()> {
 
 #[test]
 fn a_flood_of_pings_is_ended_with_1008() {
-    let mut process = Process::start("");
+    let mut process = Process::start("websocket.close.timeout='300ms'");
     let before = process.peak_bytes();
     let mut raw = process.upgraded();
     let flooding = flood(&raw, &RawFrame::ping("x".repeat(125)).masked());
@@ -88,7 +88,7 @@ fn a_frame_that_dribbles_in_is_ended_with_1008_at_the_deadline() {
 
 #[test]
 fn the_deadline_of_a_message_holds_while_control_frames_pour_in() {
-    let server = Server::start("websocket.message.timeout='300ms'");
+    let server = Server::start("websocket.message.timeout='300ms', websocket.close.timeout='300ms'");
     let mut raw = server.upgraded();
     raw.send(RawFrame::text("{").not_final().masked().encode());
     let flooding = flood(&raw, &RawFrame::pong("").masked());

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::set_name;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_name};
 
 use super::counterpart::{self, CounterpartArgs};
 use super::crowd::{self, CrowdArgs};
@@ -54,14 +54,17 @@ fn play(role: &Role) -> Result<(), BenchError> {
     match role {
         Role::System(args) => {
             name_process(&args.system.name());
+            keep_to_processor(Place::System);
             peers::run(args)
         }
         Role::Counterpart(args) => {
             name_process("counterpart");
+            keep_to_processor(Place::Other);
             counterpart::run(args)
         }
         Role::Crowd(args) => {
             name_process("crowd");
+            keep_to_processor(Place::Other);
             crowd::run(args)
         }
     }
@@ -71,5 +74,30 @@ fn play(role: &Role) -> Result<(), BenchError> {
 fn name_process(name: &str) {
     if let Ok(name) = CString::new(name) {
         let _ = set_name(&name);
+    }
+}
+
+/// Where a process runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    System,
+    Other,
+}
+
+/// Keeps the system and the others on processors of their own. The kernel does a part of a connection's work in the time
+/// of whoever is on the processor where data arrives: the figures would depend on where the scheduler puts whom. Where
+/// there is one processor only, all share it.
+fn keep_to_processor(place: Place) {
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let mut processors = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor));
+    let chosen = match place {
+        Place::System => processors.next_back(),
+        Place::Other => processors.next(),
+    };
+    if let Some(processor) = chosen {
+        let mut set = CpuSet::new();
+        set.set(processor);
+        // Without it the figures vary more; they are not wrong.
+        let _ = sched_setaffinity(None, &set);
     }
 }

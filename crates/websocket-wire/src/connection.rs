@@ -6,11 +6,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, timeout_at};
 
 use crate::codec::with_read_buffer;
 use crate::deflate::Deflate;
+use crate::drain::drain;
 use crate::{Batch, Codec, Disconnect, Limits, Message, Role};
 
 /// How long the end of the byte stream is awaited once both have said goodbye.
@@ -138,9 +140,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn goodbye(&mut self) {
         let sent = poll_fn(|cx| {
-            // Read along, so that a peer that sends first and reads later gets to our Close.
-            self.discard(cx);
-            self.poll_send(cx)
+            // First, because reading may use up the task's turn.
+            let sent = self.poll_send(cx);
+            if sent.is_pending() {
+                // So that a peer that sends first and reads later gets to our Close.
+                self.discard(cx);
+            }
+            sent
         });
         if sent.await.is_err() {
             return;
@@ -167,8 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The answer to what came last, if there is one.
         let _ = poll_fn(|cx| self.poll_send(cx)).await;
         let _ = self.stream.shutdown().await;
-        let mut ignored = [0; 4096];
-        while matches!(self.stream.read(&mut ignored).await, Ok(count) if count > 0) {}
+        let _ = drain(&mut self.stream).await;
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
@@ -203,6 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let frames = batch.frames();
         if self.codec.has_buffered() || !self.leftover.is_empty() {
+            // Reading would count against the task's turn; bytes that are here already do too, or a peer that sends the
+            // smallest of frames would keep the thread from everybody else.
+            ready!(poll_proceed(cx)).made_progress();
             self.take_leftover(batch)?;
         }
         with_read_buffer(|buffer| {

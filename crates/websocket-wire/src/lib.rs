@@ -19,6 +19,7 @@ mod codec;
 mod connection;
 pub mod deflate;
 mod disconnect;
+mod drain;
 pub mod handshake;
 mod keep_alive;
 mod limits;

@@ -161,7 +161,7 @@ impl Task {
         }
         self.outbox.put_back();
         let (code, by, end) = match result {
-            Ok(()) => (Some(1000), self.stop_by(), End::Stopped),
+            Ok(()) => (Some(1000), self.stop_by().min(goodbye_by), End::Stopped),
             Err(Disconnect::Lost(reason)) => (None, Instant::now(), End::Lost(reason)),
             Err(Disconnect::Violation { code, reason }) => (Some(code), goodbye_by, End::Lost(reason)),
             Err(closed) => (Some(1000), goodbye_by, End::Lost(closed.describe())),
@@ -245,8 +245,8 @@ impl Session<'_> {
             }
             let event = tokio::select! {
                 biased;
-                driven = self.connection.drive(Some(&mut ignored)) => Event::Driven(driven),
                 () = &mut stopped, if !self.stopping => Event::Stopped,
+                driven = self.connection.drive(Some(&mut ignored)) => Event::Driven(driven),
                 () = task.outbox.work.notified(), if !self.busy => Event::Work,
                 () = &mut timer => Event::Timer,
             };
@@ -277,8 +277,15 @@ impl Session<'_> {
         let now = Instant::now();
         self.keep_alive.received(!ignored.messages.is_empty(), now);
         self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+        if !self.pings.allow(ignored.pings, now) {
+            return Err(PingBudget::exceeded());
+        }
+        // A peer that never pauses would keep the timer from being looked at.
+        if self.next_deadline(now) <= now {
+            return self.timers(timer);
+        }
         self.arm_earlier(now, timer);
-        if self.pings.allow(ignored.pings, now) { Ok(()) } else { Err(PingBudget::exceeded()) }
+        Ok(())
     }
 
     fn fill(&mut self, timer: Pin<&mut Sleep>) {
@@ -312,7 +319,11 @@ impl Session<'_> {
                 Due::MessageStalled => {
                     return Err(Disconnect::Violation { code: 1008, reason: Due::MessageStalled.reason().to_owned() });
                 }
-                dead => return Err(Disconnect::Lost(dead.reason().to_owned())),
+                dead => {
+                    let endpoint = self.task.connector.endpoint().to_string();
+                    counters::violation(&self.task.outbox.context.registry, &endpoint, None);
+                    return Err(Disconnect::Lost(dead.reason().to_owned()));
+                }
             }
             self.keep_alive.sending(now);
         }
@@ -322,15 +333,18 @@ impl Session<'_> {
 
     /// Looking is cheaper than arming.
     fn arm_earlier(&self, now: Instant, timer: Pin<&mut Sleep>) {
-        if self.keep_alive.deadline().is_some_and(|deadline| deadline < timer.deadline()) {
+        if self.next_deadline(now) < timer.deadline() {
             self.arm(now, timer);
         }
     }
 
     fn arm(&self, now: Instant, timer: Pin<&mut Sleep>) {
+        timer.reset(self.next_deadline(now));
+    }
+
+    fn next_deadline(&self, now: Instant) -> Instant {
         let deadline = self.keep_alive.deadline().unwrap_or(now + NEVER);
-        let stop_by = if self.stopping { self.task.stop_by() } else { deadline };
-        timer.reset(deadline.min(stop_by));
+        if self.stopping { deadline.min(self.task.stop_by()) } else { deadline }
     }
 }
 

@@ -63,7 +63,8 @@ pub(super) async fn serve(connection: Connection<ByteStream>, seat: Seat) {
     if !matches!(code, 1000 | 1001) {
         seat.count_violation(Some(code));
     }
-    connection.close(code, &reason, by).await;
+    // In a box, because most of its life a connection is not closing.
+    Box::pin(connection.close(code, &reason, by)).await;
 }
 
 struct Session {
@@ -130,16 +131,7 @@ impl Session {
             };
             match event {
                 Event::Driven(Ok(Progress::Flushed)) => self.flushed(),
-                Event::Driven(Ok(Progress::Received)) => {
-                    let now = Instant::now();
-                    self.keep_alive.received(!batch.messages.is_empty(), now);
-                    self.keep_alive.mid_message(self.connection.is_mid_message(), now);
-                    self.arm_earlier(now, timer.as_mut());
-                    if !self.pings.allow(batch.pings, now) {
-                        return Err(End::Disconnected(PingBudget::exceeded()));
-                    }
-                    self.received(&mut batch);
-                }
+                Event::Driven(Ok(Progress::Received)) => self.received(&mut batch, timer.as_mut())?,
                 Event::Driven(Err(disconnect)) => {
                     self.report(&disconnect).await;
                     return Err(End::Disconnected(disconnect));
@@ -180,8 +172,24 @@ impl Session {
         }
     }
 
+    fn received(&mut self, batch: &mut Batch, timer: Pin<&mut Sleep>) -> Result<(), End> {
+        let now = Instant::now();
+        self.keep_alive.received(!batch.messages.is_empty(), now);
+        self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+        if !self.pings.allow(batch.pings, now) {
+            return Err(End::Disconnected(PingBudget::exceeded()));
+        }
+        self.pass_on(batch);
+        // A client that never pauses would keep the timer from being looked at.
+        if self.keep_alive.deadline().is_some_and(|deadline| deadline <= now) {
+            return self.timers(timer);
+        }
+        self.arm_earlier(now, timer);
+        Ok(())
+    }
+
     /// Passes the messages on. Without a source at the path they are ignored.
-    fn received(&mut self, batch: &mut Batch) {
+    fn pass_on(&mut self, batch: &mut Batch) {
         let inboxes = self.inboxes.borrow_and_update().clone();
         if batch.messages.is_empty() || inboxes.is_empty() {
             batch.clear();

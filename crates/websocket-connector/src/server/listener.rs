@@ -141,7 +141,8 @@ impl Listener {
         let mut stop = self.stop.subscribe();
         let admitted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,
-            admitted = welcome(self, stream, peer) => admitted,
+            // In a box, because it is over when the long part begins.
+            admitted = Box::pin(welcome(self, stream, peer)) => admitted,
         };
         drop(permit);
         if let Some((connection, seat)) = admitted {

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use eventflux_websocket_wire::deflate::{Deflate, DeflateConfig, DirectionConfig, Negotiated};
-use eventflux_websocket_wire::{Batch, Codec, Disconnect, Limits, MAX_BATCH_FRAMES, Role};
+use eventflux_websocket_wire::{Batch, Codec, Disconnect, Limits, MAX_BATCH_FRAMES, MessageKind, Role};
 
 use super::model::{Frames, PING, PONG};
 
@@ -46,8 +46,7 @@ struct End {
     codec: Codec,
     flags: u8,
     batch: Batch,
-    /// Whether each is binary, and its payload.
-    messages: Vec<(bool, Bytes)>,
+    messages: Vec<(MessageKind, Bytes)>,
     answers: Vec<u8>,
 }
 
@@ -98,14 +97,13 @@ impl End {
 
     fn hand_over(&mut self) {
         assert!(self.batch.messages.len() <= MAX_BATCH_FRAMES);
-        assert!(
-            self.batch.binary.is_sorted() && self.batch.binary.iter().all(|index| *index < self.batch.messages.len())
-        );
-        for (index, message) in self.batch.messages.drain(..).enumerate() {
-            let is_binary = self.batch.binary.binary_search(&index).is_ok();
+        for (kind, message) in self.batch.iter() {
             assert!(message.len() <= LIMITS.max_message_bytes, "a message of {} bytes", message.len());
-            assert!(is_binary || std::str::from_utf8(&message).is_ok(), "a text message that is no text");
-            self.messages.push((is_binary, message));
+            assert!(
+                kind != MessageKind::Text || std::str::from_utf8(message).is_ok(),
+                "a text message that is no text"
+            );
+            self.messages.push((kind, message.clone()));
         }
         self.batch.clear();
     }

@@ -1,90 +1,140 @@
-//! From waiting messages to bytes.
+//! From messages to frames (RFC 6455 section 5.2).
+//!
+//! Data frames and pings are written here, many to a chunk and without a detour; tungstenite writes the answers to what
+//! it receives, and Close.
 
 use bytes::Bytes;
-use tungstenite::protocol::Message as Sent;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
+use tungstenite::protocol::frame::CloseFrame;
 
-use super::outbox::{CHUNK_BYTES, LARGE_BYTES, MAX_FRAME_BYTES, Outgoing};
+use super::outbox::{LARGE_BYTES, MAX_FRAME_BYTES, Outgoing};
 use super::pipe::Pipe;
 use super::{Codec, Role, failure};
 use crate::{Disconnect, Message, MessageKind};
 
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const MASKED: u8 = 0x80;
+const CONTINUATION: u8 = 0x0;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const PING: u8 = 0x9;
+
+/// Longest header: two bytes, an extended length of eight, a masking key of four.
+const MAX_HEADER_BYTES: usize = 14;
+
 impl Codec {
-    /// Encodes control frames and then what waits, until there is enough to write.
+    /// Encodes the answers to what was received and then what waits, as far as the chunk has room.
     pub(super) fn encode(&mut self) -> Result<(), Disconnect> {
-        let mut chunk = self.outbox.begin();
-        chunk.append(&mut self.control);
-        chunk.append(&mut self.newest_pong);
-        (self.control, self.newest_pong) = (Vec::new(), Vec::new());
-        let mut large = Bytes::new();
-        while chunk.len() < CHUNK_BYTES && large.is_empty() {
+        self.encode_control();
+        while self.outbox.has_room() {
             let Some(next) = self.outbox.waiting.pop_front() else { break };
             match next {
-                Outgoing::Message(message) => large = self.encode_message(message, &mut chunk)?,
-                Outgoing::Rest { payload } => large = self.encode_data(Data::Continue, false, payload, &mut chunk)?,
+                Outgoing::Message(message) => self.encode_message(message),
+                Outgoing::Rest { payload } => self.encode_data(CONTINUATION, payload),
                 Outgoing::Close { code, reason } => {
                     let frame = CloseFrame { code: code.into(), reason: reason.into() };
-                    let mut pipe = Pipe::to(&mut chunk, &mut self.scanner);
+                    let mut pipe = Pipe::to(self.outbox.chunk(), &mut self.scanner);
                     self.context.close(&mut pipe, Some(frame)).map_err(|error| failure::lost(&error))?;
                 }
             }
         }
-        self.outbox.commit(chunk, large);
         Ok(())
     }
 
-    fn encode_message(&mut self, message: Message, chunk: &mut Vec<u8>) -> Result<Bytes, Disconnect> {
+    /// Between two frames is a place for control frames.
+    pub(super) fn encode_control(&mut self) {
+        if !self.control.is_empty() && self.outbox.is_between_frames() {
+            let chunk = self.outbox.chunk();
+            chunk.append(&mut self.control);
+            chunk.append(&mut self.newest_pong);
+            (self.control, self.newest_pong) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// Encodes a message, or its first frame. Only when the chunk has room.
+    #[inline]
+    pub(super) fn encode_message(&mut self, message: Message) {
         let opcode = match message.kind {
-            MessageKind::Text => Data::Text,
-            MessageKind::Binary => Data::Binary,
-            MessageKind::Ping => {
-                let header = FrameHeader { opcode: OpCode::Control(Control::Ping), ..FrameHeader::default() };
-                return self.encode_frame(header, message.payload, chunk);
-            }
+            MessageKind::Text => TEXT,
+            MessageKind::Binary => BINARY,
+            MessageKind::Ping => return self.encode_frame(FIN | PING, message.payload),
         };
-        let compressed = self.deflate.as_mut().and_then(|deflate| deflate.compress(&message));
-        let is_compressed = compressed.is_some();
-        self.encode_data(opcode, is_compressed, compressed.unwrap_or(message.payload), chunk)
+        match self.deflate.as_mut().and_then(|deflate| deflate.compress(&message)) {
+            Some(compressed) => self.encode_data(RSV1 | opcode, compressed),
+            None => self.encode_data(opcode, message.payload),
+        }
     }
 
     /// One frame of a message; the rest of the payload, if it is too large for one, becomes the next to encode.
     #[inline]
-    fn encode_data(
-        &mut self,
-        opcode: Data,
-        rsv1: bool,
-        mut payload: Bytes,
-        chunk: &mut Vec<u8>,
-    ) -> Result<Bytes, Disconnect> {
-        let mut is_final = true;
-        if payload.len() > MAX_FRAME_BYTES {
-            let rest = payload.split_off(MAX_FRAME_BYTES);
-            self.outbox.waiting.push_front(Outgoing::Rest { payload: rest });
-            is_final = false;
+    fn encode_data(&mut self, first: u8, mut payload: Bytes) {
+        if payload.len() <= MAX_FRAME_BYTES {
+            return self.encode_frame(FIN | first, payload);
         }
-        let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
-        self.encode_frame(header, payload, chunk)
+        let rest = payload.split_off(MAX_FRAME_BYTES);
+        self.outbox.waiting.push_front(Outgoing::Rest { payload: rest });
+        self.encode_frame(first, payload);
     }
 
-    /// Returns the payload when it is to be written from where it is.
     #[inline]
-    fn encode_frame(&mut self, header: FrameHeader, payload: Bytes, chunk: &mut Vec<u8>) -> Result<Bytes, Disconnect> {
+    fn encode_frame(&mut self, first: u8, payload: Bytes) {
+        let chunk = self.outbox.chunk();
         match self.role {
+            Role::Server if payload.len() >= LARGE_BYTES => {
+                push_header(chunk, first, payload.len(), None);
+                self.outbox.set_large(payload);
+            }
             Role::Server => {
-                header.format(payload.len() as u64, chunk).map_err(|error| failure::lost(&error))?;
-                if payload.len() >= LARGE_BYTES {
-                    return Ok(payload);
-                }
+                push_header(chunk, first, payload.len(), None);
                 chunk.extend_from_slice(&payload);
             }
             Role::Client => {
-                let mut frame = Frame::message(payload, OpCode::Data(Data::Binary), header.is_final);
-                *frame.header_mut() = header;
-                let mut pipe = Pipe::to(chunk, &mut self.scanner);
-                self.context.write(&mut pipe, Sent::Frame(frame)).map_err(|error| failure::lost(&error))?;
+                // Not to be foreseen, so that nobody can choose what goes over the wire (RFC 6455 section 10.3).
+                let key = rand::random();
+                push_header(chunk, first, payload.len(), Some(key));
+                let start = chunk.len();
+                chunk.extend_from_slice(&payload);
+                mask(&mut chunk[start..], key);
             }
         }
-        Ok(Bytes::new())
+    }
+}
+
+#[inline]
+fn push_header(chunk: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]>) {
+    let masked = if key.is_some() { MASKED } else { 0 };
+    let mut header = [0; MAX_HEADER_BYTES];
+    header[0] = first;
+    let mut end = 2;
+    if length < 126 {
+        header[1] = masked | length as u8;
+    } else if let Ok(length) = u16::try_from(length) {
+        header[1] = masked | 126;
+        header[2..4].copy_from_slice(&length.to_be_bytes());
+        end = 4;
+    } else {
+        header[1] = masked | 127;
+        header[2..10].copy_from_slice(&(length as u64).to_be_bytes());
+        end = 10;
+    }
+    if let Some(key) = key {
+        header[end..end + 4].copy_from_slice(&key);
+        end += 4;
+    }
+    chunk.reserve(end + length.min(MAX_FRAME_BYTES));
+    chunk.extend_from_slice(&header[..end]);
+}
+
+/// RFC 6455 section 5.3, eight bytes at a time.
+#[inline]
+fn mask(payload: &mut [u8], key: [u8; 4]) {
+    let [a, b, c, d] = key;
+    let twice = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (eights, rest) = payload.as_chunks_mut::<8>();
+    for eight in eights {
+        *eight = (u64::from_ne_bytes(*eight) ^ twice).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
     }
 }

@@ -9,26 +9,18 @@ mod encode;
 mod failure;
 mod outbox;
 mod pipe;
+mod receive;
 mod scanner;
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::IoSlice;
 
-use bytes::Bytes;
-use tungstenite::Error;
-use tungstenite::protocol::{Message as Received, WebSocketConfig, WebSocketContext};
+use tungstenite::protocol::WebSocketContext;
 
 pub(crate) use self::buffers::with_read_buffer;
-use self::outbox::{MAX_FRAME_BYTES, Outbox, Outgoing};
-use self::pipe::Pipe;
+use self::outbox::{Outbox, Outgoing};
 use self::scanner::Scanner;
 use crate::deflate::Deflate;
-use crate::{Batch, Disconnect, Limits, Message, MessageKind};
-
-/// What tungstenite takes at a time as a client. It allocates a buffer of this size for every connection and keeps it.
-const CLIENT_PIECE_BYTES: usize = 8 * 1024;
-
-/// The same as a server, which has many connections.
-const SERVER_PIECE_BYTES: usize = 2 * 1024;
+use crate::{Batch, Disconnect, Limits, Message};
 
 /// Answers to pings that wait for a peer that does not read. Beyond, only the newest ping is answered, which
 /// RFC 6455 section 5.5.3 allows.
@@ -53,6 +45,8 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Codec {
     context: WebSocketContext,
+    /// What `context` takes at a time.
+    piece_bytes: usize,
     scanner: Scanner,
     deflate: Option<Deflate>,
     role: Role,
@@ -73,23 +67,9 @@ impl Codec {
     /// The state right after the handshake; `deflate` when it was agreed upon.
     #[must_use]
     pub fn new(role: Role, limits: Limits, deflate: Option<Deflate>) -> Self {
-        let (piece_bytes, max_write_bytes) = match role {
-            // Data frames pass tungstenite only to be masked.
-            Role::Client => (CLIENT_PIECE_BYTES, MAX_FRAME_BYTES + 2 * MAX_PONG_BYTES),
-            Role::Server => (SERVER_PIECE_BYTES, 2 * MAX_PONG_BYTES),
-        };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(piece_bytes)
-            .write_buffer_size(0)
-            .max_write_buffer_size(max_write_bytes)
-            .max_message_size(Some(limits.max_message_bytes))
-            .max_frame_size(Some(limits.max_message_bytes));
-        let role_below = match role {
-            Role::Client => tungstenite::protocol::Role::Client,
-            Role::Server => tungstenite::protocol::Role::Server,
-        };
         Self {
-            context: WebSocketContext::new(role_below, Some(config)),
+            context: receive::context(role, limits, receive::IDLE_PIECE_BYTES),
+            piece_bytes: receive::IDLE_PIECE_BYTES,
             scanner: Scanner::new(deflate.is_some(), limits.max_fragments),
             deflate,
             role,
@@ -154,7 +134,14 @@ impl Codec {
     /// (RFC 6455 section 5.5.1): then the message is dropped.
     #[inline]
     pub fn queue(&mut self, message: Message) {
-        if !self.is_closing {
+        if self.is_closing {
+            return;
+        }
+        // What may go at once is encoded at once, and the payload let go.
+        if self.outbox.waiting.is_empty() && self.outbox.has_room() {
+            self.encode_control();
+            self.encode_message(message);
+        } else {
             self.outbox.waiting.push_back(Outgoing::Message(message));
         }
     }
@@ -185,7 +172,7 @@ impl Codec {
     /// # Errors
     /// When the connection is over, so that nothing can be sent.
     pub fn unsent(&mut self) -> Result<[IoSlice<'_>; 2], Disconnect> {
-        if self.outbox.is_written() && self.has_unsent() {
+        if self.outbox.has_room() {
             self.encode()?;
         }
         Ok(self.outbox.unwritten())
@@ -207,87 +194,10 @@ impl Codec {
     /// Gives memory back; for connections that have been idle for a while.
     pub fn shrink(&mut self) {
         self.outbox.shrink();
-    }
-
-    fn read(&mut self, input: &mut &[u8], batch: &mut Batch, is_last: bool) -> Result<(), Disconnect> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.clone());
+        let is_between_messages = !self.is_mid_message() && !self.has_buffered && !self.is_closing;
+        if self.piece_bytes > receive::IDLE_PIECE_BYTES && is_between_messages && self.ended.is_none() {
+            self.change_pieces(receive::IDLE_PIECE_BYTES);
         }
-        let frames = batch.frames();
-        self.has_buffered = false;
-        while batch.has_room() {
-            let mut pipe = Pipe {
-                input,
-                scanner: &mut self.scanner,
-                output: &mut self.control,
-                newest: Some(&mut self.newest_pong),
-                is_last,
-            };
-            let result = self.context.read(&mut pipe);
-            *input = pipe.input;
-            let ended = match result {
-                Ok(message) => self.take(message, batch).err(),
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    if !self.scanner.has_too_many_fragments() {
-                        return Ok(());
-                    }
-                    let reason = format!("a message of more than {} fragments", self.limits.max_fragments);
-                    Some(Disconnect::violation(1008, format!("{reason} (websocket.max.fragments)")))
-                }
-                Err(error) => Some(failure::received(error)),
-            };
-            if let Some(ended) = ended {
-                self.ended = Some(ended.clone());
-                return if batch.frames() > frames { Ok(()) } else { Err(ended) };
-            }
-        }
-        self.has_buffered = true;
-        Ok(())
-    }
-
-    #[inline]
-    fn take(&mut self, message: Received, batch: &mut Batch) -> Result<(), Disconnect> {
-        match message {
-            Received::Text(text) => {
-                self.scanner.take_compressed();
-                batch.push_text(text.into());
-            }
-            Received::Binary(bytes) => match self.scanner.take_compressed() {
-                None => batch.push_binary(bytes),
-                Some(kind) => self.inflate(kind, &bytes, batch)?,
-            },
-            Received::Close(frame) => {
-                self.answer_close();
-                return Err(failure::closed(frame));
-            }
-            control => batch.push_control(matches!(control, Received::Ping(_))),
-        }
-        Ok(())
-    }
-
-    fn inflate(&mut self, kind: MessageKind, payload: &Bytes, batch: &mut Batch) -> Result<(), Disconnect> {
-        let Some(deflate) = &mut self.deflate else {
-            return Err(Disconnect::violation(1002, "a compressed message without permessage-deflate"));
-        };
-        let inflated =
-            deflate.inflate(payload, self.limits.max_message_bytes).map_err(|error| failure::inflated(&error))?;
-        if kind == MessageKind::Text {
-            std::str::from_utf8(&inflated).map_err(|_| Disconnect::violation(1007, "a text message is not UTF-8"))?;
-            batch.push_text(inflated);
-        } else {
-            batch.push_binary(inflated);
-        }
-        Ok(())
-    }
-
-    /// tungstenite has the answer ready; it goes before anything that waits, and nothing follows it.
-    fn answer_close(&mut self) {
-        self.outbox.waiting.clear();
-        self.is_closing = true;
-        self.control.append(&mut self.newest_pong);
-        let mut pipe = Pipe::to(&mut self.control, &mut self.scanner);
-        // A server's state says "closed" from here on, which is no error.
-        let _ = self.context.flush(&mut pipe);
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) enum Outgoing {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) waiting: VecDeque<Outgoing>,
-    /// Encoded frames, written first.
+    /// Encoded frames, written first: the chunk.
     encoded: Vec<u8>,
     /// How much of `encoded` is written.
     written: usize,
@@ -56,7 +56,19 @@ impl Outbox {
     /// Whether there is nothing encoded that is not written.
     #[inline]
     pub(super) fn is_written(&self) -> bool {
-        self.written == self.encoded.len() && self.large.is_empty()
+        self.encoded.is_empty() && self.large.is_empty()
+    }
+
+    /// Whether a frame may follow what is encoded.
+    #[inline]
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.large.is_empty()
+    }
+
+    /// Whether the chunk takes more. Part of it may be written already.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.encoded.len() < CHUNK_BYTES && self.is_between_frames()
     }
 
     /// Chunks the socket has taken completely.
@@ -64,21 +76,18 @@ impl Outbox {
         self.chunks
     }
 
-    /// A buffer to encode the next chunk into. Only when everything is written.
-    pub(super) fn begin(&mut self) -> Vec<u8> {
-        debug_assert!(self.is_written());
-        self.written = 0;
-        let buffer = std::mem::take(&mut self.encoded);
-        if buffer.capacity() == 0 { buffers::take_write_buffer() } else { buffer }
+    /// Where to encode.
+    #[inline]
+    pub(super) fn chunk(&mut self) -> &mut Vec<u8> {
+        if self.encoded.capacity() == 0 {
+            self.encoded = buffers::take_write_buffer();
+        }
+        &mut self.encoded
     }
 
-    /// Takes the encoded chunk, with a large payload behind it (which may be empty).
-    pub(super) fn commit(&mut self, encoded: Vec<u8>, large: Bytes) {
-        self.encoded = encoded;
-        self.large = large;
-        if self.is_written() {
-            self.give_back();
-        }
+    /// Ends the chunk with a payload that is written from where it is.
+    pub(super) fn set_large(&mut self, payload: Bytes) {
+        self.large = payload;
     }
 
     /// What to write next.
@@ -93,9 +102,11 @@ impl Outbox {
         let of_encoded = count.min(self.encoded.len() - self.written);
         self.written += of_encoded;
         self.large.advance(count - of_encoded);
-        if self.is_written() {
+        if self.written == self.encoded.len() && self.large.is_empty() {
             self.chunks += 1;
-            self.give_back();
+            self.written = 0;
+            self.large = Bytes::new();
+            buffers::give_write_buffer(std::mem::take(&mut self.encoded));
         }
     }
 
@@ -104,11 +115,5 @@ impl Outbox {
         if self.waiting.is_empty() && self.waiting.capacity() > SPARE_MESSAGES {
             self.waiting = VecDeque::new();
         }
-    }
-
-    fn give_back(&mut self) {
-        self.written = 0;
-        self.large = Bytes::new();
-        buffers::give_write_buffer(std::mem::take(&mut self.encoded));
     }
 }

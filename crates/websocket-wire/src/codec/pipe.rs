@@ -35,7 +35,7 @@ impl Read for Pipe<'_, '_> {
         let here = &mut buffer[..count];
         here.copy_from_slice(&self.input[..count]);
         let passed = self.scanner.scan(here);
-        self.input = &self.input[count..];
+        self.input = &self.input[passed..];
         if passed == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(passed) }
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Scanner {
     fragments: usize,
     max_fragments: usize,
     too_many_fragments: bool,
+    /// Whether to pass on no further than to the end of a message.
+    stops_between_messages: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +62,16 @@ impl Scanner {
             fragments: 0,
             max_fragments,
             too_many_fragments: false,
+            stops_between_messages: false,
         }
     }
 
     /// Follows `bytes` and rewrites the headers of compressed messages in them. Returns how many bytes may be passed
-    /// on: fewer than all when a message has more fragments than allowed.
+    /// on: fewer than all when a message has more fragments than allowed, or when it is to stop between messages.
     #[inline]
     pub(super) fn scan(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
-        while at < bytes.len() && !self.too_many_fragments {
+        while at < bytes.len() && !self.too_many_fragments && !self.has_stopped() {
             match self.state {
                 State::Payload(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
@@ -95,6 +98,7 @@ impl Scanner {
     }
 
     /// Whether a message or a control frame was begun and is not complete.
+    #[inline]
     pub(super) fn is_mid_message(&self) -> bool {
         self.fragments > 0 || self.state != State::First
     }
@@ -102,6 +106,17 @@ impl Scanner {
     /// Whether [`Scanner::scan`] stopped for good.
     pub(super) fn has_too_many_fragments(&self) -> bool {
         self.too_many_fragments
+    }
+
+    /// Whether to pass on no further than to the end of a message.
+    pub(super) fn stop_between_messages(&mut self, stops: bool) {
+        self.stops_between_messages = stops;
+    }
+
+    /// Whether [`Scanner::scan`] stopped between two messages, as it was told to.
+    #[inline]
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stops_between_messages && !self.is_mid_message()
     }
 
     /// What the oldest message not taken is when it is compressed. To be called once for each data message.

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::outbox::MAX_FRAME_BYTES;
 use super::*;
+use crate::MessageKind;
 use crate::deflate::{DeflateConfig, DirectionConfig, Negotiated};
 
 fn codec(role: Role) -> Codec {
@@ -16,20 +18,23 @@ fn deflating(role: Role, limits: Limits, direction: DirectionConfig, threshold_b
     Codec::new(role, limits, Some(Deflate::new(config, negotiated)))
 }
 
+/// More than anything a test sends.
+const WHOLE: usize = 1 << 40;
+
 /// Everything `codec` has to send, in pieces.
 fn send_all(codec: &mut Codec, piece: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while codec.has_unsent() {
-        let slices = codec.unsent().unwrap();
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        if all.is_empty() {
-            break;
+    loop {
+        let before = bytes.len();
+        for slice in codec.unsent().unwrap() {
+            let room = (before + piece).saturating_sub(bytes.len());
+            bytes.extend_from_slice(&slice[..slice.len().min(room)]);
         }
-        let count = all.len().min(piece);
-        bytes.extend_from_slice(&all[..count]);
-        codec.sent(count);
+        if bytes.len() == before {
+            return bytes;
+        }
+        codec.sent(bytes.len() - before);
     }
-    bytes
 }
 
 /// Takes `bytes` in pieces; whether each message is binary, and its payload.
@@ -142,7 +147,7 @@ fn a_full_batch_loses_nothing() {
     for number in 0..5000_u32 {
         server.queue(Message::binary(number.to_be_bytes().to_vec()));
     }
-    let wire = send_all(&mut server, usize::MAX);
+    let wire = send_all(&mut server, WHOLE);
     let numbers: Vec<_> = receive_all(&mut client, &wire, wire.len()).unwrap();
     let expected = (0..5000_u32).map(|number| (true, Bytes::from(number.to_be_bytes().to_vec())));
     assert!(numbers.into_iter().eq(expected));
@@ -151,11 +156,13 @@ fn a_full_batch_loses_nothing() {
 #[test]
 fn a_ping_is_answered_between_frames_and_before_what_waits() {
     let (mut client, mut server) = (codec(Role::Client), codec(Role::Server));
+    let large = Bytes::from(vec![7; outbox::LARGE_BYTES]);
+    server.queue(Message::binary(large.clone()));
     server.queue(Message::text("waits"));
     receive_all(&mut server, &[0x89, 0x82, 0, 0, 0, 0, b'h', b'i'], 100).unwrap();
-    let wire = send_all(&mut server, 100);
-    assert_eq!(wire[..4], [0x8a, 2, b'h', b'i']);
-    assert_eq!(receive_all(&mut client, &wire, 3).unwrap(), [(false, Bytes::from("waits"))]);
+    let wire = send_all(&mut server, 100_000);
+    assert_eq!(wire[4 + large.len()..][..4], [0x8a, 2, b'h', b'i']);
+    assert_eq!(receive_all(&mut client, &wire, 3).unwrap(), [(true, large), (false, Bytes::from("waits"))]);
 }
 
 #[test]
@@ -166,7 +173,7 @@ fn control_frames_pass_a_large_message_at_a_frame_boundary() {
     let head: Vec<u8> = server.unsent().unwrap()[0].to_vec();
     server.sent(head.len());
     receive_all(&mut server, &[0x89, 0x80, 0, 0, 0, 0], 6).unwrap();
-    let rest = send_all(&mut server, usize::MAX);
+    let rest = send_all(&mut server, WHOLE);
     assert_eq!(rest[MAX_FRAME_BYTES..][..2], [0x8a, 0], "the pong comes behind the first frame");
     assert_eq!(receive_all(&mut client, &[head, rest].concat(), 60_000).unwrap(), [(true, large)]);
 }
@@ -254,6 +261,32 @@ fn the_end_of_the_stream_without_a_close_is_a_loss() {
     assert!(matches!(client.end_of_stream(), Disconnect::Lost(_)));
 }
 
+#[test]
+fn a_busy_connection_takes_larger_pieces_until_it_is_idle_and_loses_nothing() {
+    for (sender, receiver) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
+        let (mut sender, mut receiver) = (codec(sender), codec(receiver));
+        for round in 0..3_u32 {
+            assert_eq!(receiver.piece_bytes, receive::IDLE_PIECE_BYTES);
+            let numbers = (0..3000_u32).map(|number| Bytes::from((round * 10_000 + number).to_be_bytes().repeat(50)));
+            let expected: Vec<_> = numbers.map(|payload| (true, payload)).collect();
+            expected.iter().for_each(|(_, payload)| sender.queue(Message::binary(payload.clone())));
+            let wire = send_all(&mut sender, WHOLE);
+            assert_eq!(receive_all(&mut receiver, &wire, 65_536).unwrap(), expected);
+            assert_eq!(receiver.piece_bytes, receive::BUSY_PIECE_BYTES);
+            receiver.shrink();
+        }
+    }
+}
+
+#[test]
+fn a_connection_in_the_middle_of_a_message_keeps_what_it_has() {
+    let mut client = codec(Role::Client);
+    receive_all(&mut client, &[&[0x82, 126, 0x40, 0][..], &[1; 9000]].concat(), 9004).unwrap();
+    client.shrink();
+    let message = receive_all(&mut client, &[1; 0x4000 - 9000], 5000).unwrap();
+    assert_eq!(message, [(true, Bytes::from(vec![1; 0x4000]))]);
+}
+
 const TAKEOVER: DirectionConfig = DirectionConfig { window_bits: 15, context_takeover: true };
 
 #[test]
@@ -261,7 +294,7 @@ fn a_bomb_ends_at_the_cap() {
     let limits = Limits { max_message_bytes: 100_000, ..Limits::default() };
     let mut server = deflating(Role::Server, Limits::default(), TAKEOVER, 0);
     server.queue(Message::text(vec![b'0'; 50_000_000]));
-    let wire = send_all(&mut server, usize::MAX);
+    let wire = send_all(&mut server, WHOLE);
     assert!(wire.len() < 1_000_000, "{}", wire.len());
     let mut client = deflating(Role::Client, limits, TAKEOVER, 0);
     let ended = receive_all(&mut client, &wire, 1000).unwrap_err();
@@ -272,7 +305,7 @@ fn a_bomb_ends_at_the_cap() {
 fn bad_deflate_data_and_compressed_text_that_is_no_utf8_end_with_1007() {
     let mut server = deflating(Role::Server, Limits::default(), TAKEOVER, 0);
     server.queue(Message::binary(b"\xff\xff\xff\xff\xff\xff\xff\xff".repeat(4)));
-    let mut wire = send_all(&mut server, usize::MAX);
+    let mut wire = send_all(&mut server, WHOLE);
     assert_eq!(wire[0], 0xc2);
     wire[0] = 0xc1;
     for frames in [wire, vec![0xc1, 0x03, 0xff, 0xff, 0xff]] {

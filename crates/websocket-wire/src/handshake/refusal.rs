@@ -3,17 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tungstenite::http::StatusCode;
 
 use super::head::{is_field_value, is_token};
+use crate::drain::drain;
 
 /// How long a refused client may take to read the answer and to go away.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// What is read at a time from a refused client, in bytes; it is thrown away.
-const DRAIN_BYTES: usize = 4096;
 
 /// Why a request is not upgraded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,9 +124,7 @@ where
         // Flushes as well.
         stream.shutdown().await?;
         // Unread bytes would turn our close into a reset that can overtake the answer.
-        let mut ignored = [0; DRAIN_BYTES];
-        while stream.read(&mut ignored).await? > 0 {}
-        std::io::Result::Ok(())
+        drain(&mut stream).await
     };
     // A client that goes away first, or never does, has had its answer.
     let _ = timeout(LINGER, polite).await;
@@ -136,7 +132,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{BufStream, duplex};
+    use tokio::io::{AsyncReadExt, BufStream, duplex};
 
     use super::*;
 

@@ -15,8 +15,8 @@ use super::secrets::Secrets;
 /// The longest wait a server can ask for: a larger number is none that anybody wants to wait for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An HTTP response other than an upgrade. Its `Debug` and `Display` show no header, whose name can
-/// repeat a secret as well as its value.
+/// An HTTP response other than an upgrade. Its `Debug` and `Display` show no header: its name can repeat a secret as well
+/// as its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The status code.
