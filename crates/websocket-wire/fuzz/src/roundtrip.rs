@@ -189,6 +189,14 @@ impl End {
         piece
     }
 
+    fn everything(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        while self.codec.has_unsent() {
+            all.append(&mut self.next_piece(usize::MAX));
+        }
+        all
+    }
+
     fn receive(&mut self, mut piece: &[u8]) -> std::result::Result<(), Disconnect> {
         while !piece.is_empty() || self.codec.has_buffered() {
             self.codec.receive(&mut piece, &mut self.batch)?;
@@ -217,19 +225,16 @@ fn connected([client, server]: [Wish; 2]) -> [End; 2] {
     [End::new(Role::Client, client), End::new(Role::Server, server)]
 }
 
-/// Both learn that it is over and why; nothing else is said any more.
+/// Both learn that it is over and why; nothing is said after it.
 fn part(mut first: End, mut second: End, goodbye: &Goodbye) {
-    first.codec.queue(Message::text("never sent"));
-    first.codec.close(goodbye.code, &goodbye.reason);
-    second.codec.queue(Message::text("too late"));
     let end = (0..=goodbye.reason.len().min(MAX_REASON_BYTES)).rev().find(|end| goodbye.reason.is_char_boundary(*end));
     let reason = goodbye.reason[..end.unwrap()].to_owned();
     let expected = Disconnect::Closed { code: Some(goodbye.code), reason };
-    let piece = first.next_piece(usize::MAX);
-    assert_eq!(second.receive(&piece), Err(expected.clone()));
-    second.codec.close(1000, "");
-    let piece = second.next_piece(usize::MAX);
-    assert_eq!(first.receive(&piece), Err(expected));
-    assert!(!first.codec.has_unsent() && !second.codec.has_unsent());
+    first.codec.close(goodbye.code, &goodbye.reason);
+    first.codec.queue(Message::text("too late"));
+    assert_eq!(second.receive(&first.everything()), Err(expected.clone()));
+    second.codec.queue(Message::text("too late"));
+    second.codec.close(1000, "too late");
+    assert_eq!(first.receive(&second.everything()), Err(expected));
     assert!(first.received == second.sent && second.received == first.sent);
 }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use tungstenite::protocol::frame::CloseFrame;
 
+use super::mask::mask;
 use super::outbox::{LARGE_BYTES, MAX_FRAME_BYTES, Outgoing};
 use super::pipe::Pipe;
 use super::{Codec, Role, failure};
@@ -89,8 +90,7 @@ impl Codec {
                 chunk.extend_from_slice(&payload);
             }
             Role::Client => {
-                // Not to be foreseen, so that nobody can choose what goes over the wire (RFC 6455 section 10.3).
-                let key = rand::random();
+                let key = self.masking_keys.next();
                 push_header(chunk, first, payload.len(), Some(key));
                 let start = chunk.len();
                 chunk.extend_from_slice(&payload);
@@ -123,18 +123,4 @@ fn push_header(chunk: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4
     }
     chunk.reserve(end + length.min(MAX_FRAME_BYTES));
     chunk.extend_from_slice(&header[..end]);
-}
-
-/// RFC 6455 section 5.3, eight bytes at a time.
-#[inline]
-fn mask(payload: &mut [u8], key: [u8; 4]) {
-    let [a, b, c, d] = key;
-    let twice = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (eights, rest) = payload.as_chunks_mut::<8>();
-    for eight in eights {
-        *eight = (u64::from_ne_bytes(*eight) ^ twice).to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip(key.into_iter().cycle()) {
-        *byte ^= key;
-    }
 }

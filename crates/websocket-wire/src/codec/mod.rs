@@ -7,6 +7,7 @@
 mod buffers;
 mod encode;
 mod failure;
+mod mask;
 mod outbox;
 mod pipe;
 mod receive;
@@ -17,6 +18,7 @@ use std::io::IoSlice;
 use tungstenite::protocol::WebSocketContext;
 
 pub(crate) use self::buffers::with_read_buffer;
+use self::mask::MaskingKeys;
 use self::outbox::{Outbox, Outgoing};
 use self::scanner::Scanner;
 use crate::deflate::Deflate;
@@ -52,6 +54,7 @@ pub struct Codec {
     role: Role,
     limits: Limits,
     outbox: Outbox,
+    masking_keys: MaskingKeys,
     /// Encoded control frames, sent before anything that waits.
     control: Vec<u8>,
     /// The answer to the newest ping, sent after `control`, when that is full.
@@ -75,6 +78,7 @@ impl Codec {
             role,
             limits,
             outbox: Outbox::default(),
+            masking_keys: MaskingKeys::default(),
             control: Vec::new(),
             newest_pong: Vec::new(),
             has_buffered: false,
