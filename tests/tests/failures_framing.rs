@@ -170,14 +170,14 @@ mod memory {
         let before = process.peak_bytes();
         let mut clients: Vec<_> = (0..CLIENTS).map(|_| process.upgraded()).collect();
         let open = process.peak_bytes();
-        assert!(open - before < 32 << 20, "{} bytes more for open connections", open - before);
+        assert!(open - before < 16 << 20, "{} bytes more for open connections", open - before);
         let declared = RawFrame::binary(vec![0; 100]).declared_length(16 << 20).masked().encode();
         clients.iter_mut().for_each(|client| client.send(&declared));
         process.serves();
         // When this is said, the declaration has been read.
         clients.iter_mut().for_each(|client| assert_eq!(client.close_code(), 1008));
         let held = process.peak_bytes() - open;
-        assert!(held < 32 << 20, "{held} bytes more for {CLIENTS} times 16 MiB");
+        assert!(held < 16 << 20, "{held} bytes more for {CLIENTS} times 16 MiB");
         clients.into_iter().for_each(Raw::finish);
         process.wait_for_clients(0);
         process.serves();

@@ -200,7 +200,7 @@ fn a_burst_of_handshakes_is_served_as_far_as_there_are_seats() {
         process.wait_for_clients(0);
     }
     let grown = process.peak_bytes() - before;
-    assert!(grown < 32 << 20, "{grown} bytes more for {BURST} clients at a time");
+    assert!(grown < 24 << 20, "{grown} bytes more for {BURST} clients at a time");
 }
 
 #[test]

@@ -28,7 +28,7 @@ struct Cli {
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
     /// Rounds; each runs every system once, and medians are quoted
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// A smoke test: one short round, whose figures mean nothing
     #[arg(long, conflicts_with_all = ["messages", "connections", "rounds"])]

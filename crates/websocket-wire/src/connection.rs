@@ -287,4 +287,44 @@ mod tests {
             }
         }
     }
+
+    /// A peer that sends the smallest of frames without end.
+    struct Endless;
+
+    impl AsyncRead for Endless {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+            let pongs = buffer.remaining() / 2;
+            buffer.put_slice(&[0x8a, 0].repeat(pongs));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_pauses_leaves_other_tasks_their_turn() {
+        let mut connection = Connection::new(Endless, BytesMut::new(), Role::Client, Limits::default(), None);
+        let busy = tokio::spawn(async move {
+            let mut batch = Batch::default();
+            for _ in 0..500 {
+                connection.drive(Some(&mut batch)).await.unwrap();
+                batch.clear();
+            }
+        });
+        tokio::task::yield_now().await;
+        assert!(!busy.is_finished(), "500 batches in one turn");
+        busy.await.unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eventflux_testkit::peer::RawFrame;
 
@@ -65,7 +65,9 @@ impl Raw {
     pub fn dribble(&mut self, bytes: &[u8], pace: Duration) -> Vec<u8> {
         self.stream.set_read_timeout(Some(pace)).unwrap();
         let mut answer = [0; 1];
+        let begin = Instant::now();
         for byte in bytes.iter().cycle() {
+            assert!(begin.elapsed() < DEADLINE, "the server waits for ever");
             // Refused when the server is done with us; what it said before is read below.
             let _ = self.stream.write_all(&[*byte]);
             match self.stream.read(&mut answer) {
@@ -146,8 +148,10 @@ impl<S: Read + Write> Raw<S> {
     /// The code of the Close frame that comes, perhaps behind other frames.
     #[track_caller]
     pub fn close_code(&mut self) -> u16 {
+        let begin = Instant::now();
         loop {
             let (first, payload) = self.frame();
+            assert!(begin.elapsed() < DEADLINE, "the server goes on for ever");
             if first == CLOSE {
                 return u16::from_be_bytes([payload[0], payload[1]]);
             }
