@@ -8,7 +8,8 @@
 //! | the same without any I/O | [`Codec`] |
 //! | permessage-deflate (RFC 7692) | [`deflate`] |
 //!
-//! The frames themselves (RFC 6455 section 5) are tungstenite's work; nothing outside this crate names a type of it.
+//! What is received (RFC 6455 section 5: frames, masking, fragments, control frames, Close) is tungstenite's work; nothing
+//! outside this crate names a type of it.
 //! Protocol code is sans-IO: [`Codec`], [`deflate`], [`KeepAlive`] and the parsers of [`handshake`] take bytes and times
 //! and give bytes and times. [`Connection`] and the `async` functions of [`handshake`] are a thin driver on tokio.
 //!

@@ -1,6 +1,7 @@
 //! RFC 6455 over bytes that come and go: sans-IO, around tungstenite's protocol state.
 //!
-//! tungstenite handles frames, masking, fragments, control frames and the state of the close handshake. What stands
+//! tungstenite takes frames, masking and fragments apart, answers control frames, and keeps the state of the close
+//! handshake. What stands
 //! around it: below, [`scanner`] looks at the headers first (compressed messages, number of fragments); above, messages
 //! are inflated and checked, and what is to be sent is encoded, many messages at a time.
 
