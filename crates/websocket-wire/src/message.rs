@@ -114,6 +114,12 @@ impl Batch {
         self.frames < MAX_BATCH_FRAMES && self.bytes < MAX_BATCH_BYTES
     }
 
+    /// Frames there is room for, if they are small.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        if self.has_room() { MAX_BATCH_FRAMES - self.frames } else { 0 }
+    }
+
     /// The messages, each with what it came as: text or binary.
     pub fn iter(&self) -> impl Iterator<Item = (MessageKind, &Bytes)> {
         let mut binary = self.binary.iter().copied().peekable();

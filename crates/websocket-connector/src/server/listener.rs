@@ -127,7 +127,10 @@ impl Listener {
                 }
                 (Err(error), _) => {
                     log::warn!("{}: cannot accept: {error}; next try in {}ms", self.address, pause.as_millis());
-                    sleep(pause).await;
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => break,
+                        () = sleep(pause) => {}
+                    }
                     pause = (pause * 2).min(ACCEPT_PAUSES.1);
                 }
             }

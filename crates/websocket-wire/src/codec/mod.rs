@@ -13,6 +13,7 @@ mod outbox;
 mod pipe;
 mod receive;
 mod scanner;
+mod whole;
 
 use std::io::IoSlice;
 
@@ -48,8 +49,6 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Codec {
     context: WebSocketContext,
-    /// What `context` takes at a time.
-    piece_bytes: usize,
     scanner: Scanner,
     deflate: Option<Deflate>,
     role: Role,
@@ -72,8 +71,7 @@ impl Codec {
     #[must_use]
     pub fn new(role: Role, limits: Limits, deflate: Option<Deflate>) -> Self {
         Self {
-            context: receive::context(role, limits, receive::IDLE_PIECE_BYTES),
-            piece_bytes: receive::IDLE_PIECE_BYTES,
+            context: receive::context(role, limits),
             scanner: Scanner::new(deflate.is_some(), limits.max_fragments),
             deflate,
             role,
@@ -199,10 +197,6 @@ impl Codec {
     /// Gives memory back; for connections that have been idle for a while.
     pub fn shrink(&mut self) {
         self.outbox.shrink();
-        let is_between_messages = !self.is_mid_message() && !self.has_buffered && !self.is_closing;
-        if self.piece_bytes > receive::IDLE_PIECE_BYTES && is_between_messages && self.ended.is_none() {
-            self.change_pieces(receive::IDLE_PIECE_BYTES);
-        }
     }
 }
 

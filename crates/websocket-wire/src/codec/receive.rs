@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 
-use bytes::Bytes;
 use tungstenite::Error;
 use tungstenite::protocol::{Message as Received, WebSocketConfig, WebSocketContext};
 
@@ -10,19 +9,13 @@ use super::pipe::Pipe;
 use super::{Codec, MAX_PONG_BYTES, Role, failure};
 use crate::{Batch, Disconnect, Limits, MessageKind};
 
-/// What tungstenite takes at a time while little comes. It keeps a buffer of this size.
-pub(super) const IDLE_PIECE_BYTES: usize = 1024;
+/// What tungstenite takes at a time. Every connection has a buffer of this size.
+const PIECE_BYTES: usize = 1024;
 
-/// The same while much comes: each piece is an allocation.
-pub(super) const BUSY_PIECE_BYTES: usize = 8 * 1024;
-
-/// A connection is busy when so much comes at once.
-const BUSY_BYTES: usize = 8 * 1024;
-
-/// tungstenite's state of a connection between two messages.
-pub(super) fn context(role: Role, limits: Limits, piece_bytes: usize) -> WebSocketContext {
+/// tungstenite's state of a new connection.
+pub(super) fn context(role: Role, limits: Limits) -> WebSocketContext {
     let config = WebSocketConfig::default()
-        .read_buffer_size(piece_bytes)
+        .read_buffer_size(PIECE_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(2 * MAX_PONG_BYTES)
         .max_message_size(Some(limits.max_message_bytes))
@@ -41,10 +34,19 @@ impl Codec {
         }
         let frames = batch.frames();
         self.has_buffered = false;
-        if input.len() >= BUSY_BYTES && self.piece_bytes < BUSY_PIECE_BYTES && !self.is_closing {
-            self.scanner.stop_between_messages(true);
-        }
         while batch.has_room() {
+            if !self.scanner.is_mid_message() {
+                if let Err(ended) = self.take_whole(input, batch) {
+                    self.ended = Some(ended.clone());
+                    return if batch.frames() > frames { Ok(()) } else { Err(ended) };
+                }
+                if !batch.has_room() {
+                    break;
+                }
+                if input.is_empty() && !is_last {
+                    return Ok(());
+                }
+            }
             let mut pipe = Pipe {
                 input,
                 scanner: &mut self.scanner,
@@ -56,11 +58,13 @@ impl Codec {
             *input = pipe.input;
             let ended = match result {
                 Ok(message) => self.take(message, batch).err(),
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => match self.blocked() {
-                    Blocked::GoOn => None,
-                    Blocked::NeedsMore => return Ok(()),
-                    Blocked::Violation(ended) => Some(ended),
-                },
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.scanner.has_too_many_fragments() {
+                        return Ok(());
+                    }
+                    let reason = format!("a message of more than {} fragments", self.limits.max_fragments);
+                    Some(Disconnect::violation(1008, format!("{reason} (websocket.max.fragments)")))
+                }
                 Err(error) => Some(failure::received(error)),
             };
             if let Some(ended) = ended {
@@ -70,25 +74,6 @@ impl Codec {
         }
         self.has_buffered = true;
         Ok(())
-    }
-
-    /// Takes larger or smaller pieces from now on. Only between two messages, with nothing of the next one taken.
-    pub(super) fn change_pieces(&mut self, piece_bytes: usize) {
-        self.context = context(self.role, self.limits, piece_bytes);
-        self.piece_bytes = piece_bytes;
-        self.scanner.stop_between_messages(false);
-    }
-
-    fn blocked(&mut self) -> Blocked {
-        if self.scanner.has_too_many_fragments() {
-            let reason = format!("a message of more than {} fragments", self.limits.max_fragments);
-            return Blocked::Violation(Disconnect::violation(1008, format!("{reason} (websocket.max.fragments)")));
-        }
-        if self.scanner.has_stopped() {
-            self.change_pieces(BUSY_PIECE_BYTES);
-            return Blocked::GoOn;
-        }
-        Blocked::NeedsMore
     }
 
     #[inline]
@@ -106,12 +91,18 @@ impl Codec {
                 self.answer_close();
                 return Err(failure::closed(frame));
             }
-            control => batch.push_control(matches!(control, Received::Ping(_))),
+            control => {
+                let is_ping = matches!(control, Received::Ping(_));
+                batch.push_control(is_ping);
+                if is_ping {
+                    self.answer_ping();
+                }
+            }
         }
         Ok(())
     }
 
-    fn inflate(&mut self, kind: MessageKind, payload: &Bytes, batch: &mut Batch) -> Result<(), Disconnect> {
+    pub(super) fn inflate(&mut self, kind: MessageKind, payload: &[u8], batch: &mut Batch) -> Result<(), Disconnect> {
         let Some(deflate) = &mut self.deflate else {
             return Err(Disconnect::violation(1002, "a compressed message without permessage-deflate"));
         };
@@ -126,6 +117,14 @@ impl Codec {
         Ok(())
     }
 
+    /// tungstenite has the answer ready, and would keep it until it is called again.
+    fn answer_ping(&mut self) {
+        let (output, newest) = (&mut self.control, Some(&mut self.newest_pong));
+        let mut pipe = Pipe { input: &[], scanner: &mut self.scanner, output, newest, is_last: false };
+        // The pipe refuses nothing; and that a connection is closed is told by the next read.
+        let _ = self.context.flush(&mut pipe);
+    }
+
     /// tungstenite has the answer ready; it goes before anything that waits, and nothing follows it.
     fn answer_close(&mut self) {
         self.outbox.waiting.clear();
@@ -135,14 +134,4 @@ impl Codec {
         // A server's state says "closed" from here on, which is no error.
         let _ = self.context.flush(&mut pipe);
     }
-}
-
-/// Why tungstenite got no bytes.
-enum Blocked {
-    /// To change something; there are more.
-    GoOn,
-    /// All were taken.
-    NeedsMore,
-    /// The next would break a rule.
-    Violation(Disconnect),
 }

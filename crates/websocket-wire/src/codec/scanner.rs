@@ -31,8 +31,6 @@ pub(super) struct Scanner {
     fragments: usize,
     max_fragments: usize,
     too_many_fragments: bool,
-    /// Whether to pass on no further than to the end of a message.
-    stops_between_messages: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,21 +60,23 @@ impl Scanner {
             fragments: 0,
             max_fragments,
             too_many_fragments: false,
-            stops_between_messages: false,
         }
     }
 
     /// Follows `bytes` and rewrites the headers of compressed messages in them. Returns how many bytes may be passed
-    /// on: fewer than all when a message has more fragments than allowed, or when it is to stop between messages.
+    /// on: those up to the end of a frame, or fewer when a message has more fragments than allowed.
     #[inline]
     pub(super) fn scan(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
-        while at < bytes.len() && !self.too_many_fragments && !self.has_stopped() {
+        while at < bytes.len() && !self.too_many_fragments {
             match self.state {
                 State::Payload(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                     at += here;
                     self.payload(left - here as u64);
+                    if self.state == State::First {
+                        break;
+                    }
                 }
                 State::First => {
                     if !self.first(&mut bytes[at]) {
@@ -87,10 +87,16 @@ impl Scanner {
                 State::Second => {
                     self.second(bytes[at]);
                     at += 1;
+                    if self.state == State::First {
+                        break;
+                    }
                 }
                 State::Rest { length_bytes, key_bytes, length } => {
                     self.rest(bytes[at], length_bytes, key_bytes, length);
                     at += 1;
+                    if self.state == State::First {
+                        break;
+                    }
                 }
             }
         }
@@ -106,17 +112,6 @@ impl Scanner {
     /// Whether [`Scanner::scan`] stopped for good.
     pub(super) fn has_too_many_fragments(&self) -> bool {
         self.too_many_fragments
-    }
-
-    /// Whether to pass on no further than to the end of a message.
-    pub(super) fn stop_between_messages(&mut self, stops: bool) {
-        self.stops_between_messages = stops;
-    }
-
-    /// Whether [`Scanner::scan`] stopped between two messages, as it was told to.
-    #[inline]
-    pub(super) fn has_stopped(&self) -> bool {
-        self.stops_between_messages && !self.is_mid_message()
     }
 
     /// What the oldest message not taken is when it is compressed. To be called once for each data message.
@@ -201,10 +196,14 @@ mod tests {
         let mut passed = Vec::new();
         for part in bytes.chunks(piece) {
             let mut part = part.to_vec();
-            let count = scanner.scan(&mut part);
-            passed.extend_from_slice(&part[..count]);
-            if count < part.len() {
-                break;
+            let mut rest = &mut part[..];
+            while !rest.is_empty() {
+                let count = scanner.scan(rest);
+                passed.extend_from_slice(&rest[..count]);
+                if count == 0 {
+                    return passed;
+                }
+                rest = &mut rest[count..];
             }
         }
         passed

@@ -262,20 +262,38 @@ fn the_end_of_the_stream_without_a_close_is_a_loss() {
 }
 
 #[test]
-fn a_busy_connection_takes_larger_pieces_until_it_is_idle_and_loses_nothing() {
+fn whole_cut_fragmented_and_control_frames_arrive_in_their_order() {
     for (sender, receiver) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
         let (mut sender, mut receiver) = (codec(sender), codec(receiver));
-        for round in 0..3_u32 {
-            assert_eq!(receiver.piece_bytes, receive::IDLE_PIECE_BYTES);
-            let numbers = (0..3000_u32).map(|number| Bytes::from((round * 10_000 + number).to_be_bytes().repeat(50)));
-            let expected: Vec<_> = numbers.map(|payload| (true, payload)).collect();
-            expected.iter().for_each(|(_, payload)| sender.queue(Message::binary(payload.clone())));
-            let wire = send_all(&mut sender, WHOLE);
-            assert_eq!(receive_all(&mut receiver, &wire, 65_536).unwrap(), expected);
-            assert_eq!(receiver.piece_bytes, receive::BUSY_PIECE_BYTES);
-            receiver.shrink();
+        let mut expected = Vec::new();
+        for number in 0..2000_usize {
+            let payload = Bytes::from(vec![b'a' + (number % 26) as u8; number % 700]);
+            let is_binary = number % 3 == 0;
+            let kind = if is_binary { MessageKind::Binary } else { MessageKind::Text };
+            sender.queue(Message::new(kind, payload.clone()));
+            expected.push((is_binary, payload));
+            if number % 100 == 0 {
+                sender.queue(Message::ping());
+                let large = Bytes::from(vec![7; MAX_FRAME_BYTES + number]);
+                sender.queue(Message::binary(large.clone()));
+                expected.push((true, large));
+            }
         }
+        let wire = send_all(&mut sender, WHOLE);
+        assert_eq!(receive_all(&mut receiver, &wire, 65_536).unwrap(), expected);
+        let pongs = receive_all(&mut sender, &send_all(&mut receiver, 1000), 1000).unwrap();
+        assert!(pongs.is_empty() && !receiver.is_mid_message());
     }
+}
+
+#[test]
+fn bad_text_between_whole_messages_ends_the_connection_behind_those_before_it() {
+    let mut client = codec(Role::Client);
+    let mut batch = Batch::default();
+    let frames = [&b"\x81\x01a\x82\x01\xff\x81\x01"[..], b"\xff", b"\x81\x01b"].concat();
+    client.receive(&mut &frames[..], &mut batch).unwrap();
+    assert_eq!(batch.messages, [&b"a"[..], b"\xff"]);
+    assert!(matches!(client.ended(), Some(Disconnect::Violation { code: 1007, .. })), "{:?}", client.ended());
 }
 
 #[test]
