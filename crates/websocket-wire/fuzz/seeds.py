@@ -6,6 +6,7 @@ target in `src`. Inputs that fuzzing found are added to `corpus` by hand, with a
 leaves them alone.
 """
 
+import hashlib
 import pathlib
 import struct
 import zlib
@@ -16,7 +17,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 FIN, RSV1, RSV2 = 0x80, 0x40, 0x20
 
 # The flags of `frames`.
-CLIENT, DEFLATE, TAKEOVER, READS = 1, 2, 4, 8
+CLIENT, DEFLATE, TAKEOVER, READS, SHRINKS = 1, 2, 4, 8, 16
 
 # RFC 7692 section 7.2.3: "Hello", the same again as a reference to the first, with a final block, in two blocks, stored.
 HELLO = bytes.fromhex("f248cdc9c90700")
@@ -108,6 +109,10 @@ def frames_of(mask):
         "flag_on_a_ping": f(FIN | PING | RSV1, b"x"),
         "flag_on_a_reserved_opcode": f(FIN | 3 | RSV1, b"x"),
     }
+    # Enough at once for a connection to count as busy, with a frame across the end of each part.
+    noise = hashlib.shake_256(b"noise").digest(900)
+    busy = (f(FIN | BINARY, noise) + f(TEXT, b"He") + f(FIN | PING, b"p") + f(end, b"llo")) * 10
+    busy_compressed = (f(text | RSV1, HELLO) + f(BINARY | RSV1, deflate(noise)[:500]) + f(end, deflate(noise)[500:])) * 10
     unread = {
         "pings_without_reading": f(FIN | PING) * 2000,
         "large_pings_without_reading": f(FIN | PING, b"p" * 125) * 140 + f(FIN | PING, b"n" * 125),
@@ -116,6 +121,9 @@ def frames_of(mask):
     cases = {name: (READS, wire) for name, wire in plain.items()}
     cases |= {f"compressed_{name}": (READS | DEFLATE | TAKEOVER, wire) for name, wire in compressed.items()}
     cases |= {name: (0, wire) for name, wire in unread.items()}
+    cases["busy"] = (READS, busy)
+    cases["busy_and_shrinking"] = (READS | SHRINKS, busy)
+    cases["compressed_busy_and_shrinking"] = (READS | SHRINKS | DEFLATE | TAKEOVER, busy_compressed)
     wire = f(text | RSV1, HELLO) * 2 + f(text | RSV1, HELLO_AGAIN)
     cases["compressed_reference_without_takeover"] = (READS | DEFLATE, wire)
     return cases
@@ -125,13 +133,13 @@ def frames():
     roles = [("client", CLIENT, None, b"\1\2\3\4"), ("server", 0, b"\x37\xfa\x21\x3d", None)]
     for role, flag, mask, wrong_mask in roles:
         for index, (name, (flags, wire)) in enumerate(frames_of(mask).items()):
-            sizes = [(1, 1), (7, 0), (0, 0), (2, 13), (255, 3)][index % 5]
+            sizes = (248, 7) if "busy" in name else [(1, 1), (7, 0), (0, 0), (2, 13), (255, 3)][index % 5]
             yield f"{role}_{name}", bytes([flag | flags, *sizes]) + wire
         yield f"{role}_wrong_masking", bytes([flag | READS, 1, 1]) + frame(FIN | TEXT, b"x", wrong_mask)
 
 
 # The steps of `roundtrip`.
-SAY, SAY_BINARY, SEND_PING, TELL_MANY, TELL_MANY_BINARY, DELIVER = range(6)
+SAY, SAY_BINARY, SEND_PING, TELL_MANY, TELL_MANY_BINARY, DELIVER, _, SHRINK = range(8)
 SERVER, LARGE = 8, 16
 # What one end wants: flags, and the windows to send and receive with, less 8.
 WANTS, KEEPS_SENT, KEEPS_RECEIVED = 1, 2, 4
@@ -173,6 +181,8 @@ def roundtrip():
         pieces = step(DELIVER | LARGE, 40_000) + step(SEND_PING, 5) + step(DELIVER | SERVER, 1)
         yield f"frames_of_a_large_message_{name}", wants * 2 + normal + large + pieces * 2
     yield "noise_larger_than_the_window", wish(send=9, receive=9) * 2 + normal + step(SAY_BINARY, 5000, NOISE) * 3
+    busy = (step(SAY_BINARY, 1000, NOISE) * 30 + step(DELIVER, 9000) * 2 + step(SHRINK) + step(SHRINK | SERVER)) * 3
+    yield "busy_and_idle_in_turn", all_of_it * 2 + normal + busy
     yield "byte_by_byte", all_of_it * 2 + normal + step(SAY, 20) * 3 + step(DELIVER, 1) * 60
     yield "more_messages_than_a_batch", nothing * 2 + normal + step(SAY, 3) * 1100
     yield "more_pings_than_are_answered", nothing * 2 + normal + step(SEND_PING, 125) * 100 + talk

@@ -1,7 +1,7 @@
 //! A peer that sends whatever it likes, to either role.
 //!
-//! The input: a byte of flags ([`CLIENT`] and the others), two sizes of the pieces in which the bytes come, in turn (0 is
-//! "all that is left"), and what the peer sends.
+//! The input: a byte of flags ([`CLIENT`] and the others), two sizes of the pieces in which the bytes come, in turn (see
+//! [`piece_bytes`]), and what the peer sends.
 
 use bytes::Bytes;
 use eventflux_websocket_wire::deflate::{Deflate, DeflateConfig, DirectionConfig, Negotiated};
@@ -17,6 +17,8 @@ const DEFLATE: u8 = 2;
 const TAKEOVER: u8 = 4;
 /// The peer reads the answers as they come; else not before it has sent everything.
 const READS: u8 = 8;
+/// After each piece, the codec gives memory back.
+const SHRINKS: u8 = 16;
 
 const LIMITS: Limits = Limits { max_message_bytes: 1000, max_fragments: 8 };
 
@@ -61,12 +63,14 @@ impl End {
         let mut model = Frames::of(wire);
         let mut taken = 0;
         for size in sizes.into_iter().cycle() {
-            let size = if size == 0 { wire.len() } else { wire.len().min(usize::from(size)) };
-            let (piece, rest) = wire.split_at(size);
+            let (piece, rest) = wire.split_at(piece_bytes(size).min(wire.len()));
             if let Err(ended) = self.take(piece) {
                 return Some(ended);
             }
-            taken += size;
+            if self.flags & SHRINKS != 0 {
+                self.codec.shrink();
+            }
+            taken += piece.len();
             while model.next(taken).is_some() {}
             assert_eq!(self.codec.is_mid_message(), model.is_mid_message(taken), "after {taken} bytes");
             if rest.is_empty() {
@@ -158,6 +162,15 @@ impl End {
             (Disconnect::Closed { .. }, Err(Disconnect::Closed { .. })) | (Disconnect::Lost(_), Ok(())) => {}
             (ended, understood) => panic!("{ended:?} here, {understood:?} there"),
         }
+    }
+}
+
+/// 0 is all that is left, and numbers above 240 count KiB.
+fn piece_bytes(size: u8) -> usize {
+    match size {
+        0 => usize::MAX,
+        241.. => usize::from(size - 240) * 1024,
+        _ => size.into(),
     }
 }
 

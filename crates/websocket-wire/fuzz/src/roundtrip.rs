@@ -31,9 +31,10 @@ pub fn roundtrip(input: &[u8]) {
     while !input.is_empty() {
         let step = Step::arbitrary(&mut input).unwrap();
         let (from, to) = if step.is_of_server { (&mut server, &mut client) } else { (&mut client, &mut server) };
-        match step.kind {
-            None => from.deliver(to, step.size),
-            Some(kind) => {
+        match step.deed {
+            Deed::Deliver => from.deliver(to, step.size),
+            Deed::Shrink => from.codec.shrink(),
+            Deed::Say(kind) => {
                 let (room, taken) =
                     if step.size < LARGE_BYTES { (&mut room, step.size) } else { (&mut room_for_large, 1) };
                 if let Some(left) = room.checked_sub(taken) {
@@ -86,32 +87,40 @@ impl<'a> Arbitrary<'a> for Goodbye {
     }
 }
 
-/// One end queues a message, or what it has to send is delivered. The first byte: three bits say what (text, binary, ping,
-/// both kinds of message for many, or else a delivery), 8 that the server does it, 16 that the size, the next two bytes,
-/// counts sixteen times. The last byte chooses the content.
+/// What one end does. The first byte: three bits say what (0 to 4 are a text, a binary message, a ping and both kinds of
+/// message for many, 7 is shrinking, the others are deliveries), 8 that the server does it, 16 that the size, the next two
+/// bytes, counts sixteen times. The last byte chooses the content.
 struct Step {
     is_of_server: bool,
-    /// `None` for a delivery, of `size` bytes at most.
-    kind: Option<MessageKind>,
+    deed: Deed,
     is_for_many: bool,
     size: usize,
     content: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// Queues a message of `size` bytes.
+    Say(MessageKind),
+    /// Sends what is there, `size` bytes at most.
+    Deliver,
+    /// Gives memory back.
+    Shrink,
 }
 
 impl<'a> Arbitrary<'a> for Step {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
         let [what, low, high, content] = input.arbitrary::<[u8; 4]>()?;
         let size = usize::from(u16::from_le_bytes([low, high])) * if what & 16 == 0 { 1 } else { 16 };
-        let (kind, is_for_many) = match what & 7 {
-            0 => (Some(MessageKind::Text), false),
-            1 => (Some(MessageKind::Binary), false),
-            2 => (Some(MessageKind::Ping), false),
-            3 => (Some(MessageKind::Text), true),
-            4 => (Some(MessageKind::Binary), true),
-            _ => (None, false),
+        let deed = match what & 7 {
+            0 | 3 => Deed::Say(MessageKind::Text),
+            1 | 4 => Deed::Say(MessageKind::Binary),
+            2 => Deed::Say(MessageKind::Ping),
+            7 => Deed::Shrink,
+            _ => Deed::Deliver,
         };
-        let size = if kind == Some(MessageKind::Ping) { size.min(125) } else { size };
-        Ok(Self { is_of_server: what & 8 != 0, kind, is_for_many, size, content })
+        let size = if deed == Deed::Say(MessageKind::Ping) { size.min(125) } else { size };
+        Ok(Self { is_of_server: what & 8 != 0, deed, is_for_many: matches!(what & 7, 3 | 4), size, content })
     }
 }
 
@@ -124,7 +133,7 @@ impl Step {
             state ^= state << 13;
             state ^= state >> 17;
             state ^= state << 5;
-            if self.kind == Some(MessageKind::Text) { state as u8 & 0x7f } else { state as u8 }
+            if self.deed == Deed::Say(MessageKind::Text) { state as u8 & 0x7f } else { state as u8 }
         };
         match self.content % 4 {
             0 => vec![b'@' + self.content / 4; self.size],
