@@ -1,7 +1,7 @@
 //! The wire benchmark: what one WebSocket message costs, library against library.
 //!
 //! Every run has two processes on loopback. One is the system under test: a program of a few lines around one
-//! library ([`peers`]), on one thread. The other is its [`counterpart`], which speaks the protocol at the byte level
+//! library ([`peers`]), on one thread. The other is its `counterpart`, which speaks the protocol at the byte level
 //! and far cheaper than any library, so that the system is never the one that waits. [`run`] conducts a run, [`plan`]
 //! lists what is measured, [`table`] prints it; the binary `wire-bench` chooses.
 //!
