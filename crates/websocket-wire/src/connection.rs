@@ -103,6 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
         batch: Option<&mut Batch>,
     ) -> Poll<Result<Progress, Disconnect>> {
+        if let Some(ended) = self.codec.ended() {
+            // Found behind messages, which were handed over with it. Before anything is called flushed: what was queued
+            // since then is not sent.
+            return Poll::Ready(Err(ended.clone()));
+        }
         if self.write_failed.is_none()
             && self.has_unsent()
             && let Poll::Ready(sent) = self.poll_send(cx)
@@ -202,10 +207,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     #[inline]
     fn poll_receive(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<Result<(), Disconnect>> {
-        if let Some(ended) = self.codec.ended() {
-            // Found behind messages, which were handed over first.
-            return Poll::Ready(Err(ended.clone()));
-        }
         let frames = batch.frames();
         if self.codec.has_buffered() || !self.leftover.is_empty() {
             // Reading would count against the task's turn; bytes that are here already do too, or a peer that sends the

@@ -45,6 +45,18 @@ async fn a_violation_is_told_after_what_came_before_it_without_waiting_for_more(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_queued_after_the_peers_goodbye_is_never_called_flushed() {
+    let (mut connection, mut peer) = client(b"");
+    peer.write_all(b"\x81\x01a\x88\x02\x03\xe8").await.unwrap();
+    assert_eq!(receive(&mut connection).await.unwrap(), ["a"]);
+    connection.queue(Message::text("too late"));
+    for batch in [None, Some(&mut Batch::default())] {
+        let ended = connection.drive(batch).await;
+        assert_eq!(ended, Err(Disconnect::Closed { code: Some(1000), reason: String::new() }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_begin_of_a_message_is_told_once_and_so_is_its_end() {
     let (mut connection, mut peer) = client(b"");
     assert!(is_silent(&mut connection).await);
