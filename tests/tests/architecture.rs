@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("eventflux-tests", &["eventflux-core"]),
     ("eventflux-benches", &["eventflux-websocket-wire"]),
+    ("eventflux-gateway-bench", &["eventflux-benches"]),
 ];
 
 /// Connectors, and the crates of their own protocols.

@@ -8,6 +8,7 @@ use eventflux_core::PropertyKind;
 use eventflux_core::property::PropertyValue;
 use log::LevelFilter;
 
+use crate::admin::Address;
 use crate::exit;
 
 /// Runs SQL files that say where events come from, what happens to them, and where they go.
@@ -62,6 +63,10 @@ pub(crate) struct RunArgs {
     /// Pause between two lines of progress where standard error is no terminal
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) progress_interval: Duration,
+    /// Answer /metrics, /health, /ready and /stats by HTTP: 127.0.0.1:9090, or :9090 for this machine only; off by default
+    #[arg(long, value_name = "HOST:PORT", env = "EVENTFLUX_ADMIN", hide_env_values = true, default_value = "off")]
+    #[arg(hide_default_value = true)]
+    pub(crate) admin: Address,
     /// Show no progress while running
     #[arg(long)]
     pub(crate) no_progress: bool,

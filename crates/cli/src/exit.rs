@@ -6,7 +6,8 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    everything asked for was done; a pipeline that was stopped by a signal and drained counts
-  1    a pipeline failed, could not be started, or could not deliver everything before it ended
+  1    a pipeline failed, could not be started, or could not deliver everything before it ended; or the
+       admin listener could not be started
   2    wrong usage or a mistake in a file; nothing was started
   130  a second SIGINT stopped the process at once (143: a second SIGTERM)";
 

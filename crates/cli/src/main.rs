@@ -3,6 +3,7 @@
 //! This crate connects the parts: it registers every connector and format, hands files to the engine, turns signals
 //! into a drain, and shows progress. It decides nothing about events, SQL or protocols.
 
+mod admin;
 mod args;
 mod check;
 mod connectors;
@@ -11,6 +12,7 @@ mod exit;
 mod files;
 mod logging;
 mod output;
+mod process;
 mod progress;
 mod reference;
 mod run;

@@ -3,10 +3,20 @@
 //! What a property is called, takes and does is declared beside the code that reads it; here it is only laid out, as
 //! text, Markdown or JSON.
 
+mod cells;
+mod metadata;
+mod property;
+
 use std::fmt::Write;
 
-use eventflux_core::{COMMON_PROPERTIES, EventFluxContext, PropertySpec, strategy};
+use eventflux_core::{
+    COMMON_PROPERTIES, ENCODER_PROPERTIES, EventFluxContext, MetadataSpec, PropertySpec, SOURCE_PROPERTIES, strategy,
+};
 use serde_json::{Value, json};
+
+use cells::{cell, code};
+use metadata::{metadata_json, metadata_table, metadata_text};
+use property::{property_json, property_table, property_text};
 
 /// One way a name can be used in a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +35,7 @@ pub(crate) struct Entry {
     doc: &'static str,
     formats: &'static [&'static str],
     properties: &'static [PropertySpec],
+    metadata: &'static [MetadataSpec],
 }
 
 impl Kind {
@@ -59,6 +70,7 @@ pub(crate) fn entries(context: &EventFluxContext) -> Vec<Entry> {
         doc: factory.doc(),
         formats: factory.supported_formats(),
         properties: factory.properties(),
+        metadata: factory.metadata(),
     });
     let sinks = context.sinks().map(|factory| Entry {
         name: factory.name(),
@@ -66,18 +78,50 @@ pub(crate) fn entries(context: &EventFluxContext) -> Vec<Entry> {
         doc: factory.doc(),
         formats: factory.supported_formats(),
         properties: factory.properties(),
+        metadata: &[],
     });
     let formats = context.mappers().flat_map(|factory| {
-        let entry =
-            |kind, properties| Entry { name: factory.name(), kind, doc: factory.doc(), formats: &[], properties };
+        let (name, doc) = (factory.name(), factory.doc());
+        let entry = |kind, properties| Entry { name, kind, doc, formats: &[], properties, metadata: &[] };
         [entry(Kind::Decoder, factory.source_properties()), entry(Kind::Encoder, factory.sink_properties())]
     });
     sources.chain(sinks).chain(formats).collect()
 }
 
-/// The properties every source and sink has.
-pub(crate) fn common_properties() -> impl Iterator<Item = &'static PropertySpec> {
-    COMMON_PROPERTIES.iter().chain(strategy::PROPERTIES)
+/// Properties that all entries of some kinds have.
+struct Shared {
+    kinds: &'static [Kind],
+    /// Who has them.
+    of: &'static str,
+    /// Their key in JSON.
+    key: &'static str,
+    tables: &'static [&'static [PropertySpec]],
+}
+
+const SHARED: &[Shared] = &[
+    Shared {
+        kinds: &[Kind::Source, Kind::Sink],
+        of: "source and sink",
+        key: "common",
+        tables: &[COMMON_PROPERTIES, strategy::PROPERTIES],
+    },
+    Shared { kinds: &[Kind::Source], of: "source", key: "commonToSources", tables: &[SOURCE_PROPERTIES] },
+    Shared {
+        kinds: &[Kind::Encoder],
+        of: "format in the @map of a sink",
+        key: "commonToEncoders",
+        tables: &[ENCODER_PROPERTIES],
+    },
+];
+
+impl Shared {
+    fn properties(&self) -> impl Iterator<Item = &'static PropertySpec> {
+        self.tables.iter().copied().flatten()
+    }
+
+    fn json(&self) -> Value {
+        self.properties().map(property_json).collect()
+    }
 }
 
 /// A list of `entries` for a terminal.
@@ -108,10 +152,11 @@ pub(crate) fn text(entries: &[Entry]) -> String {
             text.push_str("  It has no properties of its own.\n\n");
         }
         entry.properties.iter().for_each(|spec| property_text(&mut text, spec));
+        metadata_text(&mut text, entry.metadata);
     }
-    if entries.iter().any(|entry| entry.kind.is_connector()) {
-        text.push_str("Every source and sink also has:\n\n");
-        common_properties().for_each(|spec| property_text(&mut text, spec));
+    for shared in SHARED.iter().filter(|shared| entries.iter().any(|entry| shared.kinds.contains(&entry.kind))) {
+        let _ = writeln!(text, "Every {} also has:\n", shared.of);
+        shared.properties().for_each(|spec| property_text(&mut text, spec));
     }
     text
 }
@@ -130,6 +175,7 @@ pub(crate) fn markdown(entries: &[Entry]) -> String {
         } else {
             property_table(&mut text, entry.properties.iter());
         }
+        metadata_table(&mut text, entry.metadata);
     }
     text
 }
@@ -144,21 +190,24 @@ pub(crate) fn list_markdown(entries: &[Entry]) -> String {
         }
         text.push('\n');
     }
-    text.push_str("### Properties of every source and sink\n\n");
-    property_table(&mut text, common_properties());
+    for shared in SHARED {
+        let _ = writeln!(text, "### Properties of every {}\n", shared.of);
+        property_table(&mut text, shared.properties());
+    }
     text
 }
 
 /// A list of `entries`, for programs.
 pub(crate) fn list_json(entries: &[Entry]) -> Value {
     let list = |kind| -> Vec<_> { entries.iter().filter(|entry| entry.kind == kind).map(entry_json).collect() };
-    json!({
+    let mut value = json!({
         "sources": list(Kind::Source),
         "sinks": list(Kind::Sink),
         "decoders": list(Kind::Decoder),
         "encoders": list(Kind::Encoder),
-        "common": common_properties().map(property_json).collect::<Vec<_>>(),
-    })
+    });
+    SHARED.iter().for_each(|shared| value[shared.key] = shared.json());
+    value
 }
 
 /// `entries` of one name, for programs.
@@ -168,49 +217,10 @@ pub(crate) fn json(name: &str, entries: &[Entry]) -> Value {
     for entry in entries {
         object.insert(entry.kind.name().to_owned(), entry_json(entry));
     }
-    if entries.iter().any(|entry| entry.kind.is_connector()) {
-        object.insert("common".to_owned(), common_properties().map(property_json).collect());
+    for shared in SHARED.iter().filter(|shared| entries.iter().any(|entry| shared.kinds.contains(&entry.kind))) {
+        object.insert(shared.key.to_owned(), shared.json());
     }
     Value::Object(object)
-}
-
-fn property_text(text: &mut String, spec: &PropertySpec) {
-    let mut facts = vec![spec.kind.allowed()];
-    facts.extend(spec.unit.map(|unit| format!("in {unit}")));
-    facts.extend(spec.default.map(|default| format!("default {}", or_empty(default))));
-    facts.extend(spec.required.then(|| "required".to_owned()));
-    facts.extend(spec.secret.then(|| "secret".to_owned()));
-    facts.extend(spec.only_if.map(|only| format!("only with {}='{}'", only.key, only.value)));
-    let _ = writeln!(text, "  {}\n      {}\n      ({})", spec.key, spec.doc, facts.join("; "));
-    if let Some(example) = spec.example {
-        let _ = writeln!(text, "      example: {}='{example}'", spec.key);
-    }
-    text.push('\n');
-}
-
-fn property_table<'a>(text: &mut String, specs: impl Iterator<Item = &'a PropertySpec>) {
-    text.push_str("| Property | Value | Default | Meaning |\n|---|---|---|---|\n");
-    for spec in specs {
-        let unit = spec.unit.map(|unit| format!(", in {unit}")).unwrap_or_default();
-        let default = match (spec.default, spec.required) {
-            (Some(""), _) => or_empty("").to_owned(),
-            (Some(default), _) => code(default),
-            (None, true) => "required".to_owned(),
-            (None, false) => "–".to_owned(),
-        };
-        let mut meaning = cell(spec.doc);
-        if let Some(only) = spec.only_if {
-            let _ = write!(meaning, " Only with {}.", code(&format!("{}='{}'", only.key, only.value)));
-        }
-        if spec.secret {
-            meaning.push_str(" Secret.");
-        }
-        if let Some(example) = spec.example {
-            let _ = write!(meaning, " Example: {}", code(example));
-        }
-        let _ = writeln!(text, "| {} | {}{unit} | {default} | {meaning} |", code(spec.key), cell(&spec.kind.allowed()));
-    }
-    text.push('\n');
 }
 
 fn entry_json(entry: &Entry) -> Value {
@@ -222,37 +232,10 @@ fn entry_json(entry: &Entry) -> Value {
     if entry.kind.is_connector() {
         value["formats"] = json!(entry.formats);
     }
+    if entry.kind == Kind::Source {
+        value["metadata"] = entry.metadata.iter().map(metadata_json).collect();
+    }
     value
-}
-
-fn property_json(spec: &PropertySpec) -> Value {
-    json!({
-        "key": spec.key,
-        "type": spec.kind.name(),
-        "allowed": spec.kind.allowed(),
-        "doc": spec.doc,
-        "default": spec.default,
-        "required": spec.required,
-        "secret": spec.secret,
-        "unit": spec.unit,
-        "example": spec.example,
-        "onlyIf": spec.only_if.map(|only| json!({ "key": only.key, "value": only.value })),
-    })
-}
-
-/// A default as it is shown.
-fn or_empty(default: &str) -> &str {
-    if default.is_empty() { "empty" } else { default }
-}
-
-/// Inline code that survives inside a table.
-fn code(text: &str) -> String {
-    let fence = if text.contains('`') { "``" } else { "`" };
-    format!("{fence}{}{fence}", cell(text))
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }
 
 #[cfg(test)]
@@ -267,10 +250,18 @@ mod tests {
             .example("wss://a|b"),
         PropertySpec::new("demo.delay", PropertyKind::Integer { min: 0, max: 60 }, "Pause.").default("5").unit("s"),
         PropertySpec::new("demo.token", PropertyKind::Text, "Password.").secret().only_if("demo.auth", "bearer"),
+        PropertySpec::new("demo.queue", PropertyKind::Size, "Queue.")
+            .default("16KiB")
+            .default_for("demo.auth", &[("bearer", "1KiB"), ("basic", "2KiB")])
+            .only_if_any("demo.auth", &["bearer", "basic"]),
     ];
 
+    const METADATA: &[MetadataSpec] =
+        &[MetadataSpec::new("at", eventflux_core::DataType::Timestamp, "When it came, or a|b.")];
+
     fn entry(kind: Kind) -> Entry {
-        Entry { name: "demo", kind, doc: "Demonstrates.", formats: &["json", "text"], properties: PROPERTIES }
+        let metadata = if kind == Kind::Source { METADATA } else { &[] };
+        Entry { name: "demo", kind, doc: "Demonstrates.", formats: &["json", "text"], properties: PROPERTIES, metadata }
     }
 
     #[test]
@@ -285,6 +276,33 @@ mod tests {
         );
         assert!(page.contains("| `demo.delay` | a whole number from 0 to 60, in s | `5` | Pause. |"), "{page}");
         assert!(page.contains("Password. Only with `demo.auth='bearer'`. Secret. |"), "{page}");
+        assert!(
+            page.contains(
+                "| `1KiB` with `demo.auth='bearer'`; `2KiB` with `demo.auth='basic'`; else `16KiB` | \
+                 Queue. Only with `demo.auth='bearer'` or `'basic'`. |"
+            ),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn the_metadata_of_a_source_are_listed() {
+        assert!(text(&[entry(Kind::Source)]).contains("  at (TIMESTAMP)\n      When it came, or a|b.\n"));
+        assert!(markdown(&[entry(Kind::Source)]).contains("| `at` | `TIMESTAMP` | When it came, or a\\|b. |"));
+        assert!(!markdown(&[entry(Kind::Sink)]).contains("metadata"));
+        let value = json("demo", &[entry(Kind::Source)]);
+        assert_eq!(value["source"]["metadata"][0]["type"], "TIMESTAMP");
+    }
+
+    #[test]
+    fn what_all_of_a_kind_have_is_shown_with_that_kind_only() {
+        assert!(text(&[entry(Kind::Source)]).contains("Every source also has:\n\n  metadata.*"));
+        assert!(!text(&[entry(Kind::Sink)]).contains("metadata.*"));
+        assert!(text(&[entry(Kind::Encoder)]).contains("also has:\n\n  exclude"));
+        assert!(!text(&[entry(Kind::Decoder)]).contains("exclude"));
+        let value = list_json(&[]);
+        assert_eq!(value["commonToSources"][0]["key"], "metadata.*");
+        assert_eq!(value["commonToEncoders"][0]["key"], "exclude");
     }
 
     #[test]
@@ -294,11 +312,28 @@ mod tests {
     }
 
     #[test]
+    fn text_says_what_a_default_and_a_property_depend_on() {
+        let text = text(&[entry(Kind::Decoder)]);
+        assert!(
+            text.contains(
+                "default 1KiB with demo.auth='bearer', 2KiB with demo.auth='basic', else 16KiB; \
+                 only with demo.auth='bearer' or 'basic')"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn json_has_one_object_per_role() {
         let value = json("demo", &[entry(Kind::Source), entry(Kind::Decoder)]);
         assert_eq!(value["name"], "demo");
         assert_eq!(value["source"]["properties"][0]["required"], true);
-        assert_eq!(value["source"]["properties"][2]["onlyIf"]["value"], "bearer");
+        assert_eq!(value["source"]["properties"][2]["onlyIf"]["values"], json!(["bearer"]));
+        let queue = &value["source"]["properties"][3];
+        assert_eq!(
+            queue["defaultFor"],
+            json!({ "key": "demo.auth", "defaults": { "bearer": "1KiB", "basic": "2KiB" } })
+        );
         assert_eq!(value["decoder"]["formats"], Value::Null);
         assert_eq!(value["sink"], Value::Null);
     }

@@ -136,6 +136,35 @@ impl EventBatch {
         self.positions.extend(rows.iter().map(|&row| other.positions[row]));
     }
 
+    /// Takes the rows of `other`, whose columns become the columns number `columns` of this batch, in that order; the
+    /// remaining columns have to have as many values already. What this batch had there goes to `other`, so that the
+    /// memory is used again.
+    ///
+    /// # Panics
+    /// When there are more or fewer columns than `columns`, or they are of other types.
+    pub fn exchange(&mut self, other: &mut Self, columns: &[usize]) {
+        assert_eq!(columns.len(), other.columns.len(), "one place per column");
+        for (&place, column) in columns.iter().zip(&mut other.columns) {
+            assert_eq!(self.columns[place].data_type(), column.data_type(), "type of column number {place}");
+            std::mem::swap(&mut self.columns[place], column);
+        }
+        std::mem::swap(&mut self.positions, &mut other.positions);
+        debug_assert!(self.columns.iter().all(|column| column.len() == self.len()), "columns of one length");
+    }
+
+    /// Becomes a copy of all rows of `other` with its columns number `columns` only, in that order. Memory is used
+    /// again.
+    ///
+    /// # Panics
+    /// When the columns are of other types than the schema's.
+    pub fn copy_columns(&mut self, other: &Self, columns: &[usize]) {
+        assert_eq!(columns.len(), self.columns.len(), "one column per field");
+        for (column, &place) in self.columns.iter_mut().zip(columns) {
+            column.copy_from(&other.columns[place]);
+        }
+        self.positions.clone_from(&other.positions);
+    }
+
     /// Row number `index`.
     ///
     /// # Panics
@@ -202,6 +231,31 @@ mod tests {
         assert_eq!(row.get("T"), Some(ValueRef::String("x")));
         assert_eq!(row.get("u"), None);
         assert_eq!(row.position(), 7);
+    }
+
+    #[test]
+    fn columns_come_together_and_apart() {
+        let schema = |names: &[&str]| Arc::new(Schema::new(names.iter().map(|name| (*name, DataType::Long))));
+        let (mut decoded, mut whole) =
+            (EventBatch::new(schema(&["a", "c"])), EventBatch::new(schema(&["a", "b", "c"])));
+        for round in 0..2 {
+            decoded.clear();
+            whole.clear();
+            decoded.push_row(&[Value::Long(1), Value::Null], 7).unwrap();
+            whole.columns_mut()[1].push_long(round);
+            whole.exchange(&mut decoded, &[0, 2]);
+            let values: Vec<_> = whole.row(0).values().collect();
+            assert_eq!(values, [ValueRef::Long(1), ValueRef::Long(round), ValueRef::Null]);
+            assert_eq!((whole.len(), whole.positions()), (1, &[7][..]));
+        }
+        let mut part = EventBatch::new(schema(&["c", "b"]));
+        part.push_row(&[Value::Null, Value::Long(9)], 1).unwrap();
+        part.copy_columns(&whole, &[2, 1]);
+        assert_eq!(
+            part.rows().map(|row| row.values().collect::<Vec<_>>()).collect::<Vec<_>>(),
+            [[ValueRef::Null, ValueRef::Long(1)]]
+        );
+        assert_eq!(part.positions(), [7]);
     }
 
     #[test]

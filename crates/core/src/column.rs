@@ -221,6 +221,32 @@ impl Column {
         }
     }
 
+    /// Becomes a copy of `other`; its memory is used again.
+    ///
+    /// # Panics
+    /// When `other` is of another type.
+    pub fn copy_from(&mut self, other: &Self) {
+        match (&mut self.values, &other.values) {
+            (Values::Bool(to), Values::Bool(from)) => to.clone_from(from),
+            (Values::Int(to), Values::Int(from)) => to.clone_from(from),
+            (Values::Long(to), Values::Long(from)) | (Values::Timestamp(to), Values::Timestamp(from)) => {
+                to.clone_from(from);
+            }
+            (Values::Float(to), Values::Float(from)) => to.clone_from(from),
+            (Values::Double(to), Values::Double(from)) => to.clone_from(from),
+            (Values::String(to), Values::String(from)) | (Values::Json(to), Values::Json(from)) => {
+                to.text.clone_from(&from.text);
+                to.ends.clone_from(&from.ends);
+            }
+            (Values::Bytes(to), Values::Bytes(from)) => {
+                to.bytes.clone_from(&from.bytes);
+                to.ends.clone_from(&from.ends);
+            }
+            _ => panic!("a {} column became a copy of a {} column", self.data_type(), other.data_type()),
+        }
+        self.nulls.clone_from(&other.nulls);
+    }
+
     fn mark_not_null(&mut self) {
         if !self.nulls.is_empty() {
             self.nulls.push(false);
@@ -338,6 +364,11 @@ impl TextValues {
         self.ends.push(self.text.len());
     }
 
+    /// No text, with room for `count` of them.
+    pub fn with_capacity(count: usize) -> Self {
+        Self { text: String::new(), ends: Vec::with_capacity(count) }
+    }
+
     /// Appends one text that `write` produces at the end of the shared buffer.
     pub fn push_with(&mut self, write: impl FnOnce(&mut String)) {
         let start = self.text.len();
@@ -374,6 +405,14 @@ impl TextValues {
     fn truncate(&mut self, len: usize) {
         self.ends.truncate(len);
         self.text.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for TextValues {
+    fn from_iter<I: IntoIterator<Item = S>>(texts: I) -> Self {
+        let mut values = Self::default();
+        texts.into_iter().for_each(|text| values.push(text.as_ref()));
+        values
     }
 }
 
@@ -461,6 +500,25 @@ mod tests {
         assert_eq!(to.value(0), ValueRef::String("z"));
         assert_eq!(to.value(1), ValueRef::String("c"));
         assert_eq!(to.value(2), ValueRef::Null);
+    }
+
+    #[test]
+    fn a_copy_has_the_same_values_whatever_was_there() {
+        for data_type in DataType::ALL {
+            let mut from = Column::new(data_type);
+            from.push_null();
+            let mut to = Column::new(data_type);
+            to.push_null();
+            to.push_null();
+            to.copy_from(&from);
+            assert_eq!(to, from);
+        }
+        let (mut from, mut to) = (Column::new(DataType::String), Column::new(DataType::String));
+        from.push_str("a");
+        from.push_str("bc");
+        to.push_null();
+        to.copy_from(&from);
+        assert_eq!((to.value(0), to.value(1)), (ValueRef::String("a"), ValueRef::String("bc")));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::health::HealthReporter;
 use crate::metrics::{ConnectorMetrics, Metrics};
-use crate::{MapperFactory, ScalarFunction, SinkFactory, SourceFactory};
+use crate::reports::Reports;
+use crate::{BoundMetadata, MapperFactory, ScalarFunction, SinkFactory, SourceFactory};
 
 /// Gauges of a source's state, with the label `state`.
 pub const SOURCE_STATE: &str = "eventflux_source_connection_state";
@@ -46,6 +47,10 @@ pub struct ConnectorContext {
     pub health: HealthReporter,
     /// The registry, for metrics of its own.
     pub registry: Metrics,
+    /// The metadata fields of a source that columns are bound to.
+    pub metadata: BoundMetadata,
+    /// Where the connector reports about itself in more than numbers.
+    pub reports: Reports,
 }
 
 impl ConnectorContext {
@@ -61,7 +66,15 @@ impl ConnectorContext {
             metrics,
             health: HealthReporter::with_gauges(registry, state, stream, connector),
             registry: registry.clone(),
+            metadata: BoundMetadata::default(),
+            reports: registry.reports().clone(),
         }
+    }
+
+    /// The same, with columns bound to these metadata fields.
+    #[must_use]
+    pub fn with_metadata(self, metadata: BoundMetadata) -> Self {
+        Self { metadata, ..self }
     }
 }
 

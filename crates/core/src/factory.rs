@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ConnectorContext, EventFluxError, Properties, PropertyKind, PropertySpec, Schema, Sink, SinkMapper, Source,
-    SourceMapper,
+    ConnectorContext, EventFluxError, MetadataSpec, Properties, PropertyKind, PropertySpec, Schema, Sink, SinkMapper,
+    Source, SourceMapper,
 };
 
 /// Properties every source and sink has, besides [`strategy::PROPERTIES`](crate::strategy::PROPERTIES).
@@ -14,6 +14,22 @@ pub const COMMON_PROPERTIES: &[PropertySpec] = &[PropertySpec::new(
     "Whether the endpoint is tried once before the pipeline starts, and a failure ends the run. Without it, an endpoint that is down is retried as the connector's reconnect properties say.",
 )
 .default("false")];
+
+/// Properties every source has besides [`COMMON_PROPERTIES`].
+pub const SOURCE_PROPERTIES: &[PropertySpec] = &[PropertySpec::new(
+    "metadata.*",
+    PropertyKind::Text,
+    "The metadata field of the source that fills the column the key ends with. The format does not decode that column.",
+)
+.example("received_time")];
+
+/// Properties every format has in the `@map` of a sink.
+pub const ENCODER_PROPERTIES: &[PropertySpec] = &[PropertySpec::new(
+    "exclude",
+    PropertyKind::Text,
+    "Columns that are not part of the payload, separated by commas: those only a template of the sink needs.",
+)
+.example("client,request")];
 
 /// Makes sources of one type.
 pub trait SourceFactory: Send + Sync {
@@ -37,6 +53,11 @@ pub trait SourceFactory: Send + Sync {
     /// Keys of the properties that may be given.
     fn optional_parameters(&self) -> Vec<&'static str> {
         keys(self.properties(), false)
+    }
+
+    /// What it can tell about a message besides its bytes.
+    fn metadata(&self) -> &'static [MetadataSpec] {
+        &[]
     }
 
     /// Makes a source from validated properties. Does no I/O: `eventflux check` calls it offline.
@@ -119,4 +140,16 @@ pub trait MapperFactory: Send + Sync {
 
 fn keys(specs: &[PropertySpec], required: bool) -> Vec<&'static str> {
     specs.iter().filter(|spec| spec.required == required).map(|spec| spec.key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sound() {
+        for table in [COMMON_PROPERTIES, SOURCE_PROPERTIES, ENCODER_PROPERTIES] {
+            assert_eq!(crate::property::table_mistakes(table), Vec::<String>::new());
+        }
+    }
 }

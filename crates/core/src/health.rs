@@ -93,6 +93,7 @@ impl HealthReporter {
             stream: stream.to_owned(),
             connector: connector.to_owned(),
         };
+        registry.describe(name, "1 for the present state of the connector, 0 for earlier ones.");
         gauges.set(ConnectionState::Init, 1);
         Self { gauges: Some(Arc::new(gauges)), ..Self::default() }
     }

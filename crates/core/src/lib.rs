@@ -20,15 +20,20 @@ mod factory;
 mod function;
 pub mod health;
 mod mapper;
+mod metadata;
 pub mod metrics;
 mod payload;
 pub mod property;
+pub mod reports;
 pub mod runtime;
 mod schema;
 mod secret;
 mod sink;
 mod source;
 pub mod strategy;
+pub mod template;
+pub mod text;
+mod texts;
 mod value;
 
 pub use batch::{EventBatch, Row};
@@ -37,15 +42,19 @@ pub use context::{ConnectorContext, ConnectorRole, EventFluxContext, SINK_STATE,
 pub use data_type::DataType;
 pub use error::{EventFluxError, Fault, FaultClass, RowFailure};
 pub use escape::escape_control;
-pub use factory::{COMMON_PROPERTIES, MapperFactory, SinkFactory, SourceFactory};
+pub use factory::{
+    COMMON_PROPERTIES, ENCODER_PROPERTIES, MapperFactory, SOURCE_PROPERTIES, SinkFactory, SourceFactory,
+};
 pub use function::{FunctionError, ScalarFunction};
 pub use mapper::{SinkMapper, SourceMapper};
+pub use metadata::{BoundMetadata, MessageMetadata, MetadataSpec};
 pub use payload::{EncodedBatch, PayloadWriter};
 pub use property::{Properties, PropertyKind, PropertySpec};
 pub use schema::{Field, Schema};
 pub use secret::{Secret, redact_url};
 pub use sink::{Sink, SinkCallback};
 pub use source::{Source, SourceCallback};
+pub use template::Template;
 pub use value::{Value, ValueRef};
 
 /// A boxed future, as the object-safe traits of this crate return it.

@@ -1,12 +1,14 @@
 //! Counters and gauges: a registry of bounded size, and the standard set every connector has.
 
-use std::collections::BTreeMap;
+mod registry;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Largest number of series a registry keeps; further ones count, but are not shown.
-pub const MAX_SERIES: usize = 10_000;
+use crate::reports::Reports;
+use registry::Registry;
+pub use registry::{FOLDED, Family, Labels, MAX_NAMES, MAX_SERIES, MAX_SERIES_PER_NAME, MetricKind, OTHER};
 
 /// A number that only grows.
 #[derive(Debug, Clone, Default)]
@@ -57,16 +59,14 @@ impl Gauge {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Series {
-    name: &'static str,
-    labels: Vec<(&'static str, String)>,
-}
-
-/// The registry. Copies share it.
+/// The registry of the numbers of a pipeline, and of what its parts report about themselves. Copies share it.
+///
+/// Labels whose values come from peers are safe: the number of series of a name is bounded, and what finds no room goes
+/// into a series labelled [`OTHER`]. A gauge that is set there shows what was set last by any of those it stands for.
 #[derive(Clone, Default)]
 pub struct Metrics {
-    series: Arc<Mutex<BTreeMap<Series, Arc<AtomicU64>>>>,
+    registry: Arc<Mutex<Registry>>,
+    reports: Reports,
 }
 
 /// One series at one moment.
@@ -75,7 +75,7 @@ pub struct Sample {
     /// Metric name; counters end in `_total`.
     pub name: &'static str,
     /// Label names and values.
-    pub labels: Vec<(&'static str, String)>,
+    pub labels: Labels,
     /// The value.
     pub value: u64,
 }
@@ -83,36 +83,44 @@ pub struct Sample {
 impl Metrics {
     /// The counter of that name and those labels, made when it is first asked for.
     pub fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {
-        Counter(self.cell(name, labels))
+        Counter(self.cell(MetricKind::Counter, name, labels))
     }
 
     /// The gauge of that name and those labels, made when it is first asked for.
     pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
-        Gauge(self.cell(name, labels))
+        Gauge(self.cell(MetricKind::Gauge, name, labels))
+    }
+
+    /// Says in one sentence what the metrics of that name count; what was said first stays.
+    pub fn describe(&self, name: &'static str, help: &'static str) {
+        self.lock().describe(name, help);
     }
 
     /// All series, by name and labels.
     pub fn samples(&self) -> Vec<Sample> {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series
-            .iter()
-            .map(|(key, value)| Sample {
-                name: key.name,
-                labels: key.labels.clone(),
-                value: value.load(Ordering::Relaxed),
-            })
-            .collect()
+        let samples = |family: Family| {
+            family.series.into_iter().map(move |(labels, value)| Sample { name: family.name, labels, value })
+        };
+        self.families().into_iter().flat_map(samples).collect()
     }
 
-    fn cell(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Arc<AtomicU64> {
+    /// All series, grouped by name, with what is known about each name.
+    pub fn families(&self) -> Vec<Family> {
+        self.lock().families()
+    }
+
+    /// Where parts of the pipeline report about themselves in more than numbers.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    fn cell(&self, kind: MetricKind, name: &'static str, labels: &[(&'static str, &str)]) -> Arc<AtomicU64> {
         let labels = labels.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = series.len() >= MAX_SERIES;
-        match series.entry(Series { name, labels }) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.get().clone(),
-            std::collections::btree_map::Entry::Vacant(_) if full => Arc::default(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Arc::default()).clone(),
-        }
+        self.lock().cell(kind, name, labels)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,12 +142,14 @@ macro_rules! connector_metrics {
             /// Registers the metrics of one source.
             pub fn for_source(metrics: &Metrics, stream: &str, connector: &str) -> Self {
                 let labels = [("stream", stream), ("type", connector)];
+                $(metrics.describe($source, $doc);)*
                 Self { $($field: connector_metrics!(@register metrics $kind $source labels),)* }
             }
 
             /// Registers the metrics of one sink.
             pub fn for_sink(metrics: &Metrics, stream: &str, connector: &str) -> Self {
                 let labels = [("stream", stream), ("type", connector)];
+                $(metrics.describe($sink, $doc);)*
                 Self { $($field: connector_metrics!(@register metrics $kind $sink labels),)* }
             }
 
@@ -152,8 +162,8 @@ macro_rules! connector_metrics {
 }
 connector_metrics! {
     messages: Counter "eventflux_source_messages_total" "eventflux_sink_messages_total" "Messages received from, or accepted for, the endpoint.",
-    bytes: Counter "eventflux_source_bytes_total" "eventflux_sink_bytes_total" "Payload bytes of those messages.",
-    events: Counter "eventflux_source_events_total" "eventflux_sink_events_total" "Events decoded from, or encoded into, those messages.",
+    bytes: Counter "eventflux_source_bytes_total" "eventflux_sink_bytes_total" "Payload bytes of the messages.",
+    events: Counter "eventflux_source_events_total" "eventflux_sink_events_total" "Events decoded from, or encoded into, the messages.",
     dropped: Counter "eventflux_source_dropped_total" "eventflux_sink_dropped_total" "Events given up by strategy or queue policy.",
     failed: Counter "eventflux_source_failed_total" "eventflux_sink_failed_total" "Events that failed, whatever became of them.",
     retried: Counter "eventflux_source_retries_total" "eventflux_sink_retries_total" "New tries of events that had failed.",
@@ -179,12 +189,76 @@ mod tests {
     }
 
     #[test]
-    fn the_registry_is_bounded() {
+    fn series_beyond_the_limit_of_a_name_are_counted_together() {
         let metrics = Metrics::default();
-        for number in 0..MAX_SERIES + 5 {
-            metrics.counter("a_total", &[("x", &number.to_string())]).increment();
+        for number in 0..MAX_SERIES_PER_NAME + 5 {
+            let labels = [("endpoint", &*number.to_string()), ("reason", "x")];
+            metrics.counter("a_total", &labels).increment();
         }
-        assert_eq!(metrics.samples().len(), MAX_SERIES);
+        metrics.counter("a_total", &[("endpoint", "0"), ("reason", "x")]).increment();
+        let samples = metrics.samples();
+        let other: Labels = vec![("endpoint", OTHER.to_owned()), ("reason", OTHER.to_owned())];
+        let of = |name: &str, labels: &Labels| {
+            samples.iter().find(|sample| sample.name == name && &sample.labels == labels).map(|sample| sample.value)
+        };
+        assert_eq!(samples.iter().filter(|sample| sample.name == "a_total").count(), MAX_SERIES_PER_NAME + 1);
+        assert_eq!(of("a_total", &other), Some(5));
+        assert_eq!(of("a_total", &vec![("endpoint", "0".to_owned()), ("reason", "x".to_owned())]), Some(2));
+        assert_eq!(of(FOLDED, &vec![("metric", "a_total".to_owned())]), Some(5));
+    }
+
+    #[test]
+    fn all_names_together_are_bounded_and_a_metric_without_labels_always_finds_room() {
+        let metrics = Metrics::default();
+        let names: Vec<&'static str> = (0..MAX_SERIES / MAX_SERIES_PER_NAME + 2)
+            .map(|number| &*Box::leak(format!("name_{number:02}_total").into_boxed_str()))
+            .collect();
+        for name in &names {
+            for number in 0..MAX_SERIES_PER_NAME {
+                metrics.counter(name, &[("x", &number.to_string())]).increment();
+            }
+        }
+        metrics.counter("z_total", &[]).increment();
+        let samples = metrics.samples();
+        let count = samples.iter().filter(|sample| sample.name.starts_with("name_")).count();
+        // The two names that found everything full have a series each.
+        assert_eq!(count, MAX_SERIES + 2);
+        assert_eq!(samples.iter().find(|sample| sample.name == "z_total").map(|sample| sample.value), Some(1));
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let metrics = Metrics::default();
+        for number in 0..MAX_NAMES + 5 {
+            metrics.counter(Box::leak(number.to_string().into_boxed_str()), &[]).increment();
+        }
+        assert_eq!(metrics.families().len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn a_family_knows_its_kind_and_what_was_said_about_it() {
+        let metrics = Metrics::default();
+        metrics.gauge("open", &[]).set(3);
+        metrics.describe("open", "Open doors.");
+        metrics.describe("open", "Something else.");
+        metrics.counter("opened_total", &[("door", "a")]).increment();
+        let [open, opened] = &metrics.families()[..] else { panic!("{metrics:?}") };
+        assert_eq!((open.kind, open.help), (MetricKind::Gauge, Some("Open doors.")));
+        assert_eq!((opened.kind, opened.help), (MetricKind::Counter, None));
+        assert_eq!(opened.series, [(vec![("door", "a".to_owned())], 1)]);
+    }
+
+    #[test]
+    fn the_metrics_of_every_connector_are_described() {
+        let metrics = Metrics::default();
+        ConnectorMetrics::for_source(&metrics, "S", "memory");
+        ConnectorMetrics::for_sink(&metrics, "S", "memory");
+        let families = metrics.families();
+        assert_eq!(families.len(), 2 * ConnectorMetrics::TABLE.len());
+        let counter = |family: &Family| family.kind == MetricKind::Counter;
+        assert!(
+            families.iter().all(|family| family.help.is_some() && counter(family) == family.name.ends_with("_total"))
+        );
     }
 
     #[test]

@@ -1,19 +1,58 @@
 //! Encoded messages on their way to a sink: one buffer, many payloads.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
-/// Payloads in order, sharing one buffer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+use crate::texts::Texts;
+use crate::{Template, TextValues};
+
+/// Payloads in order, sharing one buffer; with them the texts of the sink's templates.
+#[derive(Debug, Clone, Default)]
 pub struct EncodedBatch {
     buffer: Bytes,
     ends: Vec<usize>,
     positions: Vec<u64>,
+    texts: Texts,
 }
 
 impl EncodedBatch {
     /// A batch of one payload that came from message `position`.
     pub fn single(payload: Bytes, position: u64) -> Self {
-        Self { ends: vec![payload.len()], buffer: payload, positions: vec![position] }
+        Self { ends: vec![payload.len()], buffer: payload, positions: vec![position], texts: Texts::default() }
+    }
+
+    /// The same payloads with the texts of `template`, one for each. The engine does this for a sink whose properties
+    /// have templates.
+    ///
+    /// # Panics
+    /// When there are more or fewer texts than payloads.
+    #[must_use]
+    pub fn with_texts(mut self, template: &Template, texts: TextValues) -> Self {
+        assert_eq!(texts.len(), self.len(), "one text per payload");
+        if template.constant().is_none() {
+            self.texts.set(template.slot(), texts);
+        }
+        self
+    }
+
+    /// The same payloads with the texts of `other`: for a sink that makes a payload of each payload.
+    ///
+    /// # Panics
+    /// When `other` has more or fewer payloads.
+    #[must_use]
+    pub fn with_texts_of(self, other: &Self) -> Self {
+        assert_eq!(other.len(), self.len(), "one text per payload");
+        Self { texts: other.texts.clone(), ..self }
+    }
+
+    /// Whether there are texts for `template`. Templates without columns need none.
+    pub fn has_texts(&self, template: &Template) -> bool {
+        template.constant().is_some() || self.texts.has(template.slot())
+    }
+
+    pub(crate) fn text(&self, slot: usize, row: usize) -> &str {
+        self.texts.get(slot, row)
     }
 
     /// Number of payloads.
@@ -64,33 +103,53 @@ impl EncodedBatch {
     ///
     /// # Panics
     /// When there are fewer than `first` payloads.
+    #[must_use]
     pub fn tail(&self, first: usize) -> Self {
-        let start = if first == 0 { 0 } else { self.ends[first - 1] };
-        Self {
-            buffer: self.buffer.slice(start..self.bytes()),
-            ends: self.ends[first..].iter().map(|end| end - start).collect(),
-            positions: self.positions[first..].to_vec(),
-        }
+        self.slice(first..self.len())
     }
 
     /// The first `count` payloads, sharing the buffer.
     ///
     /// # Panics
     /// When there are fewer than `count` payloads.
+    #[must_use]
     pub fn head(&self, count: usize) -> Self {
-        let end = if count == 0 { 0 } else { self.ends[count - 1] };
+        self.slice(0..count)
+    }
+
+    /// The payloads `rows`, sharing the buffer.
+    ///
+    /// # Panics
+    /// When there are not as many payloads.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        let end_of = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
+        let (start, end) = (end_of(rows.start), end_of(rows.end));
         Self {
-            buffer: self.buffer.slice(..end),
-            ends: self.ends[..count].to_vec(),
-            positions: self.positions[..count].to_vec(),
+            buffer: self.buffer.slice(start..end),
+            ends: self.ends[rows.clone()].iter().map(|end| end - start).collect(),
+            positions: self.positions[rows.clone()].to_vec(),
+            texts: self.texts.skip(rows.start),
         }
     }
 
-    fn range(&self, index: usize) -> std::ops::Range<usize> {
+    fn range(&self, index: usize) -> Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         start..self.ends[index]
     }
 }
+
+impl PartialEq for EncodedBatch {
+    /// Whether payloads, positions and texts are the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.buffer == other.buffer
+            && self.ends == other.ends
+            && self.positions == other.positions
+            && self.texts.same(&other.texts, self.len())
+    }
+}
+
+impl Eq for EncodedBatch {}
 
 /// Builds [`EncodedBatch`]es, reusing memory that no batch holds any more.
 #[derive(Debug, Default)]
@@ -137,6 +196,7 @@ impl PayloadWriter {
             buffer: self.buffer.split().freeze(),
             ends: std::mem::replace(&mut self.ends, Vec::with_capacity(count)),
             positions: std::mem::replace(&mut self.positions, Vec::with_capacity(count)),
+            texts: Texts::default(),
         }
     }
 }
@@ -161,6 +221,45 @@ mod tests {
         assert_eq!((tail.position(0), tail.position(1), tail.bytes()), (1, 2, 3));
         assert!(tail.tail(2).is_empty());
         assert_eq!(tail.head(1).iter().collect::<Vec<_>>(), [&b""[..]]);
+    }
+
+    fn templates() -> [Template; 2] {
+        [Template::parse("${a}").unwrap().at(0), Template::parse("${b}").unwrap().at(1)]
+    }
+
+    #[test]
+    fn texts_stay_with_their_payloads() {
+        let [a, b] = templates();
+        let whole = batch(&["x", "y", "z"])
+            .with_texts(&a, TextValues::from_iter(["a0", "a1", "a2"]))
+            .with_texts(&b, TextValues::from_iter(["b0", "b1", "b2"]));
+        let texts = |batch: &EncodedBatch| -> Vec<String> {
+            (0..batch.len()).map(|row| format!("{}{}", a.text(batch, row), b.text(batch, row))).collect()
+        };
+        assert_eq!(texts(&whole.tail(1).head(1)), ["a1b1"]);
+        assert_eq!(texts(&whole.slice(1..3).clone()), ["a1b1", "a2b2"]);
+        assert_eq!(texts(&batch(&["p", "q"]).with_texts_of(&whole.tail(1))), ["a1b1", "a2b2"]);
+        let changed = whole.tail(1).with_texts(&b, TextValues::from_iter(["c1", "c2"]));
+        assert_eq!(texts(&changed), ["a1c1", "a2c2"]);
+        assert_eq!(texts(&whole), ["a0b0", "a1b1", "a2b2"]);
+    }
+
+    #[test]
+    fn batches_are_the_same_when_payloads_and_texts_are() {
+        let [a, b] = templates();
+        let with = |texts: [&str; 2]| batch(&["x", "x"]).with_texts(&a, TextValues::from_iter(texts));
+        assert_eq!(with(["s", "t"]).head(1), with(["s", "u"]).head(1));
+        assert_ne!(with(["s", "t"]), with(["s", "u"]));
+        assert_ne!(with(["s", "t"]), batch(&["x", "x"]));
+        assert!(with(["s", "t"]).has_texts(&a) && !with(["s", "t"]).has_texts(&b));
+    }
+
+    #[test]
+    fn a_batch_without_texts_has_empty_ones_and_constants_need_none() {
+        let constant = Template::parse("all").unwrap();
+        let batch = batch(&["x"]).with_texts(&constant, TextValues::from_iter(["other"]));
+        assert_eq!((constant.text(&batch, 0), templates()[0].text(&batch, 0)), ("all", ""));
+        assert!(batch.has_texts(&constant));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// [`EventFluxError::Send`] for this payload, [`EventFluxError::ConnectionUnavailable`] after giving up.
     fn publish(&self, payload: &[u8]) -> Result<(), EventFluxError>;
 
-    /// Accepts payloads in order; the sink may keep the batch's buffer instead of copying.
+    /// Accepts payloads in order; the sink may keep the batch's buffer instead of copying. The texts of templates among
+    /// its properties come with the batch ([`Template::text`](crate::Template::text)), and only here.
     ///
     /// # Errors
     /// The index of the first payload that failed, with its error: those before it are accepted, those behind it were
@@ -67,6 +68,7 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
 /// Where a sink reports what happens after it accepted a payload. Implemented by the engine.
 pub trait SinkCallback: Send + Sync {
-    /// Accepted payloads that will not be delivered; the error strategy handles them.
+    /// Accepted payloads that will not be delivered; the error strategy handles them. The batch is the one they came in,
+    /// or a part of it, so that the texts of templates are still there when they are published again.
     fn on_failed(&self, batch: EncodedBatch, error: EventFluxError);
 }

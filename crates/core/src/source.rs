@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{BoxFuture, EventFluxError};
+use crate::{BoxFuture, EventFluxError, MessageMetadata};
 
 /// Brings messages from somewhere into a stream.
 ///
@@ -57,6 +57,16 @@ pub trait SourceCallback: Send + Sync {
         messages.iter().try_for_each(|message| self.on_data(message))
     }
 
+    /// As [`SourceCallback::on_batch`], with the metadata of each message: as many as there are messages. A source calls
+    /// this when columns are bound to its metadata ([`ConnectorContext::metadata`](crate::ConnectorContext::metadata)).
+    ///
+    /// # Errors
+    /// As [`SourceCallback::on_data`].
+    fn on_batch_with(&self, messages: &[Bytes], metadata: &[MessageMetadata]) -> Result<(), EventFluxError> {
+        let _ = metadata;
+        self.on_batch(messages)
+    }
+
     /// Whether the pipeline can take the next delivery now.
     fn is_ready(&self) -> bool {
         true
@@ -77,4 +87,38 @@ pub trait SourceCallback: Send + Sync {
     /// The source delivers nothing more: `Ok` when it was stopped or is exhausted, `Err` when it gave up or panicked.
     /// Called exactly once after a successful `start`.
     fn on_end(&self, result: Result<(), EventFluxError>);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{DataType, MetadataSpec};
+
+    #[derive(Default)]
+    struct Minimal(Mutex<Vec<Vec<u8>>>);
+
+    impl SourceCallback for Minimal {
+        fn on_data(&self, data: &[u8]) -> Result<(), EventFluxError> {
+            self.0.lock().unwrap().push(data.to_vec());
+            Ok(())
+        }
+
+        fn on_error(&self, error: EventFluxError, _: &[u8]) -> Result<(), EventFluxError> {
+            Err(error)
+        }
+
+        fn on_end(&self, _: Result<(), EventFluxError>) {}
+    }
+
+    #[test]
+    fn a_callback_that_knows_nothing_of_metadata_gets_the_messages() {
+        const TABLE: &[MetadataSpec] = &[MetadataSpec::new("client", DataType::String, "Who.")];
+        let (callback, metadata) = (Minimal::default(), MessageMetadata::new(TABLE, ["c".into()]));
+        callback
+            .on_batch_with(&[Bytes::from_static(b"a"), Bytes::from_static(b"b")], &[metadata.clone(), metadata])
+            .unwrap();
+        assert_eq!(*callback.0.lock().unwrap(), [b"a", b"b"]);
+    }
 }

@@ -41,7 +41,7 @@ fn each_mistake_names_its_place_its_reason_and_the_way_out() {
         ),
         (
             "@source(memory.delay='1s') CREATE STREAM S (a INT);",
-            "3:1 this source has no 'type' (add type='...', one of memory)",
+            "3:1 this source has no 'type' (add type='...', one of memory, mute)",
         ),
         (
             "@source(type='memory', memory.dealy='1s') CREATE STREAM S (a INT);",

@@ -18,7 +18,6 @@ mod json;
 mod template;
 mod text;
 mod timestamp;
-mod value_text;
 
 use eventflux_core::EventFluxContext;
 

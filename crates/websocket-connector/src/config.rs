@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Secret, redact_url};
+use eventflux_gateway::Accepts;
 use eventflux_websocket_wire::deflate::DeflateConfig;
 use eventflux_websocket_wire::handshake::{is_field_value, is_token};
 use eventflux_websocket_wire::{KeepAliveConfig, Limits};
@@ -17,8 +18,8 @@ use crate::deflate;
 use crate::net::dial::DialConfig;
 use crate::net::tcp::TcpOptions;
 use crate::net::tls_client::TlsClientConfig;
-use crate::queue::{FullPolicy, QueueConfig};
-use crate::server::ServerConfig;
+use crate::queue::QueueConfig;
+use crate::server::{Publishing, ServerConfig, accepts};
 
 const URL: &str = "websocket.url";
 const HEADERS: &str = "websocket.headers.";
@@ -34,17 +35,17 @@ pub struct WebSocketSourceConfig {
     pub(crate) connection: ConnectionConfig,
     pub(crate) subscribe: Arc<[SubscribeStep]>,
     pub(crate) inflate: Option<Inflate>,
+    /// In server mode: which messages of clients it takes.
+    pub(crate) accepts: Accepts,
 }
 
 /// Configuration of a WebSocket sink. Its debug form shows no secret.
 #[derive(Debug, Clone)]
 pub struct WebSocketSinkConfig {
-    pub(crate) mode: Mode,
+    pub(crate) mode: SinkMode,
     pub(crate) connection: ConnectionConfig,
     pub(crate) message_type: MessageType,
     pub(crate) compression: Option<Format>,
-    /// Of the connection in client mode, of each client in server mode.
-    pub(crate) queue: QueueConfig,
 }
 
 /// What payloads are sent as.
@@ -64,6 +65,15 @@ pub(crate) enum Mode {
     Client(Box<ClientConfig>),
     /// Listens.
     Server(Box<ServerConfig>),
+}
+
+/// The role on the wire of a sink.
+#[derive(Debug, Clone)]
+pub(crate) enum SinkMode {
+    /// Connects out; what waits is queued.
+    Client(Box<ClientConfig>, QueueConfig),
+    /// Listens, and publishes to whoever connects.
+    Server(Box<ServerConfig>, Publishing),
 }
 
 /// How to connect.
@@ -128,6 +138,7 @@ impl WebSocketSourceConfig {
             connection: ConnectionConfig::from_properties(properties)?,
             subscribe: SubscribeStep::from_properties(properties)?.into(),
             inflate,
+            accepts: if properties.text("websocket.mode")? == "server" { accepts(properties)? } else { Accepts::default() },
         })
     }
 }
@@ -138,26 +149,21 @@ impl WebSocketSinkConfig {
     /// # Errors
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        let mode = Mode::from_properties(properties)?;
+        let mode = match Mode::from_properties(properties)? {
+            Mode::Client(client) => SinkMode::Client(client, QueueConfig::from_properties(properties)?),
+            Mode::Server(server) => SinkMode::Server(server, Publishing::from_properties(properties)?),
+        };
         let message_type = MessageType::parse(properties.text("websocket.message.type")?)?;
         let compression = Format::from_properties(properties)?;
         if compression.is_some() && message_type == MessageType::Text {
             let error = EventFluxError::property("websocket.compression", "makes payloads that are no text");
             return Err(error.with_hint("add websocket.message.type='binary'"));
         }
-        let (bytes, full) = match mode {
-            Mode::Client(_) => ("websocket.queue.bytes", "websocket.queue.full"),
-            Mode::Server(_) => ("websocket.client.queue.bytes", "websocket.client.queue.full"),
-        };
         Ok(Self {
             mode,
             connection: ConnectionConfig::from_properties(properties)?,
             message_type,
             compression,
-            queue: QueueConfig {
-                max_bytes: at_least_one_byte(properties, bytes)?,
-                full: FullPolicy::parse(full, properties.text(full)?)?,
-            },
         })
     }
 }

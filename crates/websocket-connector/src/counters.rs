@@ -1,6 +1,7 @@
 //! Counters of what peers do wrong. Their labels are bounded: configured places, and reasons from a fixed list.
 
 use eventflux_core::metrics::Metrics;
+use eventflux_gateway::auth::Denied;
 use eventflux_websocket_wire::handshake::Refusal;
 
 /// Clients that did not get beyond the handshake, by address of the listener and reason.
@@ -8,6 +9,16 @@ const REFUSED: &str = "eventflux_websocket_refused_total";
 
 /// Connections we ended because of the peer, by endpoint (URL or path) and reason.
 const VIOLATIONS: &str = "eventflux_websocket_violations_total";
+
+/// Clients that proved who they are, or did not, by path and result.
+const AUTHENTICATIONS: &str = "eventflux_websocket_authentications_total";
+
+/// Counts a client of `path` whose credentials were judged; `None`: they were accepted.
+pub(crate) fn authenticated(metrics: &Metrics, path: &str, denied: Option<&Denied>) {
+    let result = denied.map_or("accepted", Denied::label);
+    metrics.describe(AUTHENTICATIONS, "Clients whose credentials were judged.");
+    metrics.counter(AUTHENTICATIONS, &[("endpoint", path), ("result", result)]).increment();
+}
 
 /// Counts a client that `listener` refused: with an HTTP status, or before it came to that.
 pub(crate) fn refused(metrics: &Metrics, listener: &str, why: Refused<'_>) {
@@ -22,6 +33,7 @@ pub(crate) fn refused(metrics: &Metrics, listener: &str, why: Refused<'_>) {
             &status
         }
     };
+    metrics.describe(REFUSED, "Clients that did not get beyond the handshake.");
     metrics.counter(REFUSED, &[("listener", listener), ("reason", reason)]).increment();
 }
 
@@ -30,6 +42,7 @@ pub(crate) fn refused(metrics: &Metrics, listener: &str, why: Refused<'_>) {
 pub(crate) fn violation(metrics: &Metrics, endpoint: &str, code: Option<u16>) {
     let code = code.map(|code| code.to_string());
     let reason = code.as_deref().unwrap_or("dead");
+    metrics.describe(VIOLATIONS, "Connections that were ended because of what the peer did.");
     metrics.counter(VIOLATIONS, &[("endpoint", endpoint), ("reason", reason)]).increment();
 }
 

@@ -8,7 +8,7 @@ use eventflux_websocket_wire::deflate::{DeflateConfig, DirectionConfig};
 /// # Errors
 /// When a property is missing, which the property table rules out.
 pub(crate) fn from_properties(properties: &Properties) -> Result<Option<DeflateConfig>, EventFluxError> {
-    if !properties.flag("websocket.permessage-deflate")? {
+    if matches!(properties.text("websocket.permessage-deflate")?, "false" | "none") {
         return Ok(None);
     }
     let direction = |name: &str| {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventflux_core::{EventFluxError, SourceCallback};
+use eventflux_core::{EventFluxError, MessageMetadata, SourceCallback};
 use eventflux_websocket_wire::Batch;
 
 use crate::compression::Inflate;
@@ -28,20 +28,25 @@ impl Delivery {
         &self.callback
     }
 
-    /// Hands a batch over, as one delivery unless a message in it is bad.
+    /// Hands a batch over, as one delivery unless a message in it is bad; all messages have the same metadata.
     ///
     /// # Errors
     /// What the pipeline answered: deliver nothing more.
     #[inline]
-    pub(crate) fn deliver(&mut self, batch: &Batch) -> Result<(), EventFluxError> {
+    pub(crate) fn deliver(&mut self, batch: &Batch, metadata: Option<&MessageMetadata>) -> Result<(), EventFluxError> {
         match self.inflate {
-            Some(inflate) if !batch.binary.is_empty() => self.deliver_inflated(inflate, batch),
+            Some(inflate) if !batch.binary.is_empty() => self.deliver_inflated(inflate, batch, metadata),
             _ if batch.messages.is_empty() => Ok(()),
-            _ => self.callback.on_batch(&batch.messages),
+            _ => pass(&*self.callback, &batch.messages, metadata),
         }
     }
 
-    fn deliver_inflated(&mut self, inflate: Inflate, batch: &Batch) -> Result<(), EventFluxError> {
+    fn deliver_inflated(
+        &mut self,
+        inflate: Inflate,
+        batch: &Batch,
+        metadata: Option<&MessageMetadata>,
+    ) -> Result<(), EventFluxError> {
         let mut binary = batch.binary.iter().copied().peekable();
         for (index, message) in batch.messages.iter().enumerate() {
             if binary.next_if_eq(&index).is_none() {
@@ -51,21 +56,34 @@ impl Delivery {
             match inflate.inflate(message) {
                 Ok(inflated) => self.inflated.push(inflated),
                 Err(error) => {
-                    self.hand_over()?;
+                    self.hand_over(metadata)?;
                     self.callback.on_error(error, message)?;
                 }
             }
         }
-        self.hand_over()
+        self.hand_over(metadata)
     }
 
-    fn hand_over(&mut self) -> Result<(), EventFluxError> {
+    fn hand_over(&mut self, metadata: Option<&MessageMetadata>) -> Result<(), EventFluxError> {
         if self.inflated.is_empty() {
             return Ok(());
         }
-        let result = self.callback.on_batch(&self.inflated);
+        let result = pass(&*self.callback, &self.inflated, metadata);
         self.inflated.clear();
         result
+    }
+}
+
+#[inline]
+fn pass(
+    callback: &dyn SourceCallback,
+    messages: &[Bytes],
+    metadata: Option<&MessageMetadata>,
+) -> Result<(), EventFluxError> {
+    match metadata {
+        None => callback.on_batch(messages),
+        // Copies share it.
+        Some(metadata) => callback.on_batch_with(messages, &vec![metadata.clone(); messages.len()]),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use eventflux_core::{
-    ConnectorContext, EventFluxError, Properties, PropertySpec, Sink, SinkFactory, Source, SourceFactory,
+    ConnectorContext, EventFluxError, MetadataSpec, Properties, PropertySpec, Sink, SinkFactory, Source, SourceFactory,
 };
 
-use crate::server::Registry;
+use crate::server::{METADATA, Registry};
 use crate::{
     SINK_PROPERTIES, SOURCE_PROPERTIES, WebSocketSink, WebSocketSinkConfig, WebSocketSource, WebSocketSourceConfig,
 };
@@ -53,6 +53,10 @@ impl SourceFactory for WebSocketSourceFactory {
 
     fn properties(&self) -> &'static [PropertySpec] {
         SOURCE_PROPERTIES
+    }
+
+    fn metadata(&self) -> &'static [MetadataSpec] {
+        METADATA
     }
 
     fn create_initialized(

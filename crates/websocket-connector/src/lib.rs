@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use eventflux_core::EventFluxContext;
 
+#[allow(dead_code, unused_imports, reason = "until listeners use it")]
+mod access;
 mod auth;
 mod blocking;
 mod client;

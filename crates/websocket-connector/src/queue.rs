@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use eventflux_core::{EncodedBatch, EventFluxError};
+use eventflux_core::{EncodedBatch, EventFluxError, Properties};
 use eventflux_websocket_wire::{Message, MessageKind};
+
+use crate::config::at_least_one_byte;
 
 /// What a payload costs besides its bytes, so that empty payloads are bounded too.
 pub(crate) const PAYLOAD_OVERHEAD_BYTES: usize = 16;
@@ -21,8 +23,6 @@ pub(crate) enum FullPolicy {
     DropOldest,
     /// Drop the payloads that came last.
     DropNewest,
-    /// Give the client up.
-    Disconnect,
 }
 
 /// Size and policy of a queue.
@@ -32,22 +32,11 @@ pub(crate) struct QueueConfig {
     pub(crate) full: FullPolicy,
 }
 
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Pushed {
-    /// Payloads the policy dropped, of this batch or of earlier ones.
-    pub(crate) dropped: usize,
-    /// Whether it did not fit, and the policy is to disconnect.
-    pub(crate) overflowed: bool,
-}
-
 /// Some payloads of one batch, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Slice {
     kind: MessageKind,
     batch: Arc<EncodedBatch>,
-    /// The payloads as messages that are compressed once for many connections.
-    shared: Option<Arc<[Message]>>,
     rows: Range<usize>,
 }
 
@@ -59,15 +48,26 @@ pub(crate) struct PayloadQueue {
     cost: usize,
 }
 
+impl QueueConfig {
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+        const FULL: &str = "websocket.queue.full";
+        Ok(Self {
+            max_bytes: at_least_one_byte(properties, "websocket.queue.bytes")?,
+            full: FullPolicy::parse(FULL, properties.text(FULL)?)?,
+        })
+    }
+}
+
 impl FullPolicy {
     /// # Errors
     /// [`EventFluxError::Configuration`] for a word that is no policy.
-    pub(crate) fn parse(key: &str, text: &str) -> Result<Self, EventFluxError> {
+    fn parse(key: &str, text: &str) -> Result<Self, EventFluxError> {
         match text {
             "block" => Ok(Self::Block),
             "drop_oldest" => Ok(Self::DropOldest),
             "drop_newest" => Ok(Self::DropNewest),
-            "disconnect" => Ok(Self::Disconnect),
             other => Err(EventFluxError::property(key, format!("'{other}' is not allowed"))),
         }
     }
@@ -76,26 +76,12 @@ impl FullPolicy {
 impl Slice {
     /// All payloads of a batch, to be sent as `kind`.
     pub(crate) fn whole(batch: Arc<EncodedBatch>, kind: MessageKind) -> Self {
-        Self { kind, rows: 0..batch.len(), shared: None, batch }
-    }
-
-    /// The payloads before `row`.
-    #[must_use]
-    pub(crate) fn before(mut self, row: usize) -> Self {
-        self.rows.end = self.rows.end.min(row);
-        self
+        Self { kind, rows: 0..batch.len(), batch }
     }
 
     /// Number of payloads.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    /// The same for many connections of which some compress: each payload is compressed once.
-    #[must_use]
-    pub(crate) fn for_many(self) -> Self {
-        let messages = (0..self.batch.len()).map(|row| self.message(row).for_many()).collect();
-        Self { shared: Some(messages), ..self }
     }
 
     /// The payloads as messages, sharing the batch's buffer.
@@ -104,23 +90,12 @@ impl Slice {
     }
 
     fn message(&self, row: usize) -> Message {
-        match &self.shared {
-            Some(messages) => messages[row].clone(),
-            None => Message::new(self.kind, self.batch.shared(row)),
-        }
+        Message::new(self.kind, self.batch.shared(row))
     }
 
     /// The payloads as a batch of their own.
     pub(crate) fn to_batch(&self) -> EncodedBatch {
-        if self.rows == (0..self.batch.len()) {
-            return (*self.batch).clone();
-        }
-        let mut writer = eventflux_core::PayloadWriter::default();
-        for row in self.rows.clone() {
-            writer.buffer().extend_from_slice(self.batch.payload(row));
-            writer.finish(self.batch.position(row));
-        }
-        writer.take()
+        self.batch.slice(self.rows.clone())
     }
 
     /// Splits off the largest payload: those before it, itself, those behind it.
@@ -159,15 +134,13 @@ impl PayloadQueue {
         self.cost
     }
 
-    /// Takes a batch in. `in_flight`: what was taken out and counts all the same, because it is not sent yet.
-    pub(crate) fn push(&mut self, config: QueueConfig, mut slice: Slice, in_flight: usize) -> Pushed {
+    /// Takes a batch in. `in_flight`: what was taken out and counts all the same, because it is not sent yet. Returns the
+    /// payloads the policy dropped, of this batch or of earlier ones.
+    pub(crate) fn push(&mut self, config: QueueConfig, mut slice: Slice, in_flight: usize) -> usize {
         let mut dropped = 0;
         let mut cost = slice.cost();
         let over = (self.cost + in_flight + cost).saturating_sub(config.max_bytes);
         match config.full {
-            FullPolicy::Disconnect if over > 0 => {
-                return Pushed { dropped: 0, overflowed: true };
-            }
             FullPolicy::DropNewest if over > 0 => {
                 let free = cost.saturating_sub(over);
                 cost = 0;
@@ -191,7 +164,7 @@ impl PayloadQueue {
         if config.full == FullPolicy::DropOldest {
             dropped = self.drop_oldest(config.max_bytes.saturating_sub(in_flight));
         }
-        Pushed { dropped, overflowed: false }
+        dropped
     }
 
     /// Puts payloads back that were taken and not sent; they will be the first again.
@@ -280,9 +253,9 @@ mod tests {
     #[test]
     fn a_blocking_queue_takes_all_and_says_when_it_is_full() {
         let (config, mut queue) = (config(60, FullPolicy::Block), PayloadQueue::default());
-        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0), Pushed::default());
+        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0), 0);
         assert!(queue.cost() < 60);
-        assert_eq!(queue.push(config, batch(2, &[4]), 0), Pushed::default());
+        assert_eq!(queue.push(config, batch(2, &[4]), 0), 0);
         assert_eq!(queue.cost(), 60);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
         assert_eq!((queue.len(), queue.cost()), (0, 0));
@@ -291,28 +264,21 @@ mod tests {
     #[test]
     fn the_oldest_make_room_for_the_newest() {
         let (config, mut queue) = (config(60, FullPolicy::DropOldest), PayloadQueue::default());
-        assert_eq!(queue.push(config, batch(0, &[4, 4, 4]), 0).dropped, 0);
-        assert_eq!(queue.push(config, batch(3, &[4, 4]), 0).dropped, 2);
+        assert_eq!(queue.push(config, batch(0, &[4, 4, 4]), 0), 0);
+        assert_eq!(queue.push(config, batch(3, &[4, 4]), 0), 2);
         assert_eq!(positions(&mut queue), [2, 3, 4]);
-        assert_eq!(queue.push(config, batch(5, &[4, 100]), 0).dropped, 1);
+        assert_eq!(queue.push(config, batch(5, &[4, 100]), 0), 1);
         assert_eq!(positions(&mut queue), [6]);
     }
 
     #[test]
     fn the_newest_are_dropped_when_that_is_the_policy() {
         let (config, mut queue) = (config(60, FullPolicy::DropNewest), PayloadQueue::default());
-        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0).dropped, 0);
-        assert_eq!(queue.push(config, batch(2, &[4, 4]), 0).dropped, 1);
-        assert_eq!(queue.push(config, batch(4, &[4]), 0).dropped, 1);
+        assert_eq!(queue.push(config, batch(0, &[4, 4]), 0), 0);
+        assert_eq!(queue.push(config, batch(2, &[4, 4]), 0), 1);
+        assert_eq!(queue.push(config, batch(4, &[4]), 0), 1);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
-        assert_eq!(queue.push(config, batch(0, &[4]), 60).dropped, 1);
-    }
-
-    #[test]
-    fn a_client_that_overflows_is_given_up() {
-        let (config, mut queue) = (config(30, FullPolicy::Disconnect), PayloadQueue::default());
-        assert!(!queue.push(config, batch(0, &[4]), 0).overflowed);
-        assert!(queue.push(config, batch(1, &[4]), 0).overflowed);
+        assert_eq!(queue.push(config, batch(0, &[4]), 60), 1);
     }
 
     #[test]
@@ -344,7 +310,7 @@ mod tests {
             let (config, mut queue) = (config(max_bytes, policy), PayloadQueue::default());
             let (mut next, mut dropped) = (0, 0);
             for lengths in &pushes {
-                dropped += queue.push(config, batch(next, lengths), 0).dropped;
+                dropped += queue.push(config, batch(next, lengths), 0);
                 next += lengths.len() as u64;
             }
             prop_assert_eq!(queue.len() + dropped, next as usize);

@@ -9,7 +9,7 @@ use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, 
 use eventflux_websocket_wire::MessageKind;
 
 use crate::client::{ClientSink, Connector};
-use crate::config::{MessageType, Mode, WebSocketSinkConfig};
+use crate::config::{MessageType, SinkMode, WebSocketSinkConfig};
 use crate::queue::Slice;
 use crate::server::{Registry, ServerSink};
 
@@ -50,13 +50,11 @@ impl WebSocketSink {
         }
     }
 
-    fn accept(&self, role: &Role, slice: Slice) -> Result<(), RowFailure> {
+    /// `payloads`: what is sent of the first rows of `batch`.
+    fn accept(&self, role: &Role, batch: &EncodedBatch, payloads: EncodedBatch) -> Result<(), RowFailure> {
         match role {
-            Role::Client(sink) => sink.publish(slice),
-            Role::Server(sink) => {
-                sink.publish(slice);
-                Ok(())
-            }
+            Role::Client(sink) => sink.publish(Slice::whole(Arc::new(payloads), self.kind())),
+            Role::Server(sink) => sink.publish(batch, &payloads, self.config.message_type == MessageType::Binary),
         }
     }
 
@@ -80,9 +78,12 @@ impl Sink for WebSocketSink {
         }
         let context = self.context.clone();
         let role = match &self.config.mode {
-            Mode::Client(client) => Role::Client(ClientSink::start(client, &self.config, context, callback)?),
-            Mode::Server(server) => {
-                Role::Server(Box::new(ServerSink::start(&self.listeners, server, &self.config, context)?))
+            SinkMode::Client(client, queue) => {
+                Role::Client(ClientSink::start(client, *queue, &self.config, context, callback)?)
+            }
+            SinkMode::Server(server, publishing) => {
+                let connection = self.config.connection;
+                Role::Server(Box::new(ServerSink::start(&self.listeners, server, publishing, connection, context)?))
             }
         };
         // Empty until now, as checked above under the lock.
@@ -107,13 +108,11 @@ impl Sink for WebSocketSink {
             Some(format) => format.compress_batch(batch)?,
             None => batch.clone(),
         };
-        let slice = Slice::whole(Arc::new(payloads), self.kind());
         match bad {
-            None => self.accept(role, slice),
+            None => self.accept(role, batch, payloads),
             Some(failure) => {
-                let good = slice.before(failure.row);
-                if good.len() > 0 {
-                    self.accept(role, good)?;
+                if failure.row > 0 {
+                    self.accept(role, batch, payloads.head(failure.row))?;
                 }
                 Err(failure)
             }
@@ -153,9 +152,9 @@ impl Sink for WebSocketSink {
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
         match &self.config.mode {
-            Mode::Client(client) => Connector::new(client, &self.config.connection)?.validate(),
+            SinkMode::Client(client, _) => Connector::new(client, &self.config.connection)?.validate(),
             // A listener depends on nobody; whether its address is free shows at start.
-            Mode::Server(_) => Ok(()),
+            SinkMode::Server(..) => Ok(()),
         }
     }
 }
@@ -177,17 +176,17 @@ mod tests {
     use super::*;
     use crate::compression::Format;
     use crate::config::ClientConfig;
-    use crate::queue::FullPolicy;
+    use crate::queue::{FullPolicy, QueueConfig};
     use crate::{SINK_PROPERTIES, WebSocketSinkFactory};
 
     fn config(raw: &[(&str, &str)]) -> Result<WebSocketSinkConfig, EventFluxError> {
         WebSocketSinkConfig::from_properties(&Properties::from_pairs(SINK_PROPERTIES, raw.iter().copied())?)
     }
 
-    fn client(config: &WebSocketSinkConfig) -> &ClientConfig {
+    fn client(config: &WebSocketSinkConfig) -> (&ClientConfig, &QueueConfig) {
         match &config.mode {
-            Mode::Client(client) => client,
-            Mode::Server(_) => panic!("not a client"),
+            SinkMode::Client(client, queue) => (client, queue),
+            SinkMode::Server(..) => panic!("not a client"),
         }
     }
 
@@ -200,14 +199,14 @@ mod tests {
     #[test]
     fn config_from_properties_required_only() {
         let config = config(&[("websocket.url", "ws://localhost:8080/events")]).unwrap();
-        let client = client(&config);
+        let (client, queue) = client(&config);
         assert_eq!(client.url.url().as_str(), "ws://localhost:8080/events");
         assert!(client.reconnect.enabled);
         assert_eq!(client.reconnect.delay, Duration::from_millis(1000));
         assert_eq!(client.reconnect.max_delay, Duration::from_millis(30_000));
         assert_eq!(client.reconnect.max_attempts, Some(3));
         assert_eq!(config.message_type, MessageType::Text);
-        assert_eq!((config.queue.max_bytes, config.queue.full), (1 << 20, FullPolicy::Block));
+        assert_eq!((queue.max_bytes, queue.full), (1 << 20, FullPolicy::Block));
     }
 
     #[test]
@@ -224,12 +223,12 @@ mod tests {
             ("websocket.compression", "zstd"),
         ])
         .unwrap();
-        let client = client(&config);
+        let (client, queue) = client(&config);
         assert!(client.tls.is_some());
         assert_eq!(client.reconnect.max_delay, Duration::from_millis(50));
         assert_eq!((client.headers.len(), &client.subprotocols[..]), (1, &["v1".to_owned()][..]));
         assert_eq!((config.message_type, config.compression), (MessageType::Binary, Some(Format::Zstd)));
-        assert_eq!((config.queue.max_bytes, config.queue.full), (4096, FullPolicy::DropOldest));
+        assert_eq!((queue.max_bytes, queue.full), (4096, FullPolicy::DropOldest));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, timeout_at};
@@ -58,6 +58,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     #[inline]
     pub fn queue(&mut self, message: Message) {
         self.codec.queue(message);
+    }
+
+    /// Queues encoded frames without sending: see [`Codec::queue_frames`].
+    #[inline]
+    pub fn queue_frames(&mut self, frames: Bytes) {
+        self.codec.queue_frames(frames);
     }
 
     /// Whether something queued was not yet accepted by the stream.

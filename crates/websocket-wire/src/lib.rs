@@ -26,7 +26,7 @@ mod keep_alive;
 mod limits;
 mod message;
 
-pub use codec::{Codec, Role};
+pub use codec::{Codec, Role, encode_compressed_frame, encode_frame};
 pub use connection::{Connection, Progress};
 pub use disconnect::Disconnect;
 pub use keep_alive::{Due, KeepAlive, KeepAliveConfig};

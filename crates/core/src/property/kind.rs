@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Template;
+
 /// The values a property may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PropertyKind {
@@ -35,6 +37,8 @@ pub enum PropertyKind {
     Address,
     /// A file path.
     Path,
+    /// Text in which `${column}` stands for a value of the row; for sinks.
+    Template,
 }
 
 /// A parsed value.
@@ -52,6 +56,8 @@ pub enum PropertyValue {
     Duration(Duration),
     /// Size in bytes.
     Size(u64),
+    /// Template.
+    Template(Template),
 }
 
 impl PropertyKind {
@@ -68,6 +74,7 @@ impl PropertyKind {
             Self::Url(_) => "url",
             Self::Address => "address",
             Self::Path => "path",
+            Self::Template => "template",
         }
     }
 
@@ -91,6 +98,7 @@ impl PropertyKind {
             }
             Self::Address => "an address such as 127.0.0.1:8080 or 0.0.0.0:8080".to_owned(),
             Self::Path => "a file path".to_owned(),
+            Self::Template => "text in which ${column} stands for the value of a column, and $${ for ${".to_owned(),
         }
     }
 
@@ -125,6 +133,7 @@ impl PropertyKind {
                 port.parse::<u16>().ok().map(|_| PropertyValue::Text(trimmed.to_owned()))
             }
             Self::Path => (!trimmed.is_empty()).then(|| PropertyValue::Text(trimmed.to_owned())),
+            Self::Template => Template::parse(text).ok().map(PropertyValue::Template),
         }
     }
 }
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn each_kind_takes_what_it_says_and_nothing_else() {
         let integer = PropertyKind::Integer { min: -1, max: 9 };
-        let cases: [(PropertyKind, &str, Option<PropertyValue>); 17] = [
+        let cases: [(PropertyKind, &str, Option<PropertyValue>); 18] = [
             (integer, "-1", Some(PropertyValue::Integer(-1))),
             (integer, "10", None),
             (integer, "1x", None),
@@ -193,6 +202,7 @@ mod tests {
             (PropertyKind::Url(&["ws", "wss"]), "http://h", None),
             (PropertyKind::Address, "127.0.0.1:0", Some(PropertyValue::Text("127.0.0.1:0".into()))),
             (PropertyKind::Address, "127.0.0.1:99999", None),
+            (PropertyKind::Template, "a.${b", None),
         ];
         for (kind, text, expected) in cases {
             assert_eq!(kind.parse(text, None), expected, "{kind:?} {text}");

@@ -4,12 +4,15 @@
 //! wrote into typed values, or into every error at once. Documentation and `eventflux connectors` read the same table.
 
 mod kind;
+mod resolve;
 mod resolved;
 mod spec;
+mod table;
 
 pub use kind::{PropertyKind, PropertyValue};
 pub use resolved::{Properties, PropertyError};
-pub use spec::{Condition, PropertySpec};
+pub use spec::{ChosenDefault, Condition, MAX_DEPENDENCY_CHAIN, PropertySpec, either};
+pub use table::table_mistakes;
 
 /// The candidate most like `word`, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

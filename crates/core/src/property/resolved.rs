@@ -1,11 +1,12 @@
-//! Raw properties in, typed values or every error out.
+//! Validated properties: typed access to their values.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{PropertyKind, PropertySpec, PropertyValue, nearest};
-use crate::{EventFluxError, env, redact_url};
+use super::resolve::{Resolver, unmet};
+use super::{PropertySpec, PropertyValue};
+use crate::{EventFluxError, Template, env};
 
 /// What is wrong with one property.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +41,12 @@ pub struct Properties {
 }
 
 #[derive(Clone)]
-struct Entry {
-    value: PropertyValue,
+pub(super) struct Entry {
+    pub(super) value: PropertyValue,
     /// What may be shown: the text as written, before environment variables were put in.
-    shown: String,
-    given: bool,
+    pub(super) shown: String,
+    /// Whether it was written by the pipeline author; else it is a default.
+    pub(super) given: bool,
 }
 
 impl Properties {
@@ -57,22 +59,7 @@ impl Properties {
         raw: impl IntoIterator<Item = (&'a str, &'a str)>,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<PropertyError>> {
-        let mut errors = Vec::new();
-        let mut properties = Self::default();
-        for (key, text) in raw {
-            match given(specs, key, text, lookup) {
-                Ok(entry) => drop(properties.values.insert(key.to_owned(), entry)),
-                Err(error) => errors.push(error),
-            }
-        }
-        for spec in specs {
-            if let Some(entry) = default(spec).filter(|_| !properties.values.contains_key(spec.key)) {
-                properties.values.insert(spec.key.to_owned(), entry);
-            }
-        }
-        let failed: Vec<_> = errors.iter().map(|error| error.key.clone()).collect();
-        errors.extend(specs.iter().filter_map(|spec| properties.misplaced(spec, &failed)));
-        if errors.is_empty() { Ok(properties) } else { Err(errors) }
+        Resolver::new(specs, lookup).resolve(raw).map(|values| Self { values })
     }
 
     /// Like [`Properties::resolve`] with the process's environment, reporting the first error only; for connectors
@@ -171,6 +158,30 @@ impl Properties {
         }
     }
 
+    /// The template of a property; `None` without one.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when the property is declared as something else.
+    pub fn template(&self, key: &str) -> Result<Option<Template>, EventFluxError> {
+        match self.values.get(key).map(|entry| &entry.value) {
+            None => Ok(None),
+            Some(PropertyValue::Template(template)) if template.constant().is_some() => Ok(Some(template.clone())),
+            Some(PropertyValue::Template(_)) => {
+                Ok(self.row_templates().find(|(other, _)| *other == key).map(|(_, template)| template))
+            }
+            Some(_) => Err(EventFluxError::property(key, "is not declared as a template")),
+        }
+    }
+
+    /// The templates that name a column, each with its key: those whose text the engine computes for every row.
+    pub fn row_templates(&self) -> impl Iterator<Item = (&str, Template)> {
+        let templates = self.values.iter().filter_map(|(key, entry)| match &entry.value {
+            PropertyValue::Template(template) if template.constant().is_none() => Some((key.as_str(), template)),
+            _ => None,
+        });
+        templates.enumerate().map(|(slot, (key, template))| (key, template.at(slot)))
+    }
+
     /// What follows `prefix` in each given key, with its text: `websocket.headers.` yields header names and values.
     pub fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.values.iter().filter_map(move |(key, entry)| match &entry.value {
@@ -184,41 +195,10 @@ impl Properties {
         self.values.get(key).is_some_and(|entry| entry.given)
     }
 
-    /// The value of a property that conditions may name: a text, or `true` and `false`.
-    fn choice(&self, key: &str) -> Option<&str> {
-        match &self.values.get(key)?.value {
-            PropertyValue::Boolean(true) => Some("true"),
-            PropertyValue::Boolean(false) => Some("false"),
-            _ => self.optional_text(key),
-        }
-    }
-
-    fn misplaced(&self, spec: &PropertySpec, failed: &[String]) -> Option<PropertyError> {
-        let holds = spec.only_if.is_none_or(|condition| {
-            self.choice(condition.key) == Some(condition.value) || failed.iter().any(|key| key == condition.key)
-        });
-        let error = |reason: String, hint: Option<String>| {
-            Some(PropertyError { key: spec.key.to_owned(), reason, hint, in_value: false })
-        };
-        if holds {
-            let absent = spec.required && !self.values.contains_key(spec.key);
-            if absent && !failed.iter().any(|key| key == spec.key) {
-                let example =
-                    spec.example.map_or_else(|| spec.kind.allowed(), |example| format!("for example '{example}'"));
-                return error("is required but missing".to_owned(), Some(example));
-            }
-            return None;
-        }
-        let given = self.values.iter().find(|(key, entry)| entry.given && spec.matches(key));
-        given.and_then(|(key, _)| {
-            let condition = spec.only_if?;
-            Some(PropertyError {
-                key: key.clone(),
-                reason: format!("has no effect unless {} is '{}'", condition.key, condition.value),
-                hint: Some(format!("remove it, or set {}='{}'", condition.key, condition.value)),
-                in_value: false,
-            })
-        })
+    /// Whether `spec`, one of the declarations these properties were resolved with, applies: whether its condition holds,
+    /// and those of the properties it depends on.
+    pub fn applies(&self, specs: &[PropertySpec], spec: &PropertySpec) -> bool {
+        unmet(specs, spec, &|key| Some(choice(&self.values, key))).is_none()
     }
 }
 
@@ -228,41 +208,14 @@ impl fmt::Debug for Properties {
     }
 }
 
-fn given(
-    specs: &[PropertySpec],
-    key: &str,
-    text: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Entry, PropertyError> {
-    let error =
-        |reason: String, hint: Option<String>, in_value| PropertyError { key: key.to_owned(), reason, hint, in_value };
-    let Some(spec) = specs.iter().find(|spec| spec.matches(key)) else {
-        let hint = nearest(key, specs.iter().map(|spec| spec.key)).map(|known| format!("did you mean '{known}'?"));
-        return Err(error("is not known here".to_owned(), hint, false));
-    };
-    let value = env::interpolate(text, lookup).map_err(|unset| error(unset.to_string(), unset.hint(), true))?;
-    let shown = match spec.kind {
-        _ if spec.secret => "***".to_owned(),
-        PropertyKind::Url(_) => redact_url(text),
-        _ => text.to_owned(),
-    };
-    match spec.kind.parse(&value, spec.unit) {
-        Some(value) => Ok(Entry { value, shown, given: true }),
-        None => {
-            let reason = if spec.secret {
-                "has a value that is not allowed".to_owned()
-            } else {
-                format!("'{shown}' is not allowed")
-            };
-            Err(error(reason, Some(format!("use {}", spec.kind.allowed())), true))
-        }
+/// The value of a property that conditions and defaults may name: a text, or `true` and `false`.
+pub(super) fn choice<'a>(values: &'a BTreeMap<String, Entry>, key: &str) -> Option<&'a str> {
+    match &values.get(key)?.value {
+        PropertyValue::Boolean(true) => Some("true"),
+        PropertyValue::Boolean(false) => Some("false"),
+        PropertyValue::Text(text) => Some(text),
+        _ => None,
     }
-}
-
-fn default(spec: &PropertySpec) -> Option<Entry> {
-    let text = spec.default?;
-    let value = spec.kind.parse(text, spec.unit)?;
-    Some(Entry { value, shown: text.to_owned(), given: false })
 }
 
 fn missing(key: &str) -> EventFluxError {
@@ -339,6 +292,26 @@ mod tests {
         let errors = resolve(&[("x.url", "ws://${env:HOST_X}/")]).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].to_string().contains("HOST_X"), "{}", errors[0]);
+    }
+
+    #[test]
+    fn templates_have_places_of_their_own_and_constants_none() {
+        let kind = PropertyKind::Template;
+        let specs = ["t.a", "t.b", "t.c", "t.d", "t.text"].map(|key| match key {
+            "t.text" => PropertySpec::new(key, PropertyKind::Text, "Text."),
+            key => PropertySpec::new(key, kind, "Template."),
+        });
+        let raw = [("t.d", "${env:TOKEN}.${x}"), ("t.b", "constant"), ("t.a", "${y}"), ("t.text", "${y}")];
+        let properties = Properties::resolve(&specs, raw, &environment).unwrap();
+        let templates: Vec<_> = properties.row_templates().collect();
+        assert_eq!(templates.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["t.a", "t.d"]);
+        let of = |key: &str| properties.template(key).unwrap();
+        assert_eq!((of("t.a").as_ref(), of("t.d").as_ref()), (Some(&templates[0].1), Some(&templates[1].1)));
+        assert_eq!((templates[0].1.slot(), templates[1].1.slot()), (0, 1));
+        assert_eq!((of("t.b").unwrap().constant(), of("t.c")), (Some("constant"), None));
+        assert!(properties.template("t.text").unwrap_err().to_string().contains("'t.text'"));
+        let literal = crate::template::TemplatePart::Literal("sesame.".into());
+        assert_eq!(templates[1].1.parts()[0], literal, "environment variables come first");
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! One `@source` or `@sink`: finds its factory and format, validates its properties, makes it.
 
+use std::sync::Arc;
+
 use eventflux_core::dead_letter;
-use eventflux_core::property::nearest;
 use eventflux_core::strategy::ErrorPolicy;
 use eventflux_core::{
-    ConnectorContext, ConnectorRole, EventFluxError, MapperFactory, Properties, PropertySpec, Sink, SinkMapper, Source,
-    SourceMapper,
+    ConnectorContext, ConnectorRole, EventFluxError, MapperFactory, Properties, PropertySpec, Schema, Sink, SinkMapper,
+    Source, SourceMapper,
 };
 
-use super::properties::{TYPE, Written, connector_specs};
+use super::metadata::{self, Filled};
+use super::payload;
+use super::plugin::Plugin;
+use super::properties::{Written, connector_specs, encoder_specs};
 use super::streams::Streams;
-use super::{ConnectorPlan, Environment};
+use super::{Columns, ConnectorPlan, Environment, MetadataPlan, SinkFormat, SourceFormat};
 use crate::diagnostic::Diagnostic;
-use crate::sql::{Annotation, Spelling};
+use crate::sql::Annotation;
 
 /// Plans one annotation of one stream.
 pub(super) struct Planner<'a> {
@@ -37,14 +41,6 @@ pub(super) fn number(annotations: &[Annotation], annotation: &Annotation) -> usi
         .count()
 }
 
-/// What a source factory and a sink factory have in common.
-struct Plugin<'a> {
-    role: ConnectorRole,
-    name: &'a str,
-    formats: &'static [&'static str],
-    specs: Vec<PropertySpec>,
-}
-
 /// The validated parts both kinds need.
 struct Parts {
     properties: Properties,
@@ -57,144 +53,111 @@ impl<'a> Planner<'a> {
     pub(super) fn source(
         &self,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>> {
+    ) -> Option<ConnectorPlan<Box<dyn Source>, SourceFormat>> {
         let context = self.environment.context;
         let known = context.sources().map(|factory| factory.name());
         let name = self.type_name(ConnectorRole::Source, known, diagnostics)?;
         let factory = context.source_factory(name)?;
-        let plugin = Plugin {
-            role: ConnectorRole::Source,
-            name,
-            formats: factory.supported_formats(),
-            specs: connector_specs(factory.properties()),
-        };
-        let schema = &self.streams.plan(self.stream).schema;
+        let (role, formats) = (ConnectorRole::Source, factory.supported_formats());
+        let plugin = Plugin { role, name, formats, specs: connector_specs(factory.properties(), role) };
+        let written = self.written(&plugin);
+        let filled = Filled::of(&written, self.schema(), self.complete, diagnostics);
+        let decoded = filled.decoded();
         let format = self.format(&plugin, diagnostics);
-        let mapper = format.and_then(|format| {
-            let properties = self.map_properties(format.source_properties(), diagnostics)?;
-            self.made(self.map_written(), format.source_mapper(schema, &properties), diagnostics)
-        });
-        self.assemble(&plugin, mapper, diagnostics, |properties, context| {
-            factory.create_initialized(properties, context)
-        })
+        let mapper = format.and_then(|format| self.decoder(format, decoded.as_ref(), diagnostics));
+        let mut parts = self.parts(&written, &plugin, diagnostics)?;
+        let bound = filled.bind(&parts.properties, name, factory.metadata(), &written, diagnostics)?;
+        if let Some((key, _)) = parts.properties.row_templates().next() {
+            let error = EventFluxError::property(key, "names a column, and only a sink has rows to take a value from");
+            diagnostics.push(written.mistake_of(error.with_hint("write a text without ${...}")));
+            return None;
+        }
+        parts.context = parts.context.with_metadata(MetadataPlan::fields(&bound));
+        let created = factory.create_initialized(&parts.properties, &parts.context);
+        let instance = self.made(&written, created, diagnostics)?;
+        let metadata = decoded.map(|decoded| MetadataPlan { decoded, bound });
+        Some(self.assemble(&plugin, parts, instance, SourceFormat { mapper: mapper?, metadata }))
     }
 
-    pub(super) fn sink(
-        &self,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<ConnectorPlan<Box<dyn Sink>, Box<dyn SinkMapper>>> {
+    pub(super) fn sink(&self, diagnostics: &mut Vec<Diagnostic>) -> Option<ConnectorPlan<Box<dyn Sink>, SinkFormat>> {
         let context = self.environment.context;
         let known = context.sinks().map(|factory| factory.name());
         let name = self.type_name(ConnectorRole::Sink, known, diagnostics)?;
         let factory = context.sink_factory(name)?;
-        let plugin = Plugin {
-            role: ConnectorRole::Sink,
-            name,
-            formats: factory.supported_formats(),
-            specs: connector_specs(factory.properties()),
-        };
-        let schema = &self.streams.plan(self.stream).schema;
+        let (role, formats) = (ConnectorRole::Sink, factory.supported_formats());
+        let plugin = Plugin { role, name, formats, specs: connector_specs(factory.properties(), role) };
+        let mut written = self.written(&plugin);
+        let for_sources = ("is for sources: a sink has no metadata to fill a column with", "remove it");
+        written.refuse(|key| key.starts_with(metadata::PREFIX), for_sources, diagnostics);
         let format = self.format(&plugin, diagnostics);
-        let mapper = format.and_then(|format| {
-            let properties = self.map_properties(format.sink_properties(), diagnostics)?;
-            self.made(self.map_written(), format.sink_mapper(schema, &properties), diagnostics)
-        });
-        self.assemble(&plugin, mapper, diagnostics, |properties, context| {
-            factory.create_initialized(properties, context)
-        })
+        let encoder = format.and_then(|format| self.encoder(format, diagnostics));
+        let parts = self.parts(&written, &plugin, diagnostics)?;
+        let templates = payload::templates(&parts.properties, self.schema(), self.complete, &written, diagnostics);
+        let created = factory.create_initialized(&parts.properties, &parts.context);
+        let instance = self.made(&written, created, diagnostics)?;
+        let (mapper, columns) = encoder?;
+        Some(self.assemble(&plugin, parts, instance, SinkFormat { mapper, columns, templates: templates? }))
     }
 
-    fn assemble<C, M>(
-        &self,
-        plugin: &Plugin<'_>,
-        mapper: Option<M>,
-        diagnostics: &mut Vec<Diagnostic>,
-        create: impl FnOnce(&Properties, &ConnectorContext) -> Result<C, EventFluxError>,
-    ) -> Option<ConnectorPlan<C, M>> {
-        let written = self.written(plugin);
-        let parts = self.parts(&written, plugin, diagnostics)?;
-        let instance = self.made(written, create(&parts.properties, &parts.context), diagnostics)?;
-        Some(ConnectorPlan {
+    fn assemble<C, F>(&self, plugin: &Plugin<'_>, parts: Parts, instance: C, format: F) -> ConnectorPlan<C, F> {
+        ConnectorPlan {
             stream: self.stream,
             connector: self.display_name(plugin),
             instance,
-            mapper: mapper?,
+            format,
             validates: parts.properties.flag("validate.connectivity").unwrap_or(false),
             context: parts.context,
             policy: parts.policy,
             dead_letters: parts.dead_letters,
             span: self.annotation.name_span,
-        })
+        }
     }
 
-    /// The value of `type`, when a plugin of that name is known.
-    fn type_name(
+    /// The mapper of a source, into the columns that metadata leaves to it.
+    fn decoder(
         &self,
-        role: ConnectorRole,
-        known: impl Iterator<Item = &'static str>,
+        format: &dyn MapperFactory,
+        decoded: Option<&Columns>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<&'a str> {
-        let known: Vec<_> = known.collect();
-        let written = Written::new(&self.annotation.properties, self.annotation.name_span);
-        let key = if self.annotation.spelling == Spelling::With { "extension" } else { TYPE };
-        let Some((name, span)) = written.type_name() else {
-            if !self.complete {
-                return None;
-            }
-            let message = format!("this {} has no '{key}'", role.name());
-            let hint = format!("add {key}='...', one of {}", known.join(", "));
-            diagnostics.push(Diagnostic::error(self.annotation.name_span, message).with_hint(hint));
-            return None;
-        };
-        if known.contains(&name) {
-            return Some(name);
-        }
-        let mistake = Diagnostic::error(span, format!("there is no {} of type '{name}'", role.name()));
-        diagnostics.push(mistake.with_hint(match nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean '{near}'?"),
-            None => format!("use one of {}", known.join(", ")),
-        }));
-        None
+    ) -> Option<Box<dyn SourceMapper>> {
+        let specs = format.source_properties();
+        let mut written = self.map_written(specs);
+        let for_sinks = ("is for sinks", "remove it: a source needs no list of the columns it does not decode");
+        written.refuse(|key| key == payload::EXCLUDE, for_sinks, diagnostics);
+        let properties = written.resolve(specs, diagnostics)?;
+        let schema = decoded.map_or(self.schema(), |columns| &columns.schema);
+        let made = format.source_mapper(schema, &properties);
+        self.made(&written, made.map_err(|error| only_these(error, decoded)), diagnostics)
     }
 
-    /// The mapper factory: that of `@map(type='...')`, else the connector's first format.
-    fn format(&self, plugin: &Plugin<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<&'a dyn MapperFactory> {
-        let context = self.environment.context;
-        let map = self.annotation.map.as_ref();
-        let given = map.and_then(|map| Written::new(&map.properties, map.span).type_name());
-        let (name, span) = match (given, map) {
-            (Some(given), _) => given,
-            (None, Some(map)) => {
-                let hint = format!("add type='...', one of {}", plugin.formats.join(", "));
-                diagnostics.push(Diagnostic::error(map.span, "@map has no 'type'").with_hint(hint));
-                return None;
-            }
-            (None, None) => (*plugin.formats.first()?, self.annotation.name_span),
-        };
-        let factory = context.mapper_factory(name).filter(|_| plugin.formats.contains(&name));
-        if factory.is_none() {
-            let message = format!("a {} {} has no format '{name}'", plugin.name, plugin.role.name());
-            diagnostics.push(Diagnostic::error(span, message).with_hint(
-                match nearest(name, plugin.formats.iter().copied()) {
-                    Some(near) => format!("did you mean '{near}'?"),
-                    None => format!("use one of {}", plugin.formats.join(", ")),
-                },
-            ));
-        }
-        factory.map(|factory| &**factory)
+    /// The mapper of a sink, with the columns it encodes when those are not all.
+    fn encoder(
+        &self,
+        format: &dyn MapperFactory,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(Box<dyn SinkMapper>, Option<Columns>)> {
+        let specs = encoder_specs(format);
+        let written = self.map_written(&specs);
+        let properties = written.resolve(&specs, diagnostics)?;
+        let columns = payload::columns(&properties, self.schema(), self.complete, &written, diagnostics)?;
+        let schema = columns.as_ref().map_or(self.schema(), |columns| &columns.schema);
+        let made = format.sink_mapper(schema, &properties);
+        let made = made.map_err(|error| only_these(error, columns.as_ref()));
+        Some((self.made(&written, made, diagnostics)?, columns))
     }
 
-    fn map_written(&self) -> Written<'a> {
-        match &self.annotation.map {
+    fn schema(&self) -> &'a Arc<Schema> {
+        &self.streams.plan(self.stream).schema
+    }
+
+    /// The format's properties, those given from outside included.
+    fn map_written(&self, specs: &[PropertySpec]) -> Written<'a> {
+        let mut written = match &self.annotation.map {
             Some(map) => Written::new(&map.properties, map.span),
             None => Written::new(&[], self.annotation.name_span),
-        }
-    }
-
-    fn map_properties(&self, specs: &[PropertySpec], diagnostics: &mut Vec<Diagnostic>) -> Option<Properties> {
-        let mut written = self.map_written();
+        };
         written.apply(self.environment.overrides, &self.streams.plan(self.stream).name, specs);
-        written.resolve(specs, diagnostics)
+        written
     }
 
     /// The connector's properties, those given from outside included.
@@ -257,10 +220,28 @@ impl<'a> Planner<'a> {
 
     fn made<T>(
         &self,
-        written: Written<'_>,
+        written: &Written<'_>,
         result: Result<T, EventFluxError>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<T> {
         result.map_err(|error| diagnostics.push(written.mistake_of(error))).ok()
+    }
+}
+
+/// A mistake that a format found, with a word about the columns it knows of when those are not all of the stream.
+fn only_these(error: EventFluxError, columns: Option<&Columns>) -> EventFluxError {
+    let Some(columns) = columns else { return error };
+    let names: Vec<_> = columns.schema.names().collect();
+    let seen = format!("of the stream the format has the columns {}", names.join(", "));
+    match error {
+        EventFluxError::Configuration { property, reason, hint } => {
+            let hint = match hint {
+                Some(question) if question.ends_with('?') => format!("{question} {seen}"),
+                Some(hint) => format!("{hint}; {seen}"),
+                None => seen,
+            };
+            EventFluxError::Configuration { property, reason, hint: Some(hint) }
+        }
+        other => other,
     }
 }

@@ -3,8 +3,12 @@
 //! Planning does no I/O and reports every mistake it finds, each with its place. It knows connectors only by the
 //! factories of the registry.
 
+mod columns;
 mod connector;
 mod cycles;
+mod metadata;
+mod payload;
+mod plugin;
 mod properties;
 mod query;
 mod streams;
@@ -21,13 +25,17 @@ use crate::overrides::Override;
 use crate::sql::{self, AnnotationKind};
 use streams::Streams;
 
+pub(crate) use columns::Columns;
+pub(crate) use metadata::MetadataPlan;
+pub(crate) use payload::{RowPart, RowTemplate};
+
 /// Everything a pipeline is made of, ready to run.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) streams: Vec<StreamPlan>,
     pub(crate) queries: Vec<QueryPlan>,
-    pub(crate) sources: Vec<ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>>,
-    pub(crate) sinks: Vec<ConnectorPlan<Box<dyn Sink>, Box<dyn SinkMapper>>>,
+    pub(crate) sources: Vec<ConnectorPlan<Box<dyn Source>, SourceFormat>>,
+    pub(crate) sinks: Vec<ConnectorPlan<Box<dyn Sink>, SinkFormat>>,
 }
 
 /// A declared stream.
@@ -52,13 +60,29 @@ pub(crate) struct QueryPlan {
     pub(crate) into_span: Span,
 }
 
-/// A source or sink with its mapper.
-pub(crate) struct ConnectorPlan<C, M> {
+/// How messages become rows.
+pub(crate) struct SourceFormat {
+    pub(crate) mapper: Box<dyn SourceMapper>,
+    /// Columns the mapper does not decode.
+    pub(crate) metadata: Option<MetadataPlan>,
+}
+
+/// How rows become payloads.
+pub(crate) struct SinkFormat {
+    pub(crate) mapper: Box<dyn SinkMapper>,
+    /// The columns it encodes, when those are not all.
+    pub(crate) columns: Option<Columns>,
+    /// Texts that go with each payload.
+    pub(crate) templates: Vec<RowTemplate>,
+}
+
+/// A source or sink with its format.
+pub(crate) struct ConnectorPlan<C, F> {
     pub(crate) stream: usize,
     /// Its type.
     pub(crate) connector: String,
     pub(crate) instance: C,
-    pub(crate) mapper: M,
+    pub(crate) format: F,
     pub(crate) context: ConnectorContext,
     pub(crate) policy: ErrorPolicy,
     pub(crate) dead_letters: Option<usize>,

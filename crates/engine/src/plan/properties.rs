@@ -3,8 +3,8 @@
 
 use eventflux_core::property::{PropertyError, nearest};
 use eventflux_core::{
-    COMMON_PROPERTIES, EventFluxContext, EventFluxError, Properties, PropertyKind, PropertySpec, env, redact_url,
-    strategy,
+    COMMON_PROPERTIES, ConnectorRole, ENCODER_PROPERTIES, EventFluxContext, EventFluxError, MapperFactory, Properties,
+    PropertyKind, PropertySpec, SOURCE_PROPERTIES, env, redact_url, strategy,
 };
 
 use super::Environment;
@@ -36,6 +36,27 @@ impl<'a> Written<'a> {
     pub(super) fn type_name(&self) -> Option<(&'a str, Span)> {
         let (_, value, property) = self.properties.iter().find(|(key, ..)| *key == TYPE)?;
         Some((value, property.map_or(self.span, |property| property.value_span)))
+    }
+
+    /// Every key, `type` included.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.properties.iter().map(|(key, ..)| *key)
+    }
+
+    /// Takes out what has no place here, with a mistake for each.
+    pub(super) fn refuse(
+        &mut self,
+        misplaced: impl Fn(&str) -> bool,
+        (reason, hint): (&str, &str),
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let keys: Vec<_> = self.keys().filter(|key| misplaced(key)).collect();
+        for key in &keys {
+            let (reason, hint) = (reason.to_owned(), Some(hint.to_owned()));
+            let error = PropertyError { key: (*key).to_owned(), reason, hint, in_value: false };
+            diagnostics.push(self.mistake(error));
+        }
+        self.properties.retain(|(key, ..)| !keys.contains(key));
     }
 
     /// Replaces or adds those of the stream's overrides that one of `specs` declares.
@@ -73,7 +94,8 @@ impl<'a> Written<'a> {
         }
     }
 
-    fn mistake(&self, error: PropertyError) -> Diagnostic {
+    /// A mistake at the property it is about.
+    pub(super) fn mistake(&self, error: PropertyError) -> Diagnostic {
         let written = self.properties.iter().find(|(key, ..)| *key == error.key).and_then(|(.., property)| *property);
         let span = match written {
             Some(property) if error.in_value => property.value_span,
@@ -88,8 +110,17 @@ impl<'a> Written<'a> {
 }
 
 /// The specs of a connector: its own, the error strategy's and the common ones.
-pub(super) fn connector_specs(own: &[PropertySpec]) -> Vec<PropertySpec> {
-    [own, strategy::PROPERTIES, COMMON_PROPERTIES].concat()
+pub(super) fn connector_specs(own: &[PropertySpec], role: ConnectorRole) -> Vec<PropertySpec> {
+    let of_role = match role {
+        ConnectorRole::Source => SOURCE_PROPERTIES,
+        ConnectorRole::Sink => &[],
+    };
+    [own, of_role, strategy::PROPERTIES, COMMON_PROPERTIES].concat()
+}
+
+/// The specs of a format in the `@map` of a sink: its own and those of every format.
+pub(super) fn encoder_specs(format: &dyn MapperFactory) -> Vec<PropertySpec> {
+    [format.sink_properties(), ENCODER_PROPERTIES].concat()
 }
 
 /// A property given from outside must be known to a source, a sink or a mapper of its stream.
@@ -149,8 +180,8 @@ fn all_specs(annotation: &Annotation, context: &EventFluxContext) -> Vec<Propert
     let default = || Some(*formats(annotation, context)?.first()?);
     if let Some(format) = name.or_else(default).and_then(|name| context.mapper_factory(name)) {
         specs.extend(match annotation.kind {
-            AnnotationKind::Source => format.source_properties(),
-            AnnotationKind::Sink => format.sink_properties(),
+            AnnotationKind::Source => format.source_properties().to_vec(),
+            AnnotationKind::Sink => encoder_specs(&**format),
         });
     }
     specs
@@ -166,13 +197,17 @@ fn formats(annotation: &Annotation, context: &EventFluxContext) -> Option<&'stat
 
 fn own_specs(annotation: &Annotation, context: &EventFluxContext) -> Vec<PropertySpec> {
     let name = type_of(annotation);
-    let own = match annotation.kind {
+    let (own, role) = match annotation.kind {
         AnnotationKind::Source => {
-            name.and_then(|name| context.source_factory(name)).map(|factory| factory.properties())
+            let factory = name.and_then(|name| context.source_factory(name));
+            (factory.map(|factory| factory.properties()), ConnectorRole::Source)
         }
-        AnnotationKind::Sink => name.and_then(|name| context.sink_factory(name)).map(|factory| factory.properties()),
+        AnnotationKind::Sink => {
+            let factory = name.and_then(|name| context.sink_factory(name));
+            (factory.map(|factory| factory.properties()), ConnectorRole::Sink)
+        }
     };
-    connector_specs(own.unwrap_or_default())
+    connector_specs(own.unwrap_or_default(), role)
 }
 
 fn type_of(annotation: &Annotation) -> Option<&str> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use eventflux_core::metrics::{ConnectorMetrics, Metrics};
 use eventflux_core::strategy::{self, ErrorPolicy};
-use eventflux_core::{ConnectorContext, EventFluxError, Properties, Source, SourceMapper};
+use eventflux_core::{ConnectorContext, EventFluxError, Properties, Source};
 
 use super::control::Control;
 use super::entry::Entry;
@@ -13,7 +13,7 @@ use super::graph::{Graph, StreamNode, Subscriber};
 use super::query_node::QueryNode;
 use super::sink_node::SinkNode;
 use super::source_node::SourceNode;
-use crate::plan::{ConnectorPlan, Plan, QueryPlan, StreamPlan};
+use crate::plan::{ConnectorPlan, Plan, QueryPlan, SourceFormat, StreamPlan};
 
 /// The graph of a plan, and its sources.
 pub(super) fn assemble(plan: Plan, subscribers: Vec<(usize, Subscriber)>) -> (Arc<Graph>, Vec<Arc<SourceNode>>) {
@@ -34,7 +34,7 @@ pub(super) fn assemble(plan: Plan, subscribers: Vec<(usize, Subscriber)>) -> (Ar
         .into_iter()
         .map(|sink| {
             let faults = faults(&sink.context, &sink.connector, sink.policy, sink.dead_letters);
-            Arc::new(SinkNode::new(sink.connector, sink.instance, sink.mapper, sink.context, faults, sink.validates))
+            Arc::new(SinkNode::new(sink.connector, sink.instance, sink.format, sink.context, faults, sink.validates))
         })
         .collect();
     let graph = Arc::new(Graph { streams, queries, sinks, control: Control::new() });
@@ -73,9 +73,9 @@ fn query_node(index: usize, plan: QueryPlan, streams: &[StreamPlan]) -> QueryNod
     }
 }
 
-fn source_node(graph: &Arc<Graph>, plan: ConnectorPlan<Box<dyn Source>, Box<dyn SourceMapper>>) -> Arc<SourceNode> {
+fn source_node(graph: &Arc<Graph>, plan: ConnectorPlan<Box<dyn Source>, SourceFormat>) -> Arc<SourceNode> {
     let faults = faults(&plan.context, &plan.connector, plan.policy, plan.dead_letters);
-    let entry = Arc::new(Entry::new(graph.clone(), plan.stream, faults, Some(plan.mapper)));
+    let entry = Arc::new(Entry::new(graph.clone(), plan.stream, faults, Some(plan.format)));
     Arc::new(SourceNode::new(plan.connector, plan.context, entry, plan.validates, plan.instance))
 }
 

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventflux_core::dead_letter::Stage;
-use eventflux_core::{BoxFuture, EventBatch, EventFluxError, RowFailure, SourceCallback, SourceMapper};
+use eventflux_core::{BoxFuture, EventBatch, EventFluxError, MessageMetadata, RowFailure, SourceCallback};
 use tokio::sync::{Notify, watch};
 
-use super::control::{contain, lock};
+use super::control::lock;
+use super::decoder::Decoder;
 use super::faults::{Failure, Faults};
 use super::graph::{Graph, Origin};
 use super::sink_node::SinkNode;
+use crate::plan::SourceFormat;
 
 /// The end of a stream that a source, or a program, holds.
 pub(crate) struct Entry {
@@ -36,13 +38,12 @@ pub(crate) struct Entry {
     stopping: AtomicBool,
 }
 
-struct Decoder {
-    /// `None` for programs that push rows.
-    mapper: Option<Box<dyn SourceMapper>>,
-    batch: EventBatch,
-    failures: Vec<RowFailure>,
-    /// Messages so far.
-    position: u64,
+/// Consecutive messages.
+struct Messages<M, D> {
+    messages: M,
+    /// That of each message, or nothing.
+    metadata: D,
+    first_position: u64,
 }
 
 /// Something to be tried again; its first message or row failed `failed_tries` times.
@@ -52,21 +53,22 @@ struct Waiting {
 }
 
 enum Work {
-    Messages { messages: Vec<Bytes>, first_position: u64 },
+    Messages(Messages<Vec<Bytes>, Vec<MessageMetadata>>),
     Rows { query: usize, rows: EventBatch },
 }
 
 impl Entry {
-    pub(crate) fn new(graph: Arc<Graph>, stream: usize, faults: Faults, mapper: Option<Box<dyn SourceMapper>>) -> Self {
+    /// The entry of a source with that format, or of a program that pushes rows.
+    pub(crate) fn new(graph: Arc<Graph>, stream: usize, faults: Faults, format: Option<SourceFormat>) -> Self {
         let mut sinks = graph.reachable_sinks(stream);
         if let Some(dead_letters) = faults.dead_letters {
             sinks.extend(graph.reachable_sinks(dead_letters));
         }
-        let batch = EventBatch::new(graph.streams[stream].schema.clone());
+        let decoder = Decoder::new(&graph.streams[stream].schema, format);
         Self {
             stream,
             faults,
-            decoder: Mutex::new(Decoder { mapper, batch, failures: Vec::new(), position: 0 }),
+            decoder: Mutex::new(decoder),
             sinks,
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
@@ -126,7 +128,7 @@ impl Entry {
         let waiting = std::mem::take(&mut *lock(&self.waiting));
         self.waiting_len.store(0, Ordering::Release);
         let count = |waiting: &Waiting| match &waiting.work {
-            Work::Messages { messages, .. } => messages.len() as u64,
+            Work::Messages(waiting) => waiting.messages.len() as u64,
             Work::Rows { rows, .. } => rows.len() as u64,
         };
         waiting.iter().map(count).sum()
@@ -160,8 +162,9 @@ impl Entry {
         };
         self.faults.metrics.retried.increment();
         match first.work {
-            Work::Messages { messages, first_position } => {
-                self.decode(&mut decoder, &messages, first_position, first.failed_tries);
+            Work::Messages(Messages { messages, metadata, first_position }) => {
+                let (messages, metadata) = (&*messages, &*metadata);
+                self.decode(&mut decoder, Messages { messages, metadata, first_position }, first.failed_tries);
             }
             Work::Rows { query, rows } => {
                 self.graph.queries[query].run_again(&self.graph, &rows, self.origin(), first.failed_tries);
@@ -182,27 +185,33 @@ impl Entry {
         self.graph.dispatch(self.stream, rows, self.origin());
     }
 
+    /// Takes messages in, with their metadata or none.
+    fn take(&self, messages: &[Bytes], metadata: &[MessageMetadata]) -> Result<(), EventFluxError> {
+        self.graph.control.check()?;
+        let mut decoder = lock(&self.decoder);
+        let first_position = decoder.number(messages.len());
+        self.faults.metrics.messages.add(messages.len() as u64);
+        self.faults.metrics.bytes.add(messages.iter().map(|message| message.len() as u64).sum());
+        self.decode(&mut decoder, Messages { messages, metadata, first_position }, 0);
+        self.graph.control.check()
+    }
+
     /// Decodes messages and dispatches their rows.
-    fn decode(&self, decoder: &mut Decoder, messages: &[Bytes], first_position: u64, failed_tries: u32) {
-        let Decoder { mapper, batch, failures, .. } = decoder;
-        let Some(mapper) = mapper else { return };
-        batch.clear();
-        failures.clear();
-        if contain("a mapper", || mapper.decode(messages, first_position, batch, failures)).is_err() {
-            batch.clear();
-            failures.clear();
-            decode_one_by_one(mapper.as_mut(), messages, first_position, batch, failures);
-        }
+    fn decode(&self, decoder: &mut Decoder, taken: Messages<&[Bytes], &[MessageMetadata]>, failed_tries: u32) {
+        let Messages { messages, metadata, first_position } = taken;
+        let failures = decoder.decode(messages, first_position);
         let waiting = self.settle(failures, messages, first_position, failed_tries);
         if let Some((message, _)) = waiting {
-            let position = first_position + message as u64;
-            batch.truncate(batch.positions().partition_point(|&row| row < position));
+            decoder.leave_out_from(first_position + message as u64);
         }
-        self.dispatch(batch);
+        self.dispatch(decoder.rows(metadata, first_position));
         if let Some((message, failed_tries)) = waiting {
-            let messages = messages[message..].to_vec();
-            let first_position = first_position + message as u64;
-            self.wait_behind(Waiting { work: Work::Messages { messages, first_position }, failed_tries });
+            let rest = Messages {
+                messages: messages[message..].to_vec(),
+                metadata: metadata.get(message..).unwrap_or_default().to_vec(),
+                first_position: first_position + message as u64,
+            };
+            self.wait_behind(Waiting { work: Work::Messages(rest), failed_tries });
         }
     }
 
@@ -210,12 +219,12 @@ impl Entry {
     /// of tries are returned: it and all that follow have to wait.
     fn settle(
         &self,
-        failures: &mut Vec<RowFailure>,
+        failures: Vec<RowFailure>,
         messages: &[Bytes],
         first_position: u64,
         failed_tries: u32,
     ) -> Option<(usize, u32)> {
-        for RowFailure { row, error } in failures.drain(..) {
+        for RowFailure { row, error } in failures {
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
                 return Some((row, attempts));
@@ -279,14 +288,11 @@ impl SourceCallback for Entry {
     }
 
     fn on_batch(&self, messages: &[Bytes]) -> Result<(), EventFluxError> {
-        self.graph.control.check()?;
-        let mut decoder = lock(&self.decoder);
-        let first_position = decoder.position + 1;
-        decoder.position += messages.len() as u64;
-        self.faults.metrics.messages.add(messages.len() as u64);
-        self.faults.metrics.bytes.add(messages.iter().map(|message| message.len() as u64).sum());
-        self.decode(&mut decoder, messages, first_position, 0);
-        self.graph.control.check()
+        self.take(messages, &[])
+    }
+
+    fn on_batch_with(&self, messages: &[Bytes], metadata: &[MessageMetadata]) -> Result<(), EventFluxError> {
+        self.take(messages, metadata)
     }
 
     fn is_ready(&self) -> bool {
@@ -304,11 +310,7 @@ impl SourceCallback for Entry {
 
     fn on_error(&self, error: EventFluxError, data: &[u8]) -> Result<(), EventFluxError> {
         self.graph.control.check()?;
-        let position = {
-            let mut decoder = lock(&self.decoder);
-            decoder.position += 1;
-            decoder.position
-        };
+        let position = lock(&self.decoder).number(1);
         self.faults.metrics.messages.increment();
         self.settle_message(Stage::Receive, position, 1, error, || Bytes::copy_from_slice(data));
         self.graph.control.check()
@@ -327,24 +329,3 @@ impl fmt::Debug for Entry {
 
 /// Pause before readiness is looked at again when nothing will announce it.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-
-/// After a panic: finds the messages that cause it.
-fn decode_one_by_one(
-    mapper: &mut dyn SourceMapper,
-    messages: &[Bytes],
-    first_position: u64,
-    batch: &mut EventBatch,
-    failures: &mut Vec<RowFailure>,
-) {
-    for (row, message) in messages.iter().enumerate() {
-        let (rows, mut failed) = (batch.len(), Vec::new());
-        let one = std::slice::from_ref(message);
-        match contain("a mapper", || mapper.decode(one, first_position + row as u64, batch, &mut failed)) {
-            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure { row, error: failure.error })),
-            Err(error) => {
-                batch.truncate(rows);
-                failures.push(RowFailure { row, error });
-            }
-        }
-    }
-}

@@ -2,9 +2,12 @@
 
 mod assemble;
 mod control;
+mod decoder;
+mod encoder;
 mod entry;
 mod faults;
 mod graph;
+mod metadata;
 mod query_node;
 mod row_json;
 mod sink_node;

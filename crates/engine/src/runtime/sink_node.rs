@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use eventflux_core::dead_letter::Stage;
 use eventflux_core::{
-    ConnectorContext, EncodedBatch, EventBatch, EventFluxError, PayloadWriter, RowFailure, Sink, SinkCallback,
-    SinkMapper,
+    ConnectorContext, EncodedBatch, EventBatch, EventFluxError, RowFailure, Sink, SinkCallback, Template,
 };
 use tokio::sync::Notify;
 
 use super::control::{contain, lock};
+use super::encoder::{Encoded, Encoder};
 use super::faults::{Failure, Faults};
 use super::graph::Graph;
 use super::row_json::row_json;
+use crate::plan::SinkFormat;
 
 /// A sink with its mapper and its strategy.
 pub(crate) struct SinkNode {
@@ -32,6 +33,8 @@ pub(crate) struct SinkNode {
     /// Whether the endpoint is tried once before the start.
     pub(crate) validates: bool,
     encoder: Mutex<Encoder>,
+    /// Those whose texts go with each payload.
+    templates: Vec<Template>,
     waiting: Mutex<VecDeque<Waiting>>,
     /// Length of `waiting`, to be looked at without a lock.
     waiting_len: AtomicUsize,
@@ -41,12 +44,6 @@ pub(crate) struct SinkNode {
     retry: Notify,
     /// Wakes the sources when nothing waits any more.
     settled: Notify,
-}
-
-struct Encoder {
-    mapper: Box<dyn SinkMapper>,
-    writer: PayloadWriter,
-    failures: Vec<RowFailure>,
 }
 
 /// Something to be tried again; its first row or payload failed `failed_tries` times.
@@ -64,11 +61,12 @@ impl SinkNode {
     pub(crate) fn new(
         connector: String,
         sink: Box<dyn Sink>,
-        mapper: Box<dyn SinkMapper>,
+        format: SinkFormat,
         context: ConnectorContext,
         faults: Faults,
         validates: bool,
     ) -> Self {
+        let encoder = Encoder::new(format);
         Self {
             validates,
             stream: context.stream.clone(),
@@ -76,7 +74,8 @@ impl SinkNode {
             sink,
             context,
             faults,
-            encoder: Mutex::new(Encoder { mapper, writer: PayloadWriter::default(), failures: Vec::new() }),
+            templates: encoder.templates(),
+            encoder: Mutex::new(encoder),
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
             taken_back: AtomicU64::new(0),
@@ -190,16 +189,8 @@ impl SinkNode {
     }
 
     fn encode(&self, graph: &Graph, encoder: &mut Encoder, batch: &EventBatch, failed_tries: u32) {
-        let Encoder { mapper, writer, failures } = encoder;
-        failures.clear();
-        if contain("a mapper", || mapper.encode(batch, writer, failures)).is_err() {
-            drop(writer.take());
-            failures.clear();
-            encode_one_by_one(mapper.as_mut(), batch, writer, failures);
-        }
-        let payloads = writer.take();
-        // Each row has one payload or one failure, in order.
-        for (settled, RowFailure { row, error }) in failures.drain(..).enumerate() {
+        let Encoded { payloads, failures } = encoder.encode(batch);
+        for (settled, RowFailure { row, error }) in failures.into_iter().enumerate() {
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
                 self.publish(graph, payloads.head(row - settled), 0);
@@ -239,9 +230,9 @@ impl SinkNode {
             return published;
         }
         (0..batch.len()).try_for_each(|row| {
-            contain(component, || self.sink.publish(batch.payload(row)))
-                .and_then(|published| published)
-                .map_err(|error| RowFailure { row, error })
+            let published = contain(component, || self.sink.publish_batch(&batch.slice(row..row + 1)));
+            let published = published.and_then(|published| published.map_err(|failure| failure.error));
+            published.map_err(|error| RowFailure { row, error })
         })
     }
 
@@ -308,7 +299,9 @@ impl SinkCallback for SinkReporter {
         let Some(graph) = self.graph.upgrade() else { return };
         let node = &graph.sinks[self.index];
         node.taken_back.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        if node.faults.retries(&error, 1) {
+        // Without its texts a payload cannot be published again: nobody would know where it belongs.
+        let complete = node.templates.iter().all(|template| batch.has_texts(template));
+        if complete && node.faults.retries(&error, 1) {
             node.wait_in_front(Waiting { work: Work::Payloads(batch), failed_tries: 1 });
             return;
         }
@@ -324,25 +317,4 @@ fn tail(batch: &EventBatch, row: usize) -> EventBatch {
     let mut tail = EventBatch::new(batch.schema().clone());
     tail.extend_from(batch, &rows);
     tail
-}
-
-/// After a panic: finds the rows that cause it.
-fn encode_one_by_one(
-    mapper: &mut dyn SinkMapper,
-    batch: &EventBatch,
-    writer: &mut PayloadWriter,
-    failures: &mut Vec<RowFailure>,
-) {
-    for row in 0..batch.len() {
-        let mut single = EventBatch::new(batch.schema().clone());
-        single.extend_from(batch, &[row]);
-        let mut failed = Vec::new();
-        match contain("a mapper", || mapper.encode(&single, writer, &mut failed)) {
-            Ok(()) => failures.extend(failed.into_iter().map(|failure| RowFailure { row, error: failure.error })),
-            Err(error) => {
-                writer.rollback();
-                failures.push(RowFailure { row, error });
-            }
-        }
-    }
 }

@@ -8,6 +8,9 @@ use super::properties::{PropertyList, property_list};
 use super::tokens::quoted;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 
+/// The one property of `@map` that does not begin with the name of its format.
+const EXCLUDE: &str = "exclude";
+
 /// Reads the annotations at the beginning of a statement.
 ///
 /// # Errors
@@ -75,7 +78,8 @@ fn with_annotation(properties: Vec<Property>, name_span: Span, span: Span) -> Re
     let mut connector = Vec::new();
     let mut map: Option<MapAnnotation> = None;
     let format = properties.iter().find(|property| property.key == "format").map(|property| property.value.clone());
-    let belongs_to_map = |key: &str| format.as_deref().is_some_and(|format| key.split('.').next() == Some(format));
+    let belongs_to_map =
+        |key: &str| key == EXCLUDE || format.as_deref().is_some_and(|format| key.split('.').next() == Some(format));
     let mut map_properties = Vec::new();
     for property in properties {
         match property.key.as_str() {
@@ -92,6 +96,9 @@ fn with_annotation(properties: Vec<Property>, name_span: Span, span: Span) -> Re
     }
     if let Some(map) = &mut map {
         map.properties = map_properties;
+    } else if let Some(exclude) = map_properties.first() {
+        let message = format!("the property {} needs a format in `WITH`", quoted(EXCLUDE));
+        return Err(Diagnostic::error(exclude.key_span, message).with_hint("add format='...'"));
     }
     let Some(kind) = kind else {
         return Err(Diagnostic::error(name_span, "`WITH` does not say whether it is a source or a sink")

@@ -23,8 +23,14 @@ pub struct World {
     /// Callbacks of the started sources, by stream.
     callbacks: Mutex<HashMap<String, Arc<dyn SourceCallback>>>,
     pub source_starts: AtomicU64,
+    /// Metadata fields that are bound, by stream of the source.
+    bound: Mutex<HashMap<String, BoundMetadata>>,
     /// Payloads each sink delivered, by stream.
     delivered: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Channel and user of each of those payloads, for sinks that have any.
+    routes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The last batch each sink got, by stream.
+    batches: Mutex<HashMap<String, EncodedBatch>>,
     sink_callbacks: Mutex<HashMap<String, Arc<dyn SinkCallback>>>,
     /// What the next publications of a sink meet, by stream.
     sink_faults: Mutex<HashMap<String, Vec<EventFluxError>>>,
@@ -39,12 +45,14 @@ impl World {
         Arc::new(Self::default())
     }
 
-    /// A registry with the `memory` source and sink, the `line` format, and a function that fails on demand.
+    /// A registry with the `memory` source and sink, the `line` format besides the usual ones, and a function that fails on demand.
     pub fn context(self: &Arc<Self>) -> EventFluxContext {
         let mut context = EventFluxContext::new();
         context.add_source_factory(MemorySourceFactory(self.clone()));
+        context.add_source_factory(MuteSourceFactory(MemorySourceFactory(self.clone())));
         context.add_sink_factory(MemorySinkFactory(self.clone()));
         context.add_mapper_factory(LineFormat(self.clone()));
+        eventflux_mappers::register(&mut context);
         context.add_function(Flaky(self.clone()));
         context
     }
@@ -85,6 +93,37 @@ impl World {
     pub fn send(&self, stream: &str, messages: &[&str]) -> Result<(), EventFluxError> {
         let messages: Vec<_> = messages.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
         self.callback(stream).on_batch(&messages)
+    }
+
+    /// As [`World::send`]; each message with values for [`METADATA`].
+    pub fn send_with<const N: usize>(
+        &self,
+        stream: &str,
+        messages: [(&str, &[Value]); N],
+    ) -> Result<(), EventFluxError> {
+        let (texts, metadata): (Vec<_>, Vec<_>) = messages
+            .iter()
+            .map(|(text, values)| (Bytes::copy_from_slice(text.as_bytes()), MessageMetadata::new(METADATA, *values)))
+            .unzip();
+        self.callback(stream).on_batch_with(&texts, &metadata)
+    }
+
+    pub fn bound(&self, stream: &str) -> BoundMetadata {
+        self.bound.lock().unwrap()[stream].clone()
+    }
+
+    /// `channel/user payload` of everything the sink of `stream` delivered.
+    pub fn routed(&self, stream: &str) -> Vec<String> {
+        let routes = self.routes.lock().unwrap();
+        let routes = routes.get(stream).cloned().unwrap_or_default();
+        routes.into_iter().zip(self.delivered(stream)).map(|(route, payload)| format!("{route} {payload}")).collect()
+    }
+
+    /// Reports rows of the last batch of the sink of `stream` as failed, as a sink does that queues.
+    pub fn report_last_failed(&self, stream: &str, rows: std::ops::Range<usize>, error: EventFluxError) {
+        let batch = self.batches.lock().unwrap()[stream].slice(rows);
+        let callback = self.sink_callbacks.lock().unwrap()[stream].clone();
+        callback.on_failed(batch, error);
     }
 
     pub fn delivered(&self, stream: &str) -> Vec<String> {
@@ -138,12 +177,21 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+const FORMATS: &[&str] = &["line", "json", "csv", "text"];
+
 #[derive(Clone)]
 struct MemorySourceFactory(Arc<World>);
 
 const SOURCE: &[PropertySpec] = &[
     PropertySpec::new("memory.delay", PropertyKind::Duration, "Unused pause.").default("1s"),
     PropertySpec::new("memory.token", PropertyKind::Text, "A secret.").secret(),
+    PropertySpec::new("memory.pattern", PropertyKind::Template, "Where a source has no use for a column."),
+];
+
+pub const METADATA: &[MetadataSpec] = &[
+    MetadataSpec::new("connection", DataType::String, "The connection."),
+    MetadataSpec::new("received_time", DataType::Timestamp, "When it came."),
+    MetadataSpec::new("attempt", DataType::Int, "Which attempt it is."),
 ];
 
 impl SourceFactory for MemorySourceFactory {
@@ -154,16 +202,20 @@ impl SourceFactory for MemorySourceFactory {
         "Events from a test."
     }
     fn supported_formats(&self) -> &'static [&'static str] {
-        &["line"]
+        FORMATS
     }
     fn properties(&self) -> &'static [PropertySpec] {
         SOURCE
+    }
+    fn metadata(&self) -> &'static [MetadataSpec] {
+        METADATA
     }
     fn create_initialized(
         &self,
         _: &Properties,
         context: &ConnectorContext,
     ) -> Result<Box<dyn Source>, EventFluxError> {
+        self.0.bound.lock().unwrap().insert(context.stream.clone(), context.metadata.clone());
         Ok(Box::new(MemorySource(self.0.clone(), context.stream.clone())))
     }
 }
@@ -195,6 +247,36 @@ impl Source for MemorySource {
     }
 }
 
+/// A source that knows nothing about its messages.
+struct MuteSourceFactory(MemorySourceFactory);
+
+impl SourceFactory for MuteSourceFactory {
+    fn name(&self) -> &'static str {
+        "mute"
+    }
+    fn doc(&self) -> &'static str {
+        self.0.doc()
+    }
+    fn supported_formats(&self) -> &'static [&'static str] {
+        self.0.supported_formats()
+    }
+    fn properties(&self) -> &'static [PropertySpec] {
+        &[]
+    }
+    fn create_initialized(
+        &self,
+        properties: &Properties,
+        context: &ConnectorContext,
+    ) -> Result<Box<dyn Source>, EventFluxError> {
+        self.0.create_initialized(properties, context)
+    }
+}
+
+const SINK: &[PropertySpec] = &[
+    PropertySpec::new("memory.channel", PropertyKind::Template, "Where it goes."),
+    PropertySpec::new("memory.user", PropertyKind::Template, "Whom it is for."),
+];
+
 struct MemorySinkFactory(Arc<World>);
 
 impl SinkFactory for MemorySinkFactory {
@@ -205,17 +287,22 @@ impl SinkFactory for MemorySinkFactory {
         "Events to a test."
     }
     fn supported_formats(&self) -> &'static [&'static str] {
-        &["line"]
+        FORMATS
     }
     fn properties(&self) -> &'static [PropertySpec] {
-        &[]
+        SINK
     }
-    fn create_initialized(&self, _: &Properties, context: &ConnectorContext) -> Result<Box<dyn Sink>, EventFluxError> {
-        Ok(Box::new(MemorySink(self.0.clone(), context.stream.clone())))
+    fn create_initialized(
+        &self,
+        properties: &Properties,
+        context: &ConnectorContext,
+    ) -> Result<Box<dyn Sink>, EventFluxError> {
+        let (channel, user) = (properties.template("memory.channel")?, properties.template("memory.user")?);
+        Ok(Box::new(MemorySink(self.0.clone(), context.stream.clone(), [channel, user])))
     }
 }
 
-struct MemorySink(Arc<World>, String);
+struct MemorySink(Arc<World>, String, [Option<Template>; 2]);
 
 impl std::fmt::Debug for MemorySink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -241,6 +328,15 @@ impl Sink for MemorySink {
         self.0.delivered.lock().unwrap().entry(self.1.clone()).or_default().push(text);
         Ok(())
     }
+    fn publish_batch(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
+        self.0.batches.lock().unwrap().insert(self.1.clone(), batch.clone());
+        for row in 0..batch.len() {
+            self.publish(batch.payload(row)).map_err(|error| RowFailure { row, error })?;
+            let route = self.2.each_ref().map(|template| template.as_ref().map_or("-", |it| it.text(batch, row)));
+            self.0.routes.lock().unwrap().entry(self.1.clone()).or_default().push(route.join("/"));
+        }
+        Ok(())
+    }
     fn is_ready(&self) -> bool {
         !self.0.sinks_busy.load(Ordering::SeqCst)
     }
@@ -256,7 +352,7 @@ impl Sink for MemorySink {
         0
     }
     fn clone_box(&self) -> Box<dyn Sink> {
-        Box::new(Self(self.0.clone(), self.1.clone()))
+        Box::new(Self(self.0.clone(), self.1.clone(), self.2.clone()))
     }
 }
 
@@ -311,6 +407,7 @@ fn value(field: &Field, text: &str) -> Result<Value, EventFluxError> {
         _ if text == "-" => Value::Null,
         DataType::Long => Value::Long(text.parse().map_err(bad)?),
         DataType::Int => Value::Int(text.parse().map_err(bad)?),
+        DataType::Timestamp => Value::Timestamp(text.parse().map_err(bad)?),
         _ => Value::String(text.to_owned()),
     })
 }
@@ -337,6 +434,7 @@ fn show(value: ValueRef<'_>) -> String {
         ValueRef::String(text) | ValueRef::Json(text) => text.to_owned(),
         ValueRef::Long(value) => value.to_string(),
         ValueRef::Int(value) => value.to_string(),
+        ValueRef::Timestamp(0) => "epoch".to_owned(),
         ValueRef::Timestamp(_) => "time".to_owned(),
         other => format!("{other:?}"),
     }

@@ -2,11 +2,10 @@
 
 use bytes::BytesMut;
 use csv::{ByteRecord, QuoteStyle, Terminator, Writer, WriterBuilder};
+use eventflux_core::text::{TimeFormat, push_text};
 use eventflux_core::{EventBatch, EventFluxError, PayloadWriter, Properties, RowFailure, Schema, SinkMapper, Values};
 
 use super::properties;
-use crate::timestamp::TimeFormat;
-use crate::value_text::push_text;
 
 /// Bytes the CSV writer collects before it hands them on.
 const WRITE_BUFFER_BYTES: usize = 1024;

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use eventflux_core::{Column, Values};
 
 use super::swar::{stops, word_at};
-use crate::timestamp::{TimeFormat, push_number, push_rfc3339};
+use crate::timestamp::{TimeFormat, push_rfc3339, push_time_number};
 
 /// Why a value has no JSON form.
 pub(super) type Unencodable = &'static str;
@@ -74,7 +74,7 @@ pub(super) fn push_in_string(
     match (column.values(), time) {
         (Values::String(values) | Values::Json(values), _) => push_escaped(out, values.get(row)),
         (Values::Bytes(values), _) => out.extend_from_slice(BASE64.encode(values.get(row)).as_bytes()),
-        (Values::Timestamp(values), TimeFormat::Number(unit)) => push_number(out, values[row], unit),
+        (Values::Timestamp(values), TimeFormat::Number(unit)) => push_time_number(out, values[row], unit),
         (Values::Timestamp(values), TimeFormat::Rfc3339) => push_rfc3339(out, values[row])?,
         _ => push_value(out, column, row, time)?,
     }

@@ -1,12 +1,11 @@
 //! Rows to text.
 
 use bytes::BytesMut;
+use eventflux_core::text::{TimeFormat, push_text};
 use eventflux_core::{DataType, EventBatch, EventFluxError, PayloadWriter, Properties, RowFailure, Schema, SinkMapper};
 
 use crate::excerpt::push_visible;
 use crate::template::{self, Piece};
-use crate::timestamp::TimeFormat;
-use crate::value_text::push_text;
 
 /// Widest padding of a value in characters; longer values are written whole.
 const MAX_PADDED_CHARS: usize = 32;

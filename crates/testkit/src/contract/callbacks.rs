@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use eventflux_core::{BoxFuture, EncodedBatch, EventFluxError, SinkCallback, SourceCallback};
+use eventflux_core::{BoxFuture, EncodedBatch, EventFluxError, MessageMetadata, SinkCallback, SourceCallback};
 use tokio::sync::watch;
 
 /// What a [`SourceRecorder`] does with a delivery.
@@ -33,6 +33,7 @@ pub struct SourceRecorder {
 #[derive(Debug, Default)]
 struct Seen {
     messages: Vec<Vec<u8>>,
+    metadata: Vec<Option<MessageMetadata>>,
     deliveries: usize,
     refused: usize,
     while_closed: usize,
@@ -49,6 +50,11 @@ impl SourceRecorder {
     /// The messages taken so far, in order.
     pub fn messages(&self) -> Vec<Vec<u8>> {
         self.seen().messages.clone()
+    }
+
+    /// The metadata of the messages taken so far, in order; `None` for those that came without.
+    pub fn metadata(&self) -> Vec<Option<MessageMetadata>> {
+        self.seen().metadata.clone()
     }
 
     /// How many messages have been taken so far.
@@ -86,7 +92,11 @@ impl SourceRecorder {
         self.gate.send_replace(false);
     }
 
-    fn deliver(&self, messages: &mut dyn Iterator<Item = &[u8]>) -> Result<(), EventFluxError> {
+    fn deliver(
+        &self,
+        messages: &mut dyn Iterator<Item = &[u8]>,
+        metadata: &[MessageMetadata],
+    ) -> Result<(), EventFluxError> {
         let mut seen = self.seen();
         seen.deliveries += 1;
         match self.on_delivery {
@@ -97,7 +107,10 @@ impl SourceRecorder {
                 if self.on_delivery == OnDelivery::TakeAndCloseGate && seen.deliveries == 1 {
                     self.close_gate();
                 }
+                let before = seen.messages.len();
                 seen.messages.extend(messages.map(<[u8]>::to_vec));
+                let taken = seen.messages.len() - before;
+                seen.metadata.extend((0..taken).map(|message| metadata.get(message).cloned()));
                 Ok(())
             }
             OnDelivery::Fail => {
@@ -119,11 +132,16 @@ impl SourceRecorder {
 
 impl SourceCallback for SourceRecorder {
     fn on_data(&self, data: &[u8]) -> Result<(), EventFluxError> {
-        self.deliver(&mut std::iter::once(data))
+        self.deliver(&mut std::iter::once(data), &[])
     }
 
     fn on_batch(&self, messages: &[Bytes]) -> Result<(), EventFluxError> {
-        self.deliver(&mut messages.iter().map(AsRef::as_ref))
+        self.deliver(&mut messages.iter().map(AsRef::as_ref), &[])
+    }
+
+    fn on_batch_with(&self, messages: &[Bytes], metadata: &[MessageMetadata]) -> Result<(), EventFluxError> {
+        assert_eq!(messages.len(), metadata.len(), "metadata for each message");
+        self.deliver(&mut messages.iter().map(AsRef::as_ref), metadata)
     }
 
     fn is_ready(&self) -> bool {

@@ -1,17 +1,19 @@
 //! Checks of a connector's property table, the same for sources and sinks.
 
-use std::collections::HashSet;
-
-use eventflux_core::{COMMON_PROPERTIES, EventFluxError, Properties, PropertyKind, PropertySpec, strategy};
+use eventflux_core::{
+    COMMON_PROPERTIES, EventFluxError, MetadataSpec, Properties, PropertyKind, PropertySpec, property, strategy,
+};
 
 use super::report::ensure;
 
-/// A value that no kind but text and path allows.
+/// A value that no kind but text, path and template allows.
 const NONSENSE: &str = "!nonsense!";
 
 /// A factory seen from its properties.
 pub(super) struct Table<'a> {
     pub(super) own: &'static [PropertySpec],
+    /// Of a source.
+    pub(super) metadata: &'static [MetadataSpec],
     pub(super) required: Vec<&'static str>,
     pub(super) optional: Vec<&'static str>,
     /// Properties that work.
@@ -81,7 +83,8 @@ pub(super) fn an_unknown_property_is_refused_with_the_nearest(table: &Table<'_>)
 }
 
 pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(table: &Table<'_>) -> Result<(), String> {
-    let checked = table.own.iter().filter(|spec| !matches!(spec.kind, PropertyKind::Text | PropertyKind::Path));
+    let any_text = |kind| matches!(kind, PropertyKind::Text | PropertyKind::Path | PropertyKind::Template);
+    let checked = table.own.iter().filter(|spec| !any_text(spec.kind));
     for spec in checked {
         let key = spec.key.replace('*', "contract");
         let complaints = table.complaints(&table.with(&key, NONSENSE));
@@ -104,28 +107,30 @@ pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(tab
 }
 
 pub(super) fn every_property_is_documented_and_its_values_parse(table: &Table<'_>) -> Result<(), String> {
-    let mut seen = HashSet::new();
+    let mut mistakes = property::table_mistakes(table.own);
+    mistakes.extend(metadata_mistakes(table.metadata));
+    ensure(mistakes.is_empty(), || mistakes.join("; "))?;
     for spec in table.own {
         let key = spec.key;
-        ensure(seen.insert(key), || format!("'{key}' is declared twice"))?;
-        ensure(!spec.doc.trim().is_empty() && spec.doc.trim_end().ends_with('.'), || {
-            format!("'{key}' has no doc sentence that ends with a full stop")
-        })?;
-        for (what, value) in [("default", spec.default), ("example", spec.example)] {
-            let parses = value.is_none_or(|value| spec.kind.parse(value, spec.unit).is_some());
-            ensure(parses, || format!("the {what} of '{key}' is no {}: {value:?}", spec.kind.name()))?;
-        }
-        ensure(!(spec.required && spec.default.is_some()), || format!("'{key}' is required and has a default"))?;
-        if let Some(condition) = spec.only_if {
-            let known = table.own.iter().any(|other| other.key == condition.key);
-            ensure(known, || format!("'{key}' depends on '{}', which does not exist", condition.key))?;
-        }
         let listed = if spec.required { &table.required } else { &table.optional };
         ensure(listed.contains(&key), || format!("'{key}' is missing from the required or optional parameters"))?;
     }
     ensure(table.required.len() + table.optional.len() == table.own.len(), || {
         "the required and optional parameters name more than the table has".to_owned()
     })
+}
+
+fn metadata_mistakes(fields: &[MetadataSpec]) -> Vec<String> {
+    let mistake = |(index, field): (usize, &MetadataSpec)| match field {
+        MetadataSpec { name, .. } if fields[..index].iter().any(|other| other.name == *name) => {
+            Some(format!("metadata '{name}' is declared twice"))
+        }
+        MetadataSpec { name, doc, .. } if !doc.ends_with('.') => {
+            Some(format!("metadata '{name}' has no doc sentence that ends with a full stop"))
+        }
+        _ => None,
+    };
+    fields.iter().enumerate().filter_map(mistake).collect()
 }
 
 pub(super) fn no_allowed_value_makes_the_factory_panic(table: &Table<'_>) -> Result<(), String> {
@@ -142,7 +147,7 @@ pub(super) fn no_allowed_value_makes_the_factory_panic(table: &Table<'_>) -> Res
 
 /// Values worth trying: those the table names, and the bounds of the kind.
 fn candidates(spec: &PropertySpec) -> Vec<String> {
-    let mut values: Vec<String> = [spec.default, spec.example].into_iter().flatten().map(str::to_owned).collect();
+    let mut values: Vec<String> = spec.defaults().chain(spec.example).map(str::to_owned).collect();
     match spec.kind {
         PropertyKind::Integer { min, max } | PropertyKind::Number { min, max } => {
             values.extend([min.to_string(), max.to_string()]);
@@ -158,9 +163,26 @@ fn candidates(spec: &PropertySpec) -> Vec<String> {
                     .flat_map(|scheme| ["x", "[", "host:99999", "a b"].map(|rest| format!("{scheme}://{rest}"))),
             );
         }
+        PropertyKind::Template => values.extend(["", " ", "${a}", "\r\n${a}"].map(str::to_owned)),
         PropertyKind::Text | PropertyKind::Address | PropertyKind::Path => {
             values.extend(["", " ", "\r\nx", "\u{0}", "ü:1"].map(str::to_owned));
         }
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::DataType;
+
+    use super::*;
+
+    #[test]
+    fn metadata_are_named_once_and_explained() {
+        let field = |name, doc| MetadataSpec::new(name, DataType::String, doc);
+        assert!(metadata_mistakes(&[field("a", "A."), field("b", "B.")]).is_empty());
+        let mistakes = metadata_mistakes(&[field("a", "A"), field("a", "A."), field("b", "B.")]);
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[0].contains("full stop") && mistakes[1].contains("twice"), "{mistakes:?}");
+    }
 }

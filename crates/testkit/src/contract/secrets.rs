@@ -2,7 +2,7 @@
 
 use eventflux_core::{PropertyKind, PropertySpec};
 
-use super::{SecretProperty, report::ensure};
+use super::{SecretProperty, properties::resolve, report::ensure};
 use crate::log_capture::LogCapture;
 
 /// A secret for every property that is declared secret and takes any text, besides those the harness names.
@@ -11,13 +11,9 @@ pub(super) fn planted(
     base: &[(String, String)],
     named: Vec<SecretProperty>,
 ) -> Vec<SecretProperty> {
-    let applies = |spec: &&PropertySpec| {
-        spec.only_if.is_none_or(|condition| {
-            let given = base.iter().find(|(key, _)| key == condition.key).map(|(_, value)| value.as_str());
-            let default = own.iter().find(|other| other.key == condition.key).and_then(|other| other.default);
-            given.or(default) == Some(condition.value)
-        })
-    };
+    // Without properties that work nothing applies; another check says so.
+    let resolved = resolve(own, base);
+    let applies = |spec: &&PropertySpec| resolved.as_ref().is_ok_and(|properties| properties.applies(own, spec));
     let declared = own.iter().filter(|spec| spec.secret && spec.kind == PropertyKind::Text).filter(applies);
     let declared = declared.map(|spec| {
         let secret = format!("s3cret{:016x}", fastrand::u64(..));

@@ -122,9 +122,9 @@ impl Outbox {
             return refused(EventFluxError::Send { reason, retryable: true });
         }
         let in_flight = state.in_flight_cost;
-        let pushed = state.queue.push(self.config, slice, in_flight);
-        if pushed.dropped > 0 {
-            self.context.metrics.dropped.add(pushed.dropped as u64);
+        let dropped = state.queue.push(self.config, slice, in_flight);
+        if dropped > 0 {
+            self.context.metrics.dropped.add(dropped as u64);
         }
         self.changed(&state);
         drop(state);

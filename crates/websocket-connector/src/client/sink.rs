@@ -19,7 +19,7 @@ use super::Connector;
 use super::outbox::Outbox;
 use super::sink_task::{Finished, Task};
 use crate::config::{ClientConfig, WebSocketSinkConfig};
-use crate::queue::Slice;
+use crate::queue::{QueueConfig, Slice};
 
 /// A sink that connects out; started.
 pub(crate) struct ClientSink {
@@ -35,12 +35,13 @@ impl ClientSink {
     /// [`EventFluxError::Configuration`] that names the file or variable.
     pub(crate) fn start(
         client: &ClientConfig,
+        queue: QueueConfig,
         config: &WebSocketSinkConfig,
         context: ConnectorContext,
         callback: Arc<dyn SinkCallback>,
     ) -> Result<Self, EventFluxError> {
         let connector = Connector::new(client, &config.connection)?;
-        let outbox = Arc::new(Outbox::new(config.queue, context));
+        let outbox = Arc::new(Outbox::new(queue, context));
         let (stop, signal) = StopSignal::new();
         let (finished, done) = mpsc::channel();
         let heartbeat = client.heartbeat.as_ref();

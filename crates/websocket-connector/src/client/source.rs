@@ -284,7 +284,7 @@ impl Session<'_> {
         } else if self.next_deadline().is_some_and(|deadline| deadline < timer.deadline()) {
             self.arm(now, timer);
         }
-        let delivered = self.delivery.deliver(batch);
+        let delivered = self.delivery.deliver(batch, None);
         batch.clear();
         delivered.map_err(SessionEnd::Pipeline)
     }

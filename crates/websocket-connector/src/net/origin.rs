@@ -110,6 +110,11 @@ impl SitePolicy {
 }
 
 impl SiteRefusal {
+    /// Whether it is about the page, and not about what the listener is called.
+    pub(crate) fn is_origin(self) -> bool {
+        !matches!(self, Self::BadHost | Self::UnknownHost)
+    }
+
     /// The HTTP status to answer with.
     pub(crate) fn status(self) -> u16 {
         match self {
@@ -125,10 +130,11 @@ impl OriginPolicy {
         let Some(text) = text else {
             return Ok(Self::SameHost);
         };
-        if text.trim() == "*" {
+        let entries = entries(text);
+        if entries == ["*"] {
             return Ok(Self::Any);
         }
-        text.split(',').map(|origin| origin_pattern(origin.trim())).collect::<Result<_, _>>().map(Self::Listed)
+        entries.iter().map(|origin| origin_pattern(origin)).collect::<Result<_, _>>().map(Self::Listed)
     }
 }
 
@@ -147,6 +153,12 @@ impl HostPolicy {
     fn admits(&self, site: &Site) -> bool {
         self.0.is_empty() || self.0.iter().any(|listed| listed.admits(site))
     }
+}
+
+/// The entries of a list, also of one in JSON, as variables of the environment have it: `["https://a", "https://b"]`.
+fn entries(text: &str) -> Vec<String> {
+    let json = serde_json::from_str::<Vec<String>>(text);
+    json.unwrap_or_else(|_| text.split(',').map(|entry| entry.trim().to_owned()).collect())
 }
 
 fn origin_pattern(text: &str) -> Result<OriginPattern, EventFluxError> {

@@ -85,6 +85,7 @@ pub(crate) const ORIGINS: PropertySpec = PropertySpec::new(
     "The web pages that may connect, by origin (scheme://host[:port]), separated by commas; https://*.example.com stands for all subdomains, `null` for pages without an origin, `*` alone for every page. When not given, only pages of the host and port they connect to may. Programs that are no browsers send no origin and may always connect.",
 )
 .example("https://app.example.com, https://*.example.org")
+.default_for("websocket.protocol", &[("analytics", "${env:STREAMING_WEBSOCKET__ALLOWED_ORIGINS:*}")])
 .only_if("websocket.mode", "server");
 
 /// See [`super::origin::SitePolicy`].

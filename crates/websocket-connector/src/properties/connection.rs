@@ -2,7 +2,7 @@
 
 use eventflux_core::{PropertyKind, PropertySpec};
 
-use super::{CLIENT, SERVER};
+use super::{CLIENT, PROTOCOL, SERVER};
 
 pub(super) const MODE: PropertySpec = PropertySpec::new(
     "websocket.mode",
@@ -34,14 +34,16 @@ pub(super) const NODELAY: PropertySpec = PropertySpec::new(
 
 pub(super) const PING_INTERVAL: PropertySpec =
     PropertySpec::new("websocket.ping.interval", PropertyKind::Duration, "Time between two pings; 0 for none.")
-        .default("20s");
+        .default("20s")
+        .default_for(PROTOCOL, &[("channels", "30s"), ("analytics", "${env:STREAMING_WEBSOCKET__PING_INTERVAL:20}s")]);
 
 pub(super) const PONG_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.pong.timeout",
     PropertyKind::Duration,
     "How long after a ping the peer may stay silent; anything it sends counts as an answer. Then the connection is dropped.",
 )
-.default("10s");
+.default("10s")
+.default_for(PROTOCOL, &[("analytics", "${env:STREAMING_WEBSOCKET__PING_TIMEOUT:10}s")]);
 
 pub(super) const IDLE_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.idle.timeout",
@@ -62,7 +64,8 @@ pub(super) const CLOSE_TIMEOUT: PropertySpec = PropertySpec::new(
     PropertyKind::Duration,
     "How long a goodbye may take: our Close, the peer's, and the end of the connection.",
 )
-.default("5s");
+.default("5s")
+.default_for(PROTOCOL, &[("analytics", "${env:STREAMING_WEBSOCKET__CLOSE_TIMEOUT:10}s")]);
 
 pub(super) const WRITE_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.write.timeout",
@@ -76,7 +79,11 @@ pub(super) const MAX_MESSAGE_SIZE: PropertySpec = PropertySpec::new(
     PropertyKind::Size,
     "Largest message to receive; a larger one is reported to the error strategy and closes the connection with code 1009.",
 )
-.default("16MiB");
+.default("16MiB")
+.default_for(
+    PROTOCOL,
+    &[("channels", "64KiB"), ("events", "64KiB"), ("analytics", "${env:STREAMING_WEBSOCKET__MAX_MESSAGE_SIZE:1048576}")],
+);
 
 pub(super) const MAX_FRAGMENTS: PropertySpec = PropertySpec::new(
     "websocket.max.fragments",

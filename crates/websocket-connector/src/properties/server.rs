@@ -2,7 +2,7 @@
 
 use eventflux_core::{PropertyKind, PropertySpec};
 
-use super::SERVER;
+use super::{PROTOCOL, SERVER};
 
 pub(super) const LISTEN: PropertySpec = PropertySpec::new(
     "websocket.listen",
@@ -11,6 +11,10 @@ pub(super) const LISTEN: PropertySpec = PropertySpec::new(
 )
 .required()
 .example("127.0.0.1:8080")
+.default_for(
+    PROTOCOL,
+    &[("analytics", "${env:STREAMING_WEBSOCKET__HOST:0.0.0.0}:${env:STREAMING_WEBSOCKET__PORT:8765}")],
+)
 .only_if("websocket.mode", SERVER);
 
 pub(super) const PATH: PropertySpec = PropertySpec::new(
@@ -24,17 +28,19 @@ pub(super) const PATH: PropertySpec = PropertySpec::new(
 pub(super) const MAX_CONNECTIONS: PropertySpec = PropertySpec::new(
     "websocket.max.connections",
     PropertyKind::Integer { min: 1, max: 1_000_000 },
-    "Largest number of connections to the path; more are refused with status 503.",
+    "Largest number of connections to the path; more are refused with status 503, or, with `analytics`, with close code 1013.",
 )
 .default("1000")
+.default_for(PROTOCOL, &[("analytics", "${env:STREAMING_WEBSOCKET__MAX_CONNECTIONS:1000}")])
 .only_if("websocket.mode", SERVER);
 
 pub(super) const MAX_CONNECTIONS_PER_ADDRESS: PropertySpec = PropertySpec::new(
     "websocket.max.connections.per.address",
     PropertyKind::Integer { min: 0, max: 1_000_000 },
-    "Largest number of connections to the path from one address; more are refused with status 429. 0 for no limit.",
+    "Largest number of connections to the path from one address; more are refused with status 429, or, with `analytics`, with close code 1013. 0 for no limit.",
 )
 .default("0")
+.default_for(PROTOCOL, &[("channels", "10")])
 .only_if("websocket.mode", SERVER);
 
 pub(super) const MAX_HANDSHAKES: PropertySpec = PropertySpec::new(

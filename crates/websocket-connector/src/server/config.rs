@@ -1,9 +1,12 @@
 //! How to listen: what all users of an address share, and what all users of a path share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties};
 
+use super::gateway::GatewayConfig;
+use crate::access::AccessConfig;
 use crate::config::{at_least_one_byte, positive, subprotocols};
 use crate::net::forwarded::TrustedProxies;
 use crate::net::origin::SitePolicy;
@@ -11,16 +14,13 @@ use crate::net::proxy_protocol;
 use crate::net::tls_server::TlsServerConfig;
 
 /// How to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     /// `host:port` as written.
     pub(crate) listen: String,
     pub(crate) listener: ListenerConfig,
     pub(crate) path: String,
-    pub(crate) admission: PathConfig,
-    pub(crate) max_connections: usize,
-    /// `None`: no limit but that of all connections.
-    pub(crate) max_connections_per_address: Option<usize>,
+    pub(crate) admission: Arc<PathConfig>,
 }
 
 /// What holds for an address. Everybody who listens there must say the same.
@@ -34,13 +34,15 @@ pub(crate) struct ListenerConfig {
     pub(crate) handshake_timeout: Duration,
 }
 
-/// Who is let in at a path. Everybody at the path must say the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is let in at a path, and how they are served. Everybody at the path must say the same.
+#[derive(Debug, Clone)]
 pub(crate) struct PathConfig {
     pub(crate) sites: SitePolicy,
     /// In order of preference.
     pub(crate) subprotocols: Vec<String>,
     pub(crate) subprotocol_required: bool,
+    pub(crate) access: AccessConfig,
+    pub(crate) gateway: GatewayConfig,
 }
 
 impl ServerConfig {
@@ -52,14 +54,11 @@ impl ServerConfig {
             let error = EventFluxError::property("websocket.path", format!("'{path}' is no path"));
             return Err(error.with_hint("it starts with '/' and has no query, for example '/ingest'"));
         }
-        let per_address: usize = properties.integer("websocket.max.connections.per.address")?;
         Ok(Self {
             listen: properties.text("websocket.listen")?.to_owned(),
             listener: ListenerConfig::from_properties(properties)?,
             path: path.to_owned(),
-            admission: PathConfig::from_properties(properties)?,
-            max_connections: properties.integer("websocket.max.connections")?,
-            max_connections_per_address: Some(per_address).filter(|limit| *limit > 0),
+            admission: Arc::new(PathConfig::from_properties(properties)?),
         })
     }
 }
@@ -94,20 +93,25 @@ impl ListenerConfig {
 impl PathConfig {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let subprotocols = subprotocols(properties)?;
+        let access = AccessConfig::from_properties(properties)?;
         Ok(Self {
             sites: SitePolicy::from_properties(properties)?,
             subprotocols,
             subprotocol_required: properties.flag("websocket.subprotocol.required")?,
+            gateway: GatewayConfig::from_properties(properties, &access)?,
+            access,
         })
     }
 
     /// The property in which `other` differs, if any.
     pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [
+            ("websocket.auth", self.access != other.access),
             ("websocket.origins", self.sites != other.sites),
             ("websocket.subprotocol", self.subprotocols != other.subprotocols),
             ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
         ];
-        differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
+        let key = differs.into_iter().find_map(|(key, differs)| differs.then_some(key));
+        key.or_else(|| self.gateway.difference(&other.gateway))
     }
 }

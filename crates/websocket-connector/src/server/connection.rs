@@ -1,20 +1,31 @@
-//! The task of one accepted connection: sends what waits for the client, takes what the client sends.
+//! The task of one accepted connection: drives the client's session over its socket.
+//!
+//! Written as one state machine instead of an `async` function that waits for several things at once: there are
+//! thousands of them, and most of them wait.
 
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
-use eventflux_core::EventFluxError;
-use eventflux_websocket_wire::{Batch, Connection, Disconnect, Due, KeepAlive, Message, Progress};
-use tokio::sync::watch;
+use bytes::Bytes;
+use eventflux_core::{BoxFuture, EventFluxError};
+use eventflux_gateway::{Effect, Ending, Inbound, Outgoing, Session};
+use eventflux_websocket_wire::{
+    Batch, Connection, Disconnect, Due, KeepAlive, Message, MessageKind, Progress,
+};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::endpoint::{Inbox, Item, Seat};
+use super::endpoint::{Inbox, Item, Seat, Sender};
+use super::permission::{Asked, Permission};
+use super::scratch::{with_batch, with_outgoing};
+use super::welcome::Admitted;
 use crate::net::stream::ByteStream;
 use crate::pings::PingBudget;
 
-/// Payload bytes handed to the socket before it is flushed.
+/// Bytes handed to the socket before it is flushed.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How long a source may take to accept the report of a bad message.
@@ -24,184 +35,250 @@ const REPORT_LIMIT: Duration = Duration::from_secs(2);
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a connection to its end.
-pub(super) async fn serve(connection: Connection<ByteStream>, seat: Seat) {
-    let now = Instant::now();
-    log::debug!("{} connected", seat.name());
-    let mut session = Session {
-        keep_alive: KeepAlive::new(seat.config().keep_alive, None, now),
-        connection,
-        messages: Vec::new(),
-        busy: false,
-        waiting: VecDeque::new(),
-        pings: PingBudget::new(seat.config().max_pings, now),
-        inboxes: seat.inboxes(),
-        seat,
+pub(super) async fn serve(admitted: Admitted) {
+    let Admitted { connection, seat, session, permission } = admitted;
+    let session = match session {
+        Ok(session) => session,
+        Err(ending) => return refuse(connection, &seat, ending).await,
     };
-    let end = session.run(now).await;
-    let Session { connection, seat, .. } = session;
-    let goodbye_by = Instant::now() + seat.config().close_timeout;
-    let (code, reason, by) = match end {
-        End::Stopped(by) => (1001, "going away".to_owned(), by.min(goodbye_by)),
-        End::Dead(reason) => {
-            log::debug!("{} dropped: {reason}", seat.name());
-            seat.count_violation(None);
-            return;
-        }
-        End::Evicted(reason) => {
-            log::warn!("{} closed: {reason}", seat.name());
-            (1008, reason.to_owned(), goodbye_by)
-        }
-        End::Disconnected(disconnect) => {
-            log::debug!("{}: {}", seat.name(), disconnect.describe());
-            match disconnect {
-                Disconnect::Lost(_) => return,
-                Disconnect::Closed { .. } => (1000, String::new(), goodbye_by),
-                Disconnect::Violation { code, reason } => (code, reason, goodbye_by),
-            }
-        }
-    };
-    if !matches!(code, 1000 | 1001) {
-        seat.count_violation(Some(code));
-    }
+    let mut driver = Box::pin(Driver::new(connection, seat, session, permission));
+    log::info!("{} connected", driver.name());
+    let end = poll_fn(|cx| driver.as_mut().poll(cx)).await;
     // In a box, because most of its life a connection is not closing.
-    Box::pin(connection.close(code, &reason, by)).await;
+    Box::pin(driver.finish(end)).await;
 }
 
-struct Session {
+async fn refuse(connection: Connection<ByteStream>, seat: &Seat, ending: Ending) {
+    log::info!("{} from {} refused: {}", seat.endpoint().path(), seat.address(), ending.reason());
+    seat.count_violation(Some(ending.code()));
+    let by = Instant::now() + seat.config().close_timeout;
+    Box::pin(connection.close(ending.code(), ending.reason(), by)).await;
+}
+
+struct Driver {
     connection: Connection<ByteStream>,
+    session: Session,
     seat: Seat,
+    permission: Permission,
     keep_alive: KeepAlive,
-    /// Reused between chunks.
-    messages: Vec<Message>,
-    /// Whether payloads are in flight.
+    timer: Pin<Box<Sleep>>,
+    /// Whether something is in flight.
     busy: bool,
+    pings: PingBudget,
+    /// Messages that were received and wait for what came before them.
+    unread: VecDeque<(Bytes, bool)>,
     /// What was received, and the sources that have yet to take it; nothing more is read meanwhile.
     waiting: VecDeque<(Inbox, Item)>,
-    inboxes: watch::Receiver<Arc<[Inbox]>>,
-    pings: PingBudget,
+    /// The first of `waiting` on its way.
+    handing_over: Option<BoxFuture<'static, ()>>,
+    /// Somebody is asked about the client; nothing more is read meanwhile.
+    asking: Option<BoxFuture<'static, Asked>>,
+    sender: Option<Arc<Sender>>,
 }
 
 enum End {
-    /// The path is closed; be gone by then.
-    Stopped(Instant),
     /// Not worth a goodbye.
     Dead(&'static str),
-    /// Given up, with 1008.
+    /// Given up.
     Evicted(&'static str),
+    /// Ended by the session.
+    Ended(Ending),
     Disconnected(Disconnect),
 }
 
-enum Event {
-    Driven(Result<Progress, Disconnect>),
-    Taken,
-    Work,
-    Stopped(Instant),
-    Timer,
-}
-
-impl Session {
-    async fn run(&mut self, now: Instant) -> End {
-        match self.exchange(now).await {
-            Err(end) => end,
-            Ok(never) => match never {},
+impl Driver {
+    fn new(connection: Connection<ByteStream>, seat: Seat, session: Session, permission: Permission) -> Self {
+        let now = Instant::now();
+        Self {
+            keep_alive: KeepAlive::new(seat.config().keep_alive, None, now),
+            pings: PingBudget::new(seat.config().max_pings, now),
+            timer: Box::pin(sleep_until(now)),
+            connection,
+            session,
+            seat,
+            permission,
+            busy: false,
+            unread: VecDeque::new(),
+            waiting: VecDeque::new(),
+            handing_over: None,
+            asking: None,
+            sender: None,
         }
     }
 
-    async fn exchange(&mut self, now: Instant) -> Result<std::convert::Infallible, End> {
-        let mut batch = Batch::default();
-        let mut stop = self.seat.stop();
-        let mut stopped = pin!(async move {
-            let by = stop.wait_for(Option::is_some).await.ok().and_then(|by| *by);
-            by.unwrap_or_else(Instant::now)
-        });
-        let mut timer = pin!(sleep_until(now));
-        self.arm(now, timer.as_mut());
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        match self.run(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    /// Gets done what can be done without waiting.
+    fn run(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         loop {
-            if !self.busy {
-                self.fill(timer.as_mut())?;
-            }
-            let reading = self.waiting.is_empty();
-            let event = tokio::select! {
-                biased;
-                by = &mut stopped => Event::Stopped(by),
-                driven = self.connection.drive(reading.then_some(&mut batch)) => Event::Driven(driven),
-                () = hand_over(&mut self.waiting), if !reading => Event::Taken,
-                () = self.seat.client().work.notified(), if !self.busy => Event::Work,
-                () = &mut timer => Event::Timer,
-            };
-            match event {
-                Event::Driven(Ok(Progress::Flushed)) => self.flushed(),
-                Event::Driven(Ok(Progress::Received)) => self.received(&mut batch, timer.as_mut())?,
-                Event::Driven(Err(disconnect)) => {
-                    self.report(&disconnect).await;
-                    return Err(End::Disconnected(disconnect));
-                }
-                Event::Taken => {
-                    let now = Instant::now();
-                    self.keep_alive.resume(now);
-                    self.keep_alive.mid_message(self.connection.is_mid_message(), now);
-                    self.arm(now, timer.as_mut());
-                }
-                Event::Work => {}
-                Event::Stopped(by) => return Err(End::Stopped(by)),
-                Event::Timer => self.timers(timer.as_mut())?,
+            self.poll_asking(cx)?;
+            self.poll_handing_over(cx);
+            // Whatever gets something done may have begun what is waited for above.
+            let progress = self.read_on()? | self.fill(cx)? | self.drive(cx)?;
+            if !progress && self.poll_timer(cx)?.is_pending() {
+                return Ok(());
             }
         }
     }
 
-    fn fill(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
-        let client = self.seat.client();
-        client.take(CHUNK_BYTES, &mut self.messages).ok_or(End::Evicted("too slow"))?;
-        if self.messages.is_empty() {
-            return Ok(());
+    fn takes_messages(&self) -> bool {
+        self.waiting.is_empty() && self.asking.is_none()
+    }
+
+    /// Sends and receives; whether anything was.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let reading = self.takes_messages() && self.unread.is_empty();
+        with_batch(|batch| {
+            let driven = self.connection.poll_drive(cx, reading.then_some(&mut *batch));
+            match driven {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Ok(Progress::Flushed)) => {
+                    self.flushed();
+                    Ok(true)
+                }
+                Poll::Ready(Ok(Progress::Received)) => self.received(batch).map(|()| true),
+                Poll::Ready(Err(disconnect)) => Err(End::Disconnected(disconnect)),
+            }
+        })
+    }
+
+    /// Hands to the connection what the session has, when it has sent what it got before.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let has_something = self.session.register(cx.waker()) || self.is_session_due();
+        if self.busy {
+            // What the client does not read does not keep it from being ended.
+            return self.session.ending().map_or(Ok(false), |ending| Err(End::Ended(ending)));
         }
-        self.busy = true;
-        for message in self.messages.drain(..) {
-            self.connection.queue(message);
+        if !has_something {
+            return Ok(false);
         }
         let now = Instant::now();
-        self.keep_alive.sending(now);
-        self.arm_earlier(now, timer);
-        Ok(())
+        with_outgoing(|out| {
+            let transmitted = self.session.transmit(now.into_std(), CHUNK_BYTES, out);
+            for outgoing in out.drain(..) {
+                self.busy = true;
+                match outgoing {
+                    Outgoing::Framed(frames) => self.connection.queue_frames(frames),
+                    Outgoing::Message { text, binary } => self.connection.queue(message(text, binary)),
+                }
+            }
+            transmitted.map_err(End::Ended)
+        })?;
+        if self.busy {
+            self.keep_alive.sending(now);
+        }
+        self.arm_earlier(now);
+        Ok(self.busy)
+    }
+
+    fn is_session_due(&self) -> bool {
+        self.session.deadline().is_some_and(|deadline| deadline <= std::time::Instant::now())
     }
 
     fn flushed(&mut self) {
         self.keep_alive.flushed();
-        if std::mem::take(&mut self.busy) && self.seat.client().release() {
-            self.seat.drained();
-        }
+        self.busy = false;
+        self.session.flushed();
     }
 
-    fn received(&mut self, batch: &mut Batch, timer: Pin<&mut Sleep>) -> Result<(), End> {
+    fn received(&mut self, batch: &mut Batch) -> Result<(), End> {
         let now = Instant::now();
         self.keep_alive.received(!batch.messages.is_empty(), now);
         self.keep_alive.mid_message(self.connection.is_mid_message(), now);
         if !self.pings.allow(batch.pings, now) {
             return Err(End::Disconnected(PingBudget::exceeded()));
         }
-        self.pass_on(batch);
+        self.take(batch);
         // A client that never pauses would keep the timer from being looked at.
         if self.keep_alive.deadline().is_some_and(|deadline| deadline <= now) {
-            return self.timers(timer);
+            return self.timers();
         }
-        self.arm_earlier(now, timer);
+        self.arm_earlier(now);
         Ok(())
     }
 
-    /// Passes the messages on. Without a source at the path they are ignored.
-    fn pass_on(&mut self, batch: &mut Batch) {
-        let inboxes = self.inboxes.borrow_and_update().clone();
-        if batch.messages.is_empty() || inboxes.is_empty() {
-            batch.clear();
-            return;
+    fn take(&mut self, batch: &mut Batch) {
+        if batch.messages.is_empty() {
+            return batch.clear();
         }
-        let messages = Arc::new(std::mem::take(batch));
-        self.pass(&inboxes, &Item::Messages(messages));
+        if self.session.is_transparent() {
+            self.session.count_received(batch.messages.len());
+            let inboxes = self.seat.endpoint().inboxes();
+            if inboxes.is_empty() {
+                return batch.clear();
+            }
+            let sender = self.sender();
+            let messages = Arc::new(std::mem::take(batch));
+            return self.pass(&inboxes, &Item::Messages(messages, sender));
+        }
+        let messages = batch.iter().map(|(kind, message)| (message.clone(), kind == MessageKind::Binary));
+        self.unread.extend(messages);
+        batch.clear();
+    }
+
+    /// Gives the session what was received, as far as nothing has to be waited for.
+    fn read_on(&mut self) -> Result<bool, End> {
+        let mut inbound = Vec::new();
+        let mut result = Ok(());
+        let mut progress = false;
+        while self.takes_messages()
+            && let Some((message, binary)) = self.unread.pop_front()
+        {
+            progress = true;
+            result = self.session.receive(&message, binary, std::time::Instant::now());
+            self.effects(&mut inbound);
+            if result.is_err() {
+                break;
+            }
+        }
+        if self.unread.is_empty() {
+            self.unread = VecDeque::new();
+        }
+        self.effects(&mut inbound);
+        progress |= !inbound.is_empty();
+        self.pass_inbound(inbound);
+        if let Err(ending) = result {
+            // What is to be said before the goodbye.
+            self.last_words();
+            return Err(End::Ended(ending));
+        }
+        Ok(progress)
+    }
+
+    fn effects(&mut self, inbound: &mut Vec<Inbound>) {
+        while self.asking.is_none()
+            && let Some(effect) = self.session.next_effect()
+        {
+            match effect {
+                Effect::Deliver(message) => inbound.push(message),
+                Effect::Authenticate(token) => {
+                    let before = self.session.identity().cloned();
+                    self.asking = Some(self.permission.authenticate(token, before));
+                }
+                Effect::Authorize(patterns) => {
+                    self.asking = Some(self.permission.authorize(self.session.user(), self.session.id(), patterns));
+                }
+            }
+        }
+    }
+
+    fn pass_inbound(&mut self, inbound: Vec<Inbound>) {
+        if !inbound.is_empty() {
+            let inboxes = self.seat.endpoint().inboxes();
+            let item = Item::Inbound(inbound.into(), self.sender());
+            self.pass(&inboxes, &item);
+        }
     }
 
     fn pass(&mut self, inboxes: &[Inbox], item: &Item) {
         for inbox in inboxes {
-            match inbox.try_send(item.clone()) {
+            let Some(item) = inbox.filter(item) else { continue };
+            match inbox.items.try_send(item) {
                 // A source that is gone takes nothing; it left the path or is about to.
                 Ok(()) | Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) => {}
                 Err(tokio::sync::mpsc::error::TrySendError::Full(item)) => {
@@ -214,26 +291,62 @@ impl Session {
         }
     }
 
-    /// A message that never became one goes to the sources' error strategies.
-    async fn report(&mut self, disconnect: &Disconnect) {
-        let Disconnect::Violation { code: 1007 | 1009, .. } = disconnect else {
-            return;
-        };
-        let error = EventFluxError::mapping(None, disconnect.describe());
-        let inboxes = self.inboxes.borrow_and_update().clone();
-        for inbox in inboxes.iter() {
-            let _ = tokio::time::timeout(REPORT_LIMIT, inbox.send(Item::Bad(error.clone()))).await;
+    fn poll_asking(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(asking) = &mut self.asking else { return Ok(()) };
+        let Poll::Ready(asked) = asking.as_mut().poll(cx) else { return Ok(()) };
+        self.asking = None;
+        // Who it is now.
+        self.sender = None;
+        let now = std::time::Instant::now();
+        match asked {
+            Asked::Authenticated(result) => self.session.authenticated(result).map_err(End::Ended),
+            Asked::Authorized(allowed) => {
+                self.session.authorized(&allowed, now);
+                Ok(())
+            }
         }
     }
 
-    fn timers(&mut self, timer: Pin<&mut Sleep>) -> Result<(), End> {
+    fn poll_handing_over(&mut self, cx: &mut Context<'_>) {
+        while let Some((inbox, item)) = self.waiting.front() {
+            let handing_over = self.handing_over.get_or_insert_with(|| {
+                let (items, item) = (inbox.items.clone(), item.clone());
+                // A source that is gone takes nothing.
+                Box::pin(async move { drop(items.send(item).await) })
+            });
+            if handing_over.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.handing_over = None;
+            self.waiting.pop_front();
+            if self.waiting.is_empty() {
+                self.waiting = VecDeque::new();
+                let now = Instant::now();
+                self.keep_alive.resume(now);
+                self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+                self.arm(now);
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
+        self.timers()?;
+        Ok(Poll::Ready(()))
+    }
+
+    fn timers(&mut self) -> Result<(), End> {
         let now = Instant::now();
         self.keep_alive.progressed(self.connection.chunks_sent(), now);
         while let Some(due) = self.keep_alive.due(now) {
             match due {
                 Due::Ping => {
                     self.connection.shrink();
+                    self.session.shrink(now.into_std());
                     self.connection.queue(Message::ping());
+                    self.session.ping();
                 }
                 Due::Heartbeat => {}
                 Due::MessageStalled => return Err(End::Evicted(Due::MessageStalled.reason())),
@@ -241,28 +354,141 @@ impl Session {
             }
             self.keep_alive.sending(now);
         }
-        self.arm(now, timer);
+        if let Err(ending) = self.session.timers(now.into_std()) {
+            self.last_words();
+            return Err(End::Ended(ending));
+        }
+        self.arm(now);
         Ok(())
     }
 
+    /// Queues what the session has to say before it ends.
+    fn last_words(&mut self) {
+        with_outgoing(|out| {
+            let _ = self.session.transmit(std::time::Instant::now(), CHUNK_BYTES, out);
+            for outgoing in out.drain(..) {
+                if let Outgoing::Message { text, binary } = outgoing {
+                    self.connection.queue(message(text, binary));
+                }
+            }
+        });
+    }
+
     /// Looking is cheaper than arming.
-    fn arm_earlier(&self, now: Instant, timer: Pin<&mut Sleep>) {
-        if self.keep_alive.deadline().is_some_and(|deadline| deadline < timer.deadline()) {
-            self.arm(now, timer);
+    fn arm_earlier(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|deadline| deadline < self.timer.deadline()) {
+            self.arm(now);
         }
     }
 
-    fn arm(&self, now: Instant, timer: Pin<&mut Sleep>) {
-        timer.reset(self.keep_alive.deadline().unwrap_or(now + NEVER));
+    fn arm(&mut self, now: Instant) {
+        let deadline = self.deadline().unwrap_or(now + NEVER);
+        self.timer.as_mut().reset(deadline);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let session = self.session.deadline().map(Instant::from_std);
+        [self.keep_alive.deadline(), session].into_iter().flatten().min()
+    }
+
+    fn sender(&mut self) -> Arc<Sender> {
+        let received = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+        let sender = match &self.sender {
+            Some(sender) => Arc::new(Sender { received, ..(**sender).clone() }),
+            None => Arc::new(Sender {
+                connection: self.session.id().into(),
+                user: self.session.user().cloned(),
+                address: self.seat.address(),
+                received,
+            }),
+        };
+        self.sender = Some(sender.clone());
+        sender
+    }
+
+    /// Path, connection, address and user, for the log.
+    fn name(&self) -> String {
+        let (path, id, address) = (self.seat.endpoint().path(), self.session.id(), self.seat.address());
+        match self.session.user() {
+            Some(user) => format!("{path} client {id} ({address}, user {})", eventflux_core::escape_control(user)),
+            None => format!("{path} client {id} ({address})"),
+        }
+    }
+
+    /// Says goodbye as it befits the end.
+    async fn finish(self: Pin<Box<Self>>, end: End) {
+        let name = self.name();
+        let mut driver = *Pin::into_inner(self);
+        let goodbye_by = Instant::now() + driver.seat.config().close_timeout;
+        let (code, reason, by) = match end {
+            End::Ended(Ending::GoingAway) => {
+                let by = driver.seat.endpoint().stop_by().map_or(goodbye_by, |by| by.min(goodbye_by));
+                (1001, "going away".to_owned(), by)
+            }
+            End::Ended(ending) => {
+                log::warn!("{name} closed: {}", ending.reason());
+                (ending.code(), ending.reason().to_owned(), goodbye_by)
+            }
+            End::Dead(reason) => {
+                log::info!("{name} dropped: {reason}");
+                driver.seat.count_violation(None);
+                return;
+            }
+            End::Evicted(reason) => {
+                log::warn!("{name} closed: {reason}");
+                (1008, reason.to_owned(), goodbye_by)
+            }
+            End::Disconnected(disconnect) => {
+                log::info!("{name}: {}", disconnect.describe());
+                driver.report(&disconnect).await;
+                match disconnect {
+                    Disconnect::Lost(_) => return,
+                    Disconnect::Closed { .. } => (1000, String::new(), goodbye_by),
+                    Disconnect::Violation { code, reason } => (code, reason, goodbye_by),
+                }
+            }
+        };
+        if !matches!(code, 1000 | 1001) {
+            driver.seat.count_violation(Some(code));
+        }
+        let Self { connection, session, seat, .. } = driver;
+        let flush_by = Instant::now() + FAREWELL_LIMIT.min(by.saturating_duration_since(Instant::now()));
+        // Out of the hub before the goodbye: who does not answer it takes nobody's place.
+        drop(session);
+        close(connection, (code, &reason), flush_by, by).await;
+        drop(seat);
+    }
+
+    /// A message that never became one goes to the sources' error strategies.
+    async fn report(&mut self, disconnect: &Disconnect) {
+        let Disconnect::Violation { code: 1007 | 1009, .. } = disconnect else {
+            return;
+        };
+        let error = EventFluxError::mapping(None, disconnect.describe());
+        for inbox in self.seat.endpoint().inboxes().iter() {
+            let _ = tokio::time::timeout(REPORT_LIMIT, inbox.items.send(Item::Bad(error.clone()))).await;
+        }
     }
 }
 
-/// Waits until every source has taken its share. Dropping it loses nothing.
-async fn hand_over(waiting: &mut VecDeque<(Inbox, Item)>) {
-    while let Some((inbox, item)) = waiting.front() {
-        if let Ok(permit) = inbox.reserve().await {
-            permit.send(item.clone());
-        }
-        waiting.pop_front();
+/// How long what was said last may take before the goodbye.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
+/// Sends what is queued, the reason for the end perhaps, and says goodbye.
+async fn close(mut connection: Connection<ByteStream>, (code, reason): (u16, &str), flush_by: Instant, by: Instant) {
+    if connection.has_unsent() {
+        let flush = async {
+            while let Ok(progress) = connection.drive(None).await {
+                if progress == Progress::Flushed {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout_at(flush_by, flush).await;
     }
+    connection.close(code, reason, by).await;
+}
+
+fn message(text: Bytes, binary: bool) -> Message {
+    Message::new(if binary { MessageKind::Binary } else { MessageKind::Text }, text)
 }

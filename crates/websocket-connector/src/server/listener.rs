@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::config::ListenerConfig;
 use super::connection;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, User};
 use super::welcome::welcome;
 use crate::counters::{self, Refused};
 use crate::net::tls_server::{Acceptor, TlsServerConfig};
@@ -77,10 +77,18 @@ impl Listener {
         counters::refused(&self.metrics, &self.address.to_string(), why);
     }
 
-    /// The endpoint of a path, made when nobody has yet.
-    pub(super) fn endpoint(&self, path: &str) -> Arc<Endpoint> {
+    /// The endpoint of a path, made for `user` when nobody is there yet.
+    ///
+    /// # Errors
+    /// Those of [`Endpoint::new`].
+    pub(super) fn endpoint(&self, path: &str, user: &User) -> Result<Arc<Endpoint>, EventFluxError> {
         let mut endpoints = self.lock();
-        endpoints.entry(path.to_owned()).or_insert_with(|| Arc::new(Endpoint::new(path))).clone()
+        if let Some(endpoint) = endpoints.get(path) {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = Arc::new(Endpoint::new(path, user)?);
+        endpoints.insert(path.to_owned(), endpoint.clone());
+        Ok(endpoint)
     }
 
     /// The endpoint of a path that is served.
@@ -148,8 +156,8 @@ impl Listener {
             admitted = Box::pin(welcome(self, stream, peer)) => admitted,
         };
         drop(permit);
-        if let Some((connection, seat)) = admitted {
-            connection::serve(connection, seat).await;
+        if let Some(admitted) = admitted {
+            connection::serve(admitted).await;
         }
     }
 }

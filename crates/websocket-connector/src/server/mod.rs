@@ -3,13 +3,20 @@
 mod config;
 mod connection;
 mod endpoint;
+mod framing;
+mod gateway;
 mod listener;
+mod metadata;
+mod permission;
 mod registry;
+mod scratch;
 mod sink;
 mod source;
 mod welcome;
 
 pub(crate) use config::ServerConfig;
+pub(crate) use gateway::{Publishing, accepts};
+pub(crate) use metadata::METADATA;
 pub(crate) use registry::Registry;
 pub(crate) use sink::ServerSink;
 pub(crate) use source::ServerSource;

@@ -54,7 +54,7 @@ impl Registry {
                 listener
             }
         };
-        let endpoint = listener.endpoint(&server.path);
+        let endpoint = listener.endpoint(&server.path, &user)?;
         let user = endpoint.join(user).map_err(|key| disagreement(key, &server.path))?;
         Ok(Attachment { registry: self.clone(), asked, listener, endpoint, user })
     }

@@ -1,20 +1,22 @@
-//! A server sink: every payload goes to every client of its path, each with a bounded queue of its own.
+//! A server sink: publishes payloads to the clients of its path.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use eventflux_core::health::ConnectionState;
 use eventflux_core::metrics::Counter;
-use eventflux_core::{ConnectorContext, EventFluxError};
-use tokio::time::{Instant, timeout_at};
+use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure};
+use eventflux_gateway::{Losses, Retention};
+use tokio::time::{Instant, sleep};
 
+use super::gateway::{Publishing, Routing};
 use super::ServerConfig;
 use super::endpoint::User;
 use super::registry::{Attachment, Registry};
 use crate::blocking;
-use crate::config::WebSocketSinkConfig;
-use crate::queue::{QueueConfig, Slice};
+use crate::config::ConnectionConfig;
 
 /// Payloads published while no client was connected.
 const UNHEARD: &str = "eventflux_sink_unheard_total";
@@ -22,15 +24,17 @@ const UNHEARD: &str = "eventflux_sink_unheard_total";
 /// Clients closed because their queue was full.
 const EVICTED: &str = "eventflux_sink_evicted_total";
 
+/// How often the queues are looked at while the sink stops.
+const DRAIN_POLL: Duration = Duration::from_millis(2);
+
 /// A sink that listens; started.
 #[derive(Debug)]
 pub(crate) struct ServerSink {
     attachment: Attachment,
-    queue: QueueConfig,
-    compresses: bool,
+    routing: Routing,
+    retention: Retention,
     context: ConnectorContext,
     unheard: Counter,
-    evicted: Counter,
     /// What `stop` could not deliver; it may be called twice.
     undelivered: AtomicU64,
 }
@@ -43,64 +47,86 @@ impl ServerSink {
     pub(crate) fn start(
         registry: &Arc<Registry>,
         server: &ServerConfig,
-        config: &WebSocketSinkConfig,
+        publishing: &Publishing,
+        connection: ConnectionConfig,
         context: ConnectorContext,
     ) -> Result<Self, EventFluxError> {
         let user = User {
-            connection: config.connection,
-            admission: Arc::new(server.admission.clone()),
-            max_connections: server.max_connections,
-            max_connections_per_address: server.max_connections_per_address,
+            connection,
+            path: server.admission.clone(),
             metrics: context.registry.clone(),
             connections: context.metrics.connections.clone(),
             inbox: None,
         };
+        let publishing = publishing.clone();
         let attachment = registry.attach(server, user)?;
         context.health.set(ConnectionState::Listening, attachment.url());
         log::info!("[{}] serves {}", context.stream, attachment.url());
         let labels = [("stream", context.stream.as_str()), ("type", "websocket")];
+        context.registry.describe(UNHEARD, "Payloads that were published while no client was connected.");
+        context.registry.describe(EVICTED, "Clients that were closed because their queue was full.");
+        let evicted = context.registry.counter(EVICTED, &labels);
+        let losses = Losses { dropped: context.metrics.dropped.clone(), evicted };
         Ok(Self {
             attachment,
-            queue: config.queue,
-            compresses: config.connection.deflate.is_some(),
+            routing: publishing.routing.of_stream(&context.stream),
+            retention: Retention { losses, ..publishing.retention },
             unheard: context.registry.counter(UNHEARD, &labels),
-            evicted: context.registry.counter(EVICTED, &labels),
             context,
             undelivered: AtomicU64::new(0),
         })
     }
 
-    /// Queues payloads for every client. Without clients they are delivered to nobody, which is counted and no error.
-    pub(crate) fn publish(&self, mut slice: Slice) {
-        let endpoint = self.attachment.endpoint();
-        if self.compresses {
-            slice = slice.for_many();
+    /// Publishes payloads. What nobody receives is counted and no error. `batch` has the texts of the templates,
+    /// `payloads` what is sent.
+    ///
+    /// # Errors
+    /// The first that cannot be published; those behind it are not tried.
+    pub(crate) fn publish(&self, batch: &EncodedBatch, payloads: &EncodedBatch, binary: bool) -> Result<(), RowFailure> {
+        let failed = RefCell::new(None);
+        let rows = Cell::new(0);
+        let publications = (0..payloads.len()).map_while(|row| {
+            let go_on = failed.borrow().is_none();
+            go_on.then(|| self.routing.publication(batch, payloads, row, binary))
+        });
+        let time_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let mut unheard = 0;
+        self.attachment.endpoint().hub().publish(
+            &self.retention,
+            publications,
+            std::time::Instant::now(),
+            time_ms,
+            |published| {
+                match published {
+                    Ok(published) => unheard += u64::from(published.delivered == 0),
+                    Err(problem) => {
+                        let error = EventFluxError::Send { reason: problem.to_string(), retryable: false };
+                        *failed.borrow_mut() = Some(RowFailure { row: rows.get(), error });
+                    }
+                }
+                rows.set(rows.get() + 1);
+            },
+        );
+        if unheard > 0 {
+            self.unheard.add(unheard);
         }
-        let result = endpoint.broadcast(self.queue, &slice);
-        if result.clients == 0 {
-            self.unheard.add(slice.len() as u64);
-        }
-        if result.dropped > 0 {
-            self.context.metrics.dropped.add(result.dropped as u64);
-        }
-        if result.evicted > 0 {
-            self.evicted.add(result.evicted as u64);
-        }
-        self.context.metrics.queue_bytes.set(result.waiting_bytes as u64);
+        failed.into_inner().map_or(Ok(()), Err)
     }
 
     /// Sends what waits, and leaves the path; returns the payloads the slowest client did not get.
     pub(crate) fn stop(&self, deadline: Duration) -> u64 {
         let by = Instant::now() + deadline;
-        let endpoint = self.attachment.endpoint().clone();
+        let hub = self.attachment.endpoint().hub().clone();
         // A tenth is left for the goodbye.
         let drain_by = Instant::now() + deadline * 9 / 10;
         let drain = async move {
-            let _ = timeout_at(drain_by, endpoint.drained()).await;
-            endpoint.backlog()
+            while hub.backlog() > 0 && Instant::now() < drain_by {
+                sleep(DRAIN_POLL).await;
+            }
+            hub.backlog()
         };
         if let Ok(Some(left)) = blocking::run(drain, deadline) {
-            self.undelivered.fetch_max(left as u64, Ordering::Relaxed);
+            self.undelivered.fetch_max(left, Ordering::Relaxed);
         }
         self.attachment.detach(by);
         self.context.metrics.queue_bytes.set(0);

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::{SourceWorker, StopSignal};
-use eventflux_core::{ConnectorContext, EventFluxError, SourceCallback};
+use eventflux_core::{BoundMetadata, ConnectorContext, EventFluxError, MessageMetadata, SourceCallback};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::ServerConfig;
-use super::endpoint::{Item, User};
+use super::endpoint::{Inbox, Item, User};
+use super::metadata::{self, METADATA};
 use super::registry::{Attachment, Registry};
 use crate::config::WebSocketSourceConfig;
 use crate::deliver::Delivery;
@@ -42,12 +43,10 @@ impl ServerSource {
         let (inbox, items) = mpsc::channel(INBOX_BATCHES);
         let user = User {
             connection: config.connection,
-            admission: Arc::new(server.admission.clone()),
-            max_connections: server.max_connections,
-            max_connections_per_address: server.max_connections_per_address,
+            path: server.admission.clone(),
             metrics: context.registry.clone(),
             connections: context.metrics.connections.clone(),
-            inbox: Some(inbox),
+            inbox: Some(Inbox { items: inbox, accepts: Arc::new(config.accepts.clone()) }),
         };
         let attachment = registry.attach(server, user)?;
         context.health.set(ConnectionState::Listening, attachment.url());
@@ -56,7 +55,8 @@ impl ServerSource {
         let task = (stop_by.clone(), config.inflate);
         let worker = SourceWorker::spawn(&format!("ws-{}", context.stream), callback, move |signal, callback| {
             let (stop_by, inflate) = task;
-            run(items, Delivery::new(callback, inflate), signal, stop_by, context)
+            let receiver = Receiver { delivery: Delivery::new(callback, inflate), bound: context.metadata.clone() };
+            run(items, receiver, signal, stop_by, context)
         });
         match worker {
             Ok(worker) => Ok(Self { attachment, worker, stop_by }),
@@ -78,7 +78,7 @@ impl ServerSource {
 
 async fn run(
     mut items: mpsc::Receiver<Item>,
-    mut delivery: Delivery,
+    mut delivery: Receiver,
     signal: StopSignal,
     stop_by: Arc<OnceLock<Instant>>,
     context: ConnectorContext,
@@ -93,37 +93,69 @@ async fn run(
 
 async fn deliver(
     items: &mut mpsc::Receiver<Item>,
-    delivery: &mut Delivery,
+    delivery: &mut Receiver,
     signal: &StopSignal,
     stop_by: &OnceLock<Instant>,
 ) -> Result<(), EventFluxError> {
+    let callback = delivery.callback().clone();
+    let mut held = None;
     loop {
-        let callback = delivery.callback().clone();
+        let is_ready = callback.is_ready();
+        if is_ready && let Some(item) = held.take() {
+            delivery.hand_over(item)?;
+            continue;
+        }
         tokio::select! {
             biased;
             () = signal.stopped() => break,
-            () = callback.ready(), if !callback.is_ready() => continue,
-            item = items.recv(), if callback.is_ready() => match item {
-                Some(item) => hand_over(delivery, item)?,
+            () = callback.ready(), if !is_ready => {}
+            // The pipeline may have become full while nothing came, so what comes is held until it is looked at again.
+            item = items.recv(), if is_ready => match item {
+                Some(item) => held = Some(item),
                 None => return Ok(()),
             },
         }
     }
     items.close();
     let by = stop_by.get().copied().unwrap_or_else(Instant::now);
-    while let Ok(item) = items.try_recv() {
-        let callback = delivery.callback().clone();
+    while let Some(item) = held.take().or_else(|| items.try_recv().ok()) {
         if !callback.is_ready() && timeout_at(by, callback.ready()).await.is_err() {
             break;
         }
-        hand_over(delivery, item)?;
+        delivery.hand_over(item)?;
     }
     Ok(())
 }
 
-fn hand_over(delivery: &mut Delivery, item: Item) -> Result<(), EventFluxError> {
-    match item {
-        Item::Messages(batch) => delivery.deliver(&batch),
-        Item::Bad(error) => delivery.callback().on_error(error, &[]),
+/// Hands what was received to the pipeline, with the metadata that columns are bound to.
+struct Receiver {
+    delivery: Delivery,
+    bound: BoundMetadata,
+}
+
+impl Receiver {
+    fn callback(&self) -> &Arc<dyn SourceCallback> {
+        self.delivery.callback()
+    }
+
+    fn hand_over(&mut self, item: Item) -> Result<(), EventFluxError> {
+        match item {
+            Item::Messages(batch, _) if self.bound.is_empty() => self.delivery.deliver(&batch, None),
+            Item::Messages(batch, sender) => {
+                let metadata = MessageMetadata::new(METADATA, metadata::of_payload(&sender));
+                self.delivery.deliver(&batch, Some(&metadata))
+            }
+            Item::Inbound(messages, _) if self.bound.is_empty() => {
+                let payloads: Vec<_> = messages.iter().map(|message| message.payload.clone()).collect();
+                self.callback().on_batch(&payloads)
+            }
+            Item::Inbound(messages, sender) => {
+                let payloads: Vec<_> = messages.iter().map(|message| message.payload.clone()).collect();
+                let of = |message| MessageMetadata::new(METADATA, metadata::of_message(message, &sender));
+                let metadata: Vec<_> = messages.iter().map(of).collect();
+                self.callback().on_batch_with(&payloads, &metadata)
+            }
+            Item::Bad(error) => self.callback().on_error(error, &[]),
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! From an accepted socket to a client with a seat: who it is, TLS, request, rules, answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use eventflux_gateway::{Arrival, Authenticated, Ending, Session};
 use eventflux_websocket_wire::Connection;
 use eventflux_websocket_wire::handshake::{self, Accept, Refusal, UpgradeRequest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::endpoint::{Endpoint, Full, Seat};
+use super::endpoint::{Endpoint, Seat};
 use super::listener::Listener;
+use super::permission::{Permission, authenticate};
+use crate::config::ConnectionConfig;
 use crate::counters::Refused;
 use crate::net::origin::SiteRefusal;
 use crate::net::proxy_protocol;
@@ -19,12 +23,17 @@ use crate::net::tls_server::client_name;
 /// When a client that found no seat may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Shakes hands within `websocket.handshake.timeout`. A client that is not let in gets an HTTP answer that says why.
-pub(super) async fn welcome(
-    listener: &Listener,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Option<(Connection<ByteStream>, Seat)> {
+/// A client that is let in, or told why not after the handshake.
+pub(super) struct Admitted {
+    pub(super) connection: Connection<ByteStream>,
+    pub(super) seat: Seat,
+    pub(super) session: Result<Session, Ending>,
+    pub(super) permission: Permission,
+}
+
+/// Shakes hands within `websocket.handshake.timeout`. A client that is not let in gets an HTTP answer that says why, or,
+/// where the protocol says so, a close code.
+pub(super) async fn welcome(listener: &Listener, stream: TcpStream, peer: SocketAddr) -> Option<Admitted> {
     let by = Instant::now() + listener.config.handshake_timeout;
     // Who is late or wrong here is closed without a word: no language is agreed upon yet.
     let Ok(secured) = timeout_at(by, secure(listener, stream, peer, by)).await else {
@@ -38,16 +47,69 @@ pub(super) async fn welcome(
         Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
         Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
     };
-    let (seat, subprotocol) = match admit(listener, &request, &client) {
+    let mut welcome = match admit(listener, &request, &client) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(listener, client, &refusal).await,
     };
-    let config = seat.config();
+    match timeout_at(by, identify(&request, &mut welcome)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
+        Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
+    }
+    timeout_at(by, upgrade(request, client, welcome)).await.ok().flatten()
+}
+
+/// What a request leads to.
+struct Welcome {
+    endpoint: Arc<Endpoint>,
+    config: ConnectionConfig,
+    address: IpAddr,
+    subprotocol: Option<String>,
+    /// Who the client is; `None` when it has yet to say so.
+    identity: Option<Authenticated>,
+    /// Why the client is closed as soon as it is connected.
+    ending: Option<Ending>,
+}
+
+/// Finds out who the client is.
+async fn identify(request: &UpgradeRequest, welcome: &mut Welcome) -> Result<(), Refusal> {
+    if welcome.ending.is_some() {
+        return Ok(());
+    }
+    let (authenticator, rules) = (welcome.endpoint.authenticator(), welcome.endpoint.config());
+    let (credentials, subprotocol) = authenticator.credentials(request);
+    let may_wait = rules.gateway.hub.authentication.is_some();
+    let required = rules.access.is_required();
+    let identity = authenticate(authenticator, credentials, may_wait, required, welcome.address).await;
+    welcome.identity = identity.map_err(|denied| {
+        log::info!("{} from {} refused: {denied}", welcome.endpoint.path(), welcome.address);
+        authenticator.refusal(&denied)
+    })?;
+    welcome.subprotocol = subprotocol.map(str::to_owned).or_else(|| welcome.subprotocol.take());
+    Ok(())
+}
+
+async fn upgrade(request: UpgradeRequest, client: Secured, welcome: Welcome) -> Option<Admitted> {
+    let Welcome { endpoint, config, address, subprotocol, identity, ending } = welcome;
     // A socket that refuses an option works all the same.
     let _ = config.tcp.apply(client.stream.tcp());
     let accept = Accept { limits: config.limits, subprotocol: subprotocol.as_deref(), deflate: config.deflate };
-    let accepted = timeout_at(by, request.accept(client.stream, accept)).await;
-    Some((accepted.ok()?.ok()?.connection, seat))
+    let connected = request.accept(client.stream, accept).await.ok()?;
+    let (framing, singly) = endpoint.framing(config.deflate.zip(connected.deflate));
+    let seat = Seat::take(&endpoint, address, config);
+    let permission = Permission::new(endpoint.authenticator().clone(), address);
+    let arrival = Arrival {
+        address,
+        identity,
+        framing,
+        singly,
+        subscriptions: endpoint.subscriptions_of_everybody(),
+    };
+    let session = match ending {
+        Some(ending) => Err(ending),
+        None => seat.session(arrival),
+    };
+    Some(Admitted { connection: connected.connection, seat, session, permission })
 }
 
 /// A client that may send its request.
@@ -86,27 +148,41 @@ async fn secure(listener: &Listener, mut stream: TcpStream, peer: SocketAddr, by
     Some(Secured { stream, address })
 }
 
-/// Checks the rules of the address and of the path, and takes a seat; also the subprotocol to speak.
-fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Result<(Seat, Option<String>), Refusal> {
+/// Checks the rules of the address and of the path.
+fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Result<Welcome, Refusal> {
     let endpoint = listener.served(request.path()).ok_or_else(Refusal::not_found)?;
-    let rules = endpoint.admission().ok_or_else(Refusal::not_found)?;
+    let config = endpoint.connection_config().ok_or_else(Refusal::not_found)?;
+    let rules = endpoint.config();
     let local = client.stream.tcp().local_addr().map_err(|_| Refusal::Gone)?;
+    let (forwarded, x_forwarded_for) = (request.header("forwarded"), request.header("x-forwarded-for"));
+    let address = listener.config.trusted.client_address(client.address.ip(), forwarded, x_forwarded_for);
+    let by_close = rules.gateway.dialect.traits().refuses_by_close;
     let site = rules.sites.check(Some(request.host().as_bytes()), request.header("origin"), local.ip());
-    site.map_err(refusal)?;
+    let mut ending = match site {
+        Ok(()) => None,
+        Err(site) if by_close && site.is_origin() => Some(Ending::Origin),
+        Err(site) => return Err(refusal(site)),
+    };
     let subprotocol = request.choose_subprotocol(&rules.subprotocols).map(str::to_owned);
     if rules.subprotocol_required && subprotocol.is_none() {
         return Err(Refusal::bad_request("none of the offered subprotocols is spoken here"));
     }
-    let (forwarded, x_forwarded_for) = (request.header("forwarded"), request.header("x-forwarded-for"));
-    let address = listener.config.trusted.client_address(client.address.ip(), forwarded, x_forwarded_for);
-    match Endpoint::admit(&endpoint, address) {
-        Ok(seat) => Ok((seat, subprotocol)),
-        Err(Full::Path) => Err(Refusal::too_many("too many connections", RETRY_AFTER)),
-        Err(Full::Address) => Err(Refusal::Status {
+    match endpoint.hub().has_room(address) {
+        Ok(()) => {}
+        Err(full) if by_close => ending = ending.or(Some(full)),
+        Err(full) => return Err(no_room(full)),
+    }
+    Ok(Welcome { endpoint, config, address, subprotocol, identity: None, ending })
+}
+
+fn no_room(full: Ending) -> Refusal {
+    match full {
+        Ending::AddressLimit => Refusal::Status {
             status: 429,
             reason: "too many connections from this address".into(),
             headers: vec![("Retry-After", RETRY_AFTER.as_secs().to_string())],
-        }),
+        },
+        _ => Refusal::too_many("too many connections", RETRY_AFTER),
     }
 }
 

@@ -167,7 +167,7 @@ fn a_slow_client_loses_its_own_events_and_nobody_elses() {
             quick.wait_for_messages(number + 1).blocking();
         }
     }
-    assert!(sink.context.metrics.dropped.value() > 0);
+    eventually_blocking(DEADLINE, || sink.context.metrics.dropped.value() > 0);
     slow.play(Script::new().resume_reading()).blocking();
     let last = "001499".to_owned();
     slow.wait_for("the newest event", move |record| {

@@ -31,6 +31,7 @@ impl Codec {
             let Some(next) = self.outbox.waiting.pop_front() else { break };
             match next {
                 Outgoing::Message(message) => self.encode_message(message),
+                Outgoing::Frames(frames) => self.push_frames(frames),
                 Outgoing::Rest { payload } => self.encode_data(CONTINUATION, payload),
                 Outgoing::Close { code, reason } => {
                     let frame = CloseFrame { code: code.into(), reason: reason.into() };
@@ -55,14 +56,23 @@ impl Codec {
     /// Encodes a message, or its first frame. Only when the chunk has room.
     #[inline]
     pub(super) fn encode_message(&mut self, message: Message) {
-        let opcode = match message.kind {
-            MessageKind::Text => TEXT,
-            MessageKind::Binary => BINARY,
-            MessageKind::Ping => return self.encode_frame(FIN | PING, message.payload),
-        };
+        let opcode = opcode(message.kind);
+        if opcode == PING {
+            return self.encode_frame(FIN | PING, message.payload);
+        }
         match self.deflate.as_mut().and_then(|deflate| deflate.compress(&message)) {
             Some(compressed) => self.encode_data(RSV1 | opcode, compressed),
             None => self.encode_data(opcode, message.payload),
+        }
+    }
+
+    /// Frames that are encoded already.
+    #[inline]
+    pub(super) fn push_frames(&mut self, frames: Bytes) {
+        let chunk = self.outbox.chunk();
+        match frames.len() >= LARGE_BYTES {
+            true => self.outbox.set_large(frames),
+            false => chunk.extend_from_slice(&frames),
         }
     }
 
@@ -97,6 +107,41 @@ impl Codec {
                 mask(&mut chunk[start..], key);
             }
         }
+    }
+}
+
+/// Appends a message as a server sends it: one frame, or several of a large one, without a mask.
+pub fn encode_frame(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>) {
+    encode_frames(opcode(kind), payload, out);
+}
+
+/// The same with a payload that is compressed: for connections that agreed on permessage-deflate.
+pub fn encode_compressed_frame(kind: MessageKind, compressed: &[u8], out: &mut Vec<u8>) {
+    encode_frames(RSV1 | opcode(kind), compressed, out);
+}
+
+fn encode_frames(mut first: u8, payload: &[u8], out: &mut Vec<u8>) {
+    let (last, others) = match payload.len().checked_sub(1) {
+        None => (payload, &payload[..0]),
+        Some(end) => {
+            let (others, last) = payload.split_at(end / MAX_FRAME_BYTES * MAX_FRAME_BYTES);
+            (last, others)
+        }
+    };
+    for frame in others.chunks(MAX_FRAME_BYTES) {
+        push_header(out, first, frame.len(), None);
+        out.extend_from_slice(frame);
+        first = CONTINUATION;
+    }
+    push_header(out, FIN | first, last.len(), None);
+    out.extend_from_slice(last);
+}
+
+fn opcode(kind: MessageKind) -> u8 {
+    match kind {
+        MessageKind::Text => TEXT,
+        MessageKind::Binary => BINARY,
+        MessageKind::Ping => PING,
     }
 }
 

@@ -17,9 +17,11 @@ mod whole;
 
 use std::io::IoSlice;
 
+use bytes::Bytes;
 use tungstenite::protocol::WebSocketContext;
 
 pub(crate) use self::buffers::with_read_buffer;
+pub use self::encode::{encode_compressed_frame, encode_frame};
 use self::mask::MaskingKeys;
 use self::outbox::{Outbox, Outgoing};
 use self::scanner::Scanner;
@@ -146,6 +148,21 @@ impl Codec {
             self.encode_message(message);
         } else {
             self.outbox.waiting.push_back(Outgoing::Message(message));
+        }
+    }
+
+    /// Queues frames that are encoded already ([`encode_frame`]): whole messages of a server, in order. The bytes are
+    /// shared with other connections, not copied, when they are many. After a Close they are dropped.
+    #[inline]
+    pub fn queue_frames(&mut self, frames: Bytes) {
+        if self.is_closing {
+            return;
+        }
+        if self.outbox.waiting.is_empty() && self.outbox.has_room() {
+            self.encode_control();
+            self.push_frames(frames);
+        } else {
+            self.outbox.waiting.push_back(Outgoing::Frames(frames));
         }
     }
 

@@ -25,6 +25,8 @@ const SPARE_MESSAGES: usize = 64;
 pub(super) enum Outgoing {
     /// A message.
     Message(Message),
+    /// Encoded frames.
+    Frames(Bytes),
     /// A message of which some fragments are sent.
     Rest {
         /// What is left.

@@ -71,6 +71,7 @@ fn with_table(harness: &Harness, check: fn(&Table<'_>) -> Outcome) -> Outcome {
     };
     check(&Table {
         own: factory.properties(),
+        metadata: &[],
         required: factory.required_parameters(),
         optional: factory.optional_parameters(),
         base: peer.properties(),

@@ -1,0 +1,171 @@
+//! What a crowd is told to do; travels from the runner to its process as JSON.
+
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a measured message.
+pub(crate) const MESSAGE_BYTES: usize = 200;
+
+/// The channel everything is published to, where a protocol has channels.
+pub(crate) const CHANNEL: &str = "bench";
+
+/// What a crowd is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// The gateway.
+    pub(crate) address: SocketAddr,
+    /// What is spoken on its connections.
+    pub(crate) language: Language,
+    /// What is done there.
+    pub(crate) work: Work,
+}
+
+/// What is done at any gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// Clients that read.
+    pub(crate) subscribers: usize,
+    /// Clients that subscribe to everything before the others and never read.
+    pub(crate) frozen: usize,
+    /// What each of those who read subscribes to.
+    pub(crate) audience: Audience,
+    /// What is published.
+    pub(crate) task: Task,
+}
+
+/// What is spoken on a gateway's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Language {
+    /// WebSocket messages, with what EventFlux calls a protocol inside. Other gateways are spoken to as [`Protocol::Raw`].
+    WebSocket(Protocol),
+    /// The protocol of NATS clients over TCP.
+    Nats,
+}
+
+/// What a client and EventFlux say in their WebSocket messages: the values of `websocket.protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Payloads and nothing else: who is connected gets all of them
+    Raw,
+    /// Channels to subscribe to
+    Channels,
+    /// Subscriptions with filters
+    Analytics,
+    /// Subscriptions to patterns of event types
+    Events,
+}
+
+/// Who gets what. Messages have topics, numbered from 0, and go through them in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Audience {
+    /// Everybody gets everything.
+    Everyone,
+    /// Every subscriber has so many topics of its own, and gets nothing else.
+    Split {
+        /// Topics of each.
+        topics: usize,
+    },
+}
+
+/// What is published, after everybody was seen to get messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// As much as possible: no subscriber is ever further behind than `window`, so that nothing needs to be dropped.
+    Saturate {
+        /// How long, in milliseconds.
+        milliseconds: u64,
+        /// Published messages that may be under way.
+        window: u64,
+    },
+    /// At a fixed rate.
+    Pace {
+        /// Messages to publish.
+        messages: u64,
+        /// Messages per second.
+        per_second: u32,
+        /// Messages at the beginning whose latency does not count.
+        warm_up: u64,
+    },
+    /// Nothing: connections stay idle after a message to each.
+    Idle {
+        /// Subscribers that connect before the first look at the gateway's memory.
+        first: usize,
+    },
+}
+
+impl Protocol {
+    /// Its name in properties and options.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl Work {
+    /// The number of topics that messages go through.
+    pub(crate) fn topics(&self) -> u64 {
+        match self.audience {
+            Audience::Everyone => 1,
+            Audience::Split { topics } => (self.subscribers * topics).max(1) as u64,
+        }
+    }
+
+    /// Subscribers that get a message.
+    pub(crate) fn fan_out(&self) -> u64 {
+        match self.audience {
+            Audience::Everyone => self.subscribers as u64,
+            Audience::Split { .. } => 1,
+        }
+    }
+
+    /// The topic of the message of this number, the first being 1.
+    pub(crate) fn topic(&self, number: u64) -> u64 {
+        number.saturating_sub(1) % self.topics()
+    }
+
+    /// Whether a subscriber should get messages of a topic.
+    pub(crate) fn wants(&self, subscriber: usize, topic: u64) -> bool {
+        match self.audience {
+            Audience::Everyone => true,
+            Audience::Split { topics } => topic / topics.max(1) as u64 == subscriber as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(subscribers: usize, audience: Audience) -> Work {
+        Work { subscribers, frozen: 0, audience, task: Task::Saturate { milliseconds: 1, window: 1 } }
+    }
+
+    #[test]
+    fn a_job_survives_its_journey() {
+        let job = Job {
+            address: ([127, 0, 0, 1], 1).into(),
+            language: Language::WebSocket(Protocol::Raw),
+            work: work(3, Audience::Split { topics: 2 }),
+        };
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+
+    #[test]
+    fn topics_of_its_own_reach_one_subscriber_each() {
+        let work = work(3, Audience::Split { topics: 2 });
+        let takers = |number| (0..3).filter(move |taker| work.wants(*taker, work.topic(number))).collect::<Vec<_>>();
+        let first_round: Vec<_> = (1..=7).flat_map(takers).collect();
+        assert_eq!(first_round, [0, 0, 1, 1, 2, 2, 0]);
+    }
+
+    #[test]
+    fn everyone_gets_every_topic() {
+        let work = work(3, Audience::Everyone);
+        assert_eq!((work.topics(), work.fan_out(), work.topic(9)), (1, 3, 0));
+        assert!((0..3).all(|subscriber| work.wants(subscriber, 0)));
+    }
+}

@@ -1,0 +1,206 @@
+//! What all sessions of a path share: channels, who is connected, and what is published.
+
+mod channel;
+mod channels;
+mod config;
+mod directory;
+mod framing;
+mod history;
+mod mailbox;
+mod publish;
+mod stats;
+mod track;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+pub(crate) use channel::{Channel, Joining, Matched, Place, Read, Replayed, Seat, hash};
+use channels::Channels;
+pub use config::{Batching, FullPolicy, HubConfig, Losses, QueueLimits, RateLimit, Retention};
+use directory::Directory;
+pub(crate) use directory::{Interest, Member};
+pub use framing::{Framed, Framing, SharedFraming};
+pub use history::HistoryLimits;
+pub(crate) use mailbox::{Item, Mailbox, Notice, Post, Text};
+pub use publish::{Address, Publication, Published};
+pub use stats::Stats;
+pub(crate) use stats::Counters;
+
+use eventflux_core::metrics::Metrics;
+
+use crate::dialects::Dialect;
+use crate::session::{Arrival, Session};
+use crate::{Ending, Problem};
+
+/// Kinds of messages for the pipeline that come from the hub itself: somebody subscribed to a channel.
+pub const JOIN: &str = "join";
+
+/// Somebody no longer subscribes to a channel.
+pub const LEAVE: &str = "leave";
+
+/// Everything that the connections of one path have in common. Shared by their tasks and by publishers.
+#[derive(Debug)]
+pub struct Hub {
+    dialect: &'static dyn Dialect,
+    config: HubConfig,
+    /// Of all histories; another one after a restart.
+    epoch: String,
+    channels: Channels,
+    directory: Directory,
+    /// Kinds of messages that the pipeline takes.
+    accepts: RwLock<Accepts>,
+    counters: Counters,
+    stopping: AtomicBool,
+}
+
+/// Where a hub is.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The path it serves, a label of its metrics.
+    pub path: &'a str,
+    /// Where it counts.
+    pub metrics: &'a Metrics,
+    /// Names its histories: one that was never used before.
+    pub epoch: &'a str,
+}
+
+/// Which messages of clients the pipeline takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepts {
+    /// By kind.
+    pub kinds: Vec<String>,
+    /// All of them, whatever their kind.
+    pub any: bool,
+}
+
+impl Hub {
+    /// A hub without connections.
+    #[must_use]
+    pub fn new(dialect: &'static dyn Dialect, config: HubConfig, origin: &Origin<'_>) -> Arc<Self> {
+        Arc::new(Self {
+            dialect,
+            epoch: origin.epoch.to_owned(),
+            channels: Channels::new(&config),
+            directory: Directory::default(),
+            accepts: RwLock::default(),
+            counters: Counters::new(origin.metrics, origin.path),
+            stopping: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// The protocol of its clients.
+    #[must_use]
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        self.dialect
+    }
+
+    /// Its limits and policies.
+    #[must_use]
+    pub fn config(&self) -> &HubConfig {
+        &self.config
+    }
+
+    /// The epoch of its histories.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Takes a connection in.
+    ///
+    /// # Errors
+    /// [`Ending::Capacity`] when there are as many as allowed, [`Ending::UserLimit`] when it is the user's,
+    /// [`Ending::GoingAway`] when the hub stops.
+    pub fn connect(self: &Arc<Self>, arrival: Arrival, now: Instant) -> Result<Session, Ending> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Ending::GoingAway);
+        }
+        let admitted = self.directory.admit(arrival.address, &self.config);
+        let member = admitted.inspect_err(|_| self.counters.refused())?;
+        self.counters.connected();
+        Session::begin(self.clone(), member, arrival, now)
+    }
+
+    /// Whether a connection of this address would be taken in.
+    ///
+    /// # Errors
+    /// As [`Hub::connect`].
+    pub fn has_room(&self, address: IpAddr) -> Result<(), Ending> {
+        let room = self.directory.has_room(address, &self.config);
+        room.inspect_err(|_| self.counters.refused())
+    }
+
+    /// Says which messages of clients the pipeline takes.
+    pub fn accept(&self, accepts: Accepts) {
+        *self.accepts.write().unwrap_or_else(PoisonError::into_inner) = accepts;
+    }
+
+    /// Ends all sessions, and takes no more in.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.directory.each(|member| member.mailbox.end(Ending::GoingAway));
+    }
+
+    /// Events that the session which is furthest behind has not sent.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        let mut unsent: HashMap<*const Mailbox, u64> = HashMap::new();
+        self.directory.each(|member| {
+            let waiting = member.mailbox.len() as u64 + member.unsent();
+            unsent.insert(Arc::as_ptr(&member.mailbox), waiting);
+        });
+        self.channels.each(|channel| {
+            channel.unread(|mailbox, events| *unsent.entry(Arc::as_ptr(mailbox)).or_default() += events);
+        });
+        unsent.into_values().max().unwrap_or(0)
+    }
+
+    /// What happened since the hub was made.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let (connections, users) = self.directory.count();
+        self.counters.stats(connections, users, self.channels.len())
+    }
+
+    /// How many receive what is published to a channel.
+    #[must_use]
+    pub fn subscribers(&self, channel: &str) -> usize {
+        let mut subscribers = 0;
+        self.channels.each_receiving(channel, |channel| subscribers += channel.subscribers());
+        subscribers
+    }
+
+    pub(crate) fn takes(&self, kind: &str) -> bool {
+        let accepts = self.accepts.read().unwrap_or_else(PoisonError::into_inner);
+        accepts.any || accepts.kinds.iter().any(|known| known == kind)
+    }
+
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The channel or pattern of that name, for a subscriber.
+    ///
+    /// # Errors
+    /// [`Problem::ChannelFull`]
+    pub(crate) fn channel(&self, pattern: &crate::Pattern, now: Instant) -> Result<Arc<Channel>, Problem> {
+        let full = || Problem::ChannelFull { channel: pattern.text().to_owned() };
+        let channel = self.channels.or_new(pattern, now).ok_or_else(full)?;
+        if channel.subscribers() >= self.config.max_subscribers {
+            return Err(full());
+        }
+        Ok(channel)
+    }
+}

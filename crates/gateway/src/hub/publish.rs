@@ -1,0 +1,279 @@
+//! From published events to those who receive them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::channel::{Channel, Matched, Publishing, Removed, Woken};
+use super::{Hub, Interest, Member, Notice, Retention, hash};
+use crate::Problem;
+use crate::dialects::{self, Dialect};
+use crate::filter::Document;
+use crate::pattern::check_name;
+
+/// An event to publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// To whom.
+    pub to: Address<'a>,
+    /// JSON text (any bytes where the dialect is transparent).
+    pub payload: &'a [u8],
+    /// Whether it is sent as a binary message; only where the dialect is transparent.
+    pub binary: bool,
+    /// What it is the latest of: for snapshots and conflation.
+    pub key: Option<&'a str>,
+    /// The pipeline's name for it, which clients can acknowledge.
+    pub correlation: Option<&'a str>,
+}
+
+/// Who receives an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address<'a> {
+    /// The subscribers of a channel.
+    Channel(&'a str),
+    /// All connections of a user: those that subscribed to the channel, or all when there is none.
+    User {
+        /// The user.
+        user: &'a str,
+        /// The channel.
+        channel: Option<&'a str>,
+    },
+    /// The client that sent this request, as an answer.
+    Request(&'a str),
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Published {
+    /// Connections it was for.
+    pub delivered: usize,
+}
+
+/// How and when something is published.
+struct At<'a> {
+    retention: &'a Retention,
+    /// What the protocol's metadata has besides.
+    metadata: Option<&'a str>,
+    now: Instant,
+    time_ms: u64,
+}
+
+/// Reused from one event to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    text: Vec<u8>,
+    woken: Woken,
+    patterns: Vec<Arc<Channel>>,
+}
+
+impl Hub {
+    /// Publishes events in order, and wakes those who have something to read when all are there. Calls `failed` for
+    /// each that cannot be published.
+    ///
+    /// `time_ms` is the time as milliseconds since 1970-01-01T00:00:00Z.
+    pub fn publish<'a>(
+        &self,
+        retention: &Retention,
+        events: impl IntoIterator<Item = Publication<'a>>,
+        now: Instant,
+        time_ms: u64,
+        mut each: impl FnMut(Result<Published, Problem>),
+    ) {
+        let mut scratch = Scratch::default();
+        for event in events {
+            let published = self.publish_one(&event, &At { retention, metadata: None, now, time_ms }, &mut scratch);
+            if let Ok(published) = published {
+                self.counters.delivered.add(published.delivered as u64);
+            }
+            each(published);
+        }
+        for (mailbox, cursor) in scratch.woken {
+            mailbox.ready(cursor);
+        }
+    }
+
+    /// Publishes one event that has metadata of its own: members of a JSON object, without its braces.
+    ///
+    /// # Errors
+    /// When it cannot be published.
+    pub(crate) fn publish_with(
+        &self,
+        retention: &Retention,
+        event: &Publication<'_>,
+        metadata: Option<&str>,
+        (now, time_ms): (Instant, u64),
+    ) -> Result<Published, Problem> {
+        let mut scratch = Scratch::default();
+        let published = self.publish_one(event, &At { retention, metadata, now, time_ms }, &mut scratch)?;
+        self.counters.delivered.add(published.delivered as u64);
+        for (mailbox, cursor) in scratch.woken {
+            mailbox.ready(cursor);
+        }
+        Ok(published)
+    }
+
+    fn publish_one(
+        &self,
+        event: &Publication<'_>,
+        at: &At<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Published, Problem> {
+        if !self.dialect.traits().transparent && !matches!(event.to, Address::Request(_)) {
+            check_json(event.payload)?;
+        }
+        let delivered = match event.to {
+            Address::Channel(channel) => {
+                check_name(channel)?;
+                self.publish_to_channel(channel, event, at, scratch)
+            }
+            Address::User { user, channel } => {
+                channel.map_or(Ok(()), check_name)?;
+                self.publish_to_user(user, channel, event, at, scratch)
+            }
+            Address::Request(request) => usize::from(self.answer(request, event.payload)?),
+        };
+        Ok(Published { delivered })
+    }
+
+    fn publish_to_channel(
+        &self,
+        channel: &str,
+        event: &Publication<'_>,
+        at: &At<'_>,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let Scratch { text, woken, patterns } = scratch;
+        let mut document = Document::new(event.payload);
+        let mut delivered = 0;
+        let mut position = None;
+        loop {
+            patterns.clear();
+            let Some(exact) = self.channels.receiving(channel, at.retention.remembers(), at.now, patterns) else { break };
+            let mut write = |number: Option<u64>, text: &mut Vec<u8>| {
+                position = number;
+                self.write(channel, event, number, at, text)
+            };
+            let mut publishing = publishing(event, at, &mut write, &mut document);
+            match exact.publish(&mut publishing, text, woken) {
+                Ok(count) => {
+                    delivered += count;
+                    break;
+                }
+                Err(Removed) => {}
+            }
+        }
+        for pattern in patterns.iter() {
+            let mut write = |_: Option<u64>, text: &mut Vec<u8>| self.write(channel, event, position, at, text);
+            let mut publishing = publishing(event, at, &mut write, &mut document);
+            // One that was removed had no subscribers left.
+            delivered += pattern.publish(&mut publishing, text, woken).unwrap_or(0);
+        }
+        delivered
+    }
+
+    fn publish_to_user(
+        &self,
+        user: &str,
+        channel: Option<&str>,
+        event: &Publication<'_>,
+        at: &At<'_>,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let members = self.directory.of_user(user);
+        if members.is_empty() {
+            return 0;
+        }
+        let name: Arc<str> = channel.unwrap_or_default().into();
+        let mut document = Document::new(event.payload);
+        scratch.text.clear();
+        self.write(&name, event, None, at, &mut scratch.text);
+        let text = Bytes::copy_from_slice(&scratch.text);
+        let key = event.key.map_or(0, hash);
+        let mut delivered = 0;
+        for member in &members {
+            let mut taken = false;
+            for matched in self.wants(member, channel, &mut document) {
+                let item = matched.item(&name, &text, event.binary, key);
+                taken |= member.mailbox.push(item, at.retention);
+            }
+            delivered += usize::from(taken);
+        }
+        delivered
+    }
+
+    /// The subscriptions of a session that an event for its user goes to: each of them where events have a personal
+    /// part, else one.
+    fn wants(&self, member: &Member, channel: Option<&str>, document: &mut Document<'_>) -> Vec<Matched> {
+        let matched = |subscription: Option<&Arc<str>>| Matched {
+            mailbox: member.mailbox.clone(),
+            subscription: subscription.cloned(),
+        };
+        let personal = self.dialect.traits().personal;
+        let Some(channel) = channel else {
+            return if personal { Vec::new() } else { vec![matched(None)] };
+        };
+        let interests = member.interests();
+        let wanted = interests.iter().filter(|interest| interest.matches(channel, document));
+        match personal {
+            true => wanted.map(|interest| matched(Some(&interest.subscription))).collect(),
+            false => wanted.take(1).map(|_| matched(None)).collect(),
+        }
+    }
+
+    /// Passes an answer to the session that asked; whether it is still there.
+    fn answer(&self, request: &str, payload: &[u8]) -> Result<bool, Problem> {
+        let parsed = request.split_once('/').and_then(|(session, number)| {
+            Some((Uuid::try_parse(session).ok()?, number.parse::<u64>().ok()?))
+        });
+        let Some((session, request)) = parsed else {
+            return Err(Problem::Unsupported("that is no request of a client".to_owned()));
+        };
+        if !self.dialect.traits().transparent {
+            check_json(payload)?;
+        }
+        let Some(member) = self.directory.session(session) else { return Ok(false) };
+        member.mailbox.notify(Notice::Answer { request, payload: Bytes::copy_from_slice(payload) });
+        Ok(true)
+    }
+
+    /// Appends the text of an event; returns where its payload is.
+    fn write(&self, channel: &str, event: &Publication<'_>, number: Option<u64>, at: &At<'_>, text: &mut Vec<u8>) -> Range<usize> {
+        let event = dialects::Event {
+            channel,
+            payload: event.payload,
+            correlation: event.correlation,
+            metadata: at.metadata,
+            position: number.map(|number| (self.epoch.as_str(), number)),
+            time_ms: at.time_ms,
+        };
+        write(self.dialect, &event, text)
+    }
+}
+
+impl Interest {
+    fn matches(&self, channel: &str, document: &mut Document<'_>) -> bool {
+        self.pattern.matches(channel) && self.filter.as_ref().is_none_or(|filter| filter.matches(document))
+    }
+}
+
+fn write(dialect: &dyn Dialect, event: &dialects::Event<'_>, text: &mut Vec<u8>) -> Range<usize> {
+    let start = dialect.event(event, text);
+    start..start + event.payload.len()
+}
+
+fn check_json(payload: &[u8]) -> Result<(), Problem> {
+    let checked = serde_json::from_slice::<serde::de::IgnoredAny>(payload);
+    checked.map(drop).map_err(|error| Problem::InvalidMessage(format!("the payload is no JSON: {error}")))
+}
+
+fn publishing<'a, 'p>(
+    event: &Publication<'a>,
+    at: &At<'a>,
+    write: &'a mut dyn FnMut(Option<u64>, &mut Vec<u8>) -> Range<usize>,
+    document: &'a mut Document<'p>,
+) -> Publishing<'a, 'p> {
+    Publishing { binary: event.binary, key: event.key, now: at.now, retention: at.retention, write, document }
+}

@@ -1,0 +1,89 @@
+//! Requests of the client that wait for the pipeline's answer.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Inbound, Session};
+use crate::Problem;
+use crate::dialects::{ClientMessage, Reply};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    pending: HashMap<u64, Pending>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    kind: String,
+    correlation: Option<String>,
+    by: Instant,
+}
+
+impl Requests {
+    /// The earliest time one is given up. All wait equally long, so that the oldest is the first.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.pending.values().map(|pending| pending.by).min()
+    }
+
+    pub(super) fn shrink(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = HashMap::new();
+        }
+    }
+
+    fn begin(&mut self, message: &ClientMessage, limit: usize, by: Instant) -> Result<u64, Problem> {
+        let is_same = |pending: &Pending| pending.correlation.is_some() && pending.correlation == message.correlation;
+        if self.pending.values().any(is_same) {
+            return Err(Problem::DuplicateRequest);
+        }
+        if self.pending.len() >= limit {
+            return Err(Problem::Busy);
+        }
+        self.last += 1;
+        let pending = Pending { kind: message.kind.clone(), correlation: message.correlation.clone(), by };
+        self.pending.insert(self.last, pending);
+        Ok(self.last)
+    }
+}
+
+impl Session {
+    /// Where the answer to `message` goes.
+    pub(super) fn begin_request(&mut self, message: &ClientMessage, now: Instant) -> Result<String, Problem> {
+        let (limit, by) = (self.config().max_requests, now + self.config().request_timeout);
+        let number = self.requests.begin(message, limit, by)?;
+        Ok(format!("{}/{number}", self.member.id))
+    }
+
+    /// Passes an answer on. One that is late, or that nobody waits for, is dropped.
+    pub(super) fn answer(&mut self, request: u64, payload: &Bytes) {
+        let Some(pending) = self.requests.pending.remove(&request) else {
+            log::debug!("an answer to request {request} of {} comes too late", self.member.id);
+            return;
+        };
+        let Pending { kind, correlation, .. } = &pending;
+        self.reply(&Reply::Answer { kind, payload, correlation: correlation.as_deref() });
+    }
+
+    /// Tells the client that a message is not carried out after all.
+    pub(crate) fn reject(&mut self, inbound: &Inbound, problem: &Problem) {
+        let number = inbound.request.as_deref().and_then(|request| request.split_once('/')?.1.parse().ok());
+        if let Some(number) = number {
+            self.requests.pending.remove::<u64>(&number);
+        }
+        self.fail(problem, inbound.correlation.as_deref());
+    }
+
+    pub(super) fn expire_requests(&mut self, now: Instant) {
+        if self.requests.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let late: Vec<_> = self.requests.pending.extract_if(|_, pending| pending.by <= now).collect();
+        for (_, pending) in late {
+            self.fail(&Problem::RequestTimeout, pending.correlation.as_deref());
+        }
+    }
+}
