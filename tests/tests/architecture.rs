@@ -14,7 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-mappers", &["eventflux-core"]),
     ("eventflux-engine", &["eventflux-core"]),
     ("eventflux-websocket-wire", &["eventflux-core"]),
-    ("eventflux-websocket-connector", &["eventflux-core", "eventflux-websocket-wire"]),
+    ("eventflux-gateway", &["eventflux-core"]),
+    ("eventflux-websocket-connector", &["eventflux-core", "eventflux-gateway", "eventflux-websocket-wire"]),
     ("eventflux-local-connectors", &["eventflux-core"]),
     ("eventflux-testkit", &["eventflux-core"]),
     (
@@ -34,7 +35,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Connectors, and the crates of their own protocols.
 const CONNECTORS: [(&str, &[&str]); 2] =
-    [("eventflux-websocket-connector", &["eventflux-websocket-wire"]), ("eventflux-local-connectors", &[])];
+    [
+    ("eventflux-websocket-connector", &["eventflux-gateway", "eventflux-websocket-wire"]),
+    ("eventflux-local-connectors", &[]),
+];
 
 /// Crates that know a protocol, a format or SQL: core has to do without them.
 const NOT_IN_CORE: [&str; 15] = [

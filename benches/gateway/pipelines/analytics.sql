@@ -14,7 +14,9 @@
     websocket.path='/out',
     websocket.protocol='analytics',
     websocket.channel='events',
+    websocket.auth.tokens='bench',
     websocket.max.connections='20000',
+    websocket.max.connections.per.address='0',
     @map(type='json')
 )
 CREATE STREAM Messages (mark STRING, topic STRING, pad STRING);

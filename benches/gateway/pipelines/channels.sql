@@ -15,6 +15,7 @@
     websocket.protocol='channels',
     websocket.channel='bench',
     websocket.max.connections='20000',
+    websocket.max.connections.per.address='0',
     @map(type='json')
 )
 CREATE STREAM Messages (mark STRING, topic STRING, pad STRING);

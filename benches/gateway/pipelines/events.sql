@@ -16,6 +16,7 @@
     websocket.protocol='events',
     websocket.channel='${topic}.tick',
     websocket.max.connections='20000',
+    websocket.max.connections.per.address='0',
     websocket.max.subscriptions='1000',
     @map(type='json')
 )

@@ -58,7 +58,11 @@ pub enum Protocol {
     Events,
 }
 
-/// Who gets what. Messages have topics, numbered from 0, and go through them in turn.
+/// Messages of one topic that follow each other: with many subscribers as with few, a write to one of them can carry so
+/// many, and what differs is the cost of finding them.
+pub(crate) const RUN: u64 = 32;
+
+/// Who gets what. Messages have topics, numbered from 0, and go through them in turn, a [`RUN`] of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Audience {
     /// Everybody gets everything.
@@ -123,14 +127,24 @@ impl Work {
 
     /// The topic of the message of this number, the first being 1.
     pub(crate) fn topic(&self, number: u64) -> u64 {
-        number.saturating_sub(1) % self.topics()
+        number.saturating_sub(1) / RUN % self.topics()
     }
 
     /// Whether a subscriber should get messages of a topic.
     pub(crate) fn wants(&self, subscriber: usize, topic: u64) -> bool {
         match self.audience {
             Audience::Everyone => true,
-            Audience::Split { topics } => topic / topics.max(1) as u64 == subscriber as u64,
+            Audience::Split { .. } => topic % self.subscribers.max(1) as u64 == subscriber as u64,
+        }
+    }
+
+    /// The topics of a subscriber's own; `None` where it gets everything. Neighbours belong to different subscribers.
+    pub(crate) fn topics_of(&self, subscriber: usize) -> Option<Vec<u64>> {
+        match self.audience {
+            Audience::Everyone => None,
+            Audience::Split { topics } => {
+                Some((0..topics).map(|index| (subscriber + index * self.subscribers) as u64).collect())
+            }
         }
     }
 }
@@ -155,11 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn topics_of_its_own_reach_one_subscriber_each() {
+    fn a_run_of_messages_reaches_one_subscriber_and_the_next_run_another() {
         let work = work(3, Audience::Split { topics: 2 });
-        let takers = |number| (0..3).filter(move |taker| work.wants(*taker, work.topic(number))).collect::<Vec<_>>();
-        let first_round: Vec<_> = (1..=7).flat_map(takers).collect();
-        assert_eq!(first_round, [0, 0, 1, 1, 2, 2, 0]);
+        let takers = |run: u64| (0..3).filter(move |taker| work.wants(*taker, work.topic(run * RUN + 1)));
+        let runs: Vec<_> = (0..7).flat_map(takers).collect();
+        assert_eq!(runs, [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(work.topic(1), work.topic(RUN));
+        assert_eq!(work.topics_of(1), Some(vec![1, 4]));
+        assert!([1, 4].iter().all(|topic| work.wants(1, *topic)));
     }
 
     #[test]

@@ -45,18 +45,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The manager, which knows one user and takes requests.
-pub fn manager(config: WebSocketConfig) -> Arc<WebSocketManager> {
+pub(crate) fn manager(config: WebSocketConfig) -> Arc<WebSocketManager> {
     let manager = WebSocketManager::new(config).with_auth_handler(Demo).with_messages(&[WsMessageType::Request]);
     Arc::new(manager)
 }
 
 /// The routes: clients connect to `/ws`.
-pub fn router(manager: Arc<WebSocketManager>) -> Router {
+pub(crate) fn router(manager: Arc<WebSocketManager>) -> Router {
     Router::new().route("/ws", get(upgrade)).with_state(manager)
 }
 
 /// Lets the manager look at the clock, for pings and timeouts.
-pub async fn tick(manager: Arc<WebSocketManager>) {
+pub(crate) async fn tick(manager: Arc<WebSocketManager>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -66,7 +66,7 @@ pub async fn tick(manager: Arc<WebSocketManager>) {
 }
 
 /// Publishes a counter every second.
-pub async fn count(manager: Arc<WebSocketManager>) {
+pub(crate) async fn count(manager: Arc<WebSocketManager>) {
     let mut second = interval(Duration::from_secs(1));
     for counter in 1_u64.. {
         second.tick().await;

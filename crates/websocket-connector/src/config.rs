@@ -220,7 +220,7 @@ impl ClientConfig {
 }
 
 impl ConnectionConfig {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let optional = |key| properties.duration(key).map(|duration| Some(duration).filter(|time| !time.is_zero()));
         let ping_interval = optional("websocket.ping.interval")?;
         if ping_interval.is_none() && properties.is_given("websocket.pong.timeout") {

@@ -65,7 +65,7 @@ impl SourceFactory for WebSocketSourceFactory {
         context: &ConnectorContext,
     ) -> Result<Box<dyn Source>, EventFluxError> {
         let config = WebSocketSourceConfig::from_properties(properties)?;
-        Ok(Box::new(WebSocketSource::new(config, context.clone(), self.listeners.clone())))
+        Ok(Box::new(WebSocketSource::new(config, context.clone(), self.listeners.clone())?))
     }
 }
 
@@ -92,6 +92,6 @@ impl SinkFactory for WebSocketSinkFactory {
         context: &ConnectorContext,
     ) -> Result<Box<dyn Sink>, EventFluxError> {
         let config = WebSocketSinkConfig::from_properties(properties)?;
-        Ok(Box::new(WebSocketSink::new(config, context.clone(), self.listeners.clone())))
+        Ok(Box::new(WebSocketSink::new(config, context.clone(), self.listeners.clone())?))
     }
 }

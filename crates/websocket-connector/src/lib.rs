@@ -7,15 +7,16 @@
 //! Bytes become messages in `eventflux-websocket-wire`; here is where the bytes come from (`net`: names, proxies, TCP,
 //! TLS), what happens when they stop, and who gets the messages.
 //!
-//! What it does not do: no authentication in server mode (put a reverse proxy in front), and no promise beyond what a
-//! plain WebSocket can hold: what the peer sent while a source was away is gone (counted as a gap), and what the kernel
+//! What clients of a listener may do and get is the business of `eventflux-gateway`, which knows no socket: `server`
+//! drives its sessions, and `access` finds out who the clients are.
+//!
+//! What it does not do: no promise beyond what a plain WebSocket can hold: what the peer sent while a source was away is gone (counted as a gap), and what the kernel
 //! accepted from a sink is not known to be received.
 
 use std::sync::Arc;
 
 use eventflux_core::EventFluxContext;
 
-#[allow(dead_code, unused_imports, reason = "until listeners use it")]
 mod access;
 mod auth;
 mod blocking;

@@ -11,7 +11,7 @@ use eventflux_websocket_wire::MessageKind;
 use crate::client::{ClientSink, Connector};
 use crate::config::{MessageType, SinkMode, WebSocketSinkConfig};
 use crate::queue::Slice;
-use crate::server::{Registry, ServerSink};
+use crate::server::{Declaration, Registry, ServerSink};
 
 /// Sends each payload as a WebSocket message.
 ///
@@ -22,6 +22,8 @@ pub struct WebSocketSink {
     config: WebSocketSinkConfig,
     context: ConnectorContext,
     listeners: Arc<Registry>,
+    /// In server mode.
+    declaration: Option<Arc<Declaration>>,
     /// Set once, by `start`.
     role: OnceLock<Role>,
     /// Serialises `start` and `stop`; whether it was stopped.
@@ -35,8 +37,18 @@ enum Role {
 }
 
 impl WebSocketSink {
-    pub(crate) fn new(config: WebSocketSinkConfig, context: ConnectorContext, listeners: Arc<Registry>) -> Self {
-        Self { config, context, listeners, role: OnceLock::new(), stopped: Mutex::new(false) }
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when another source or sink says something else of the place where it listens.
+    pub(crate) fn new(
+        config: WebSocketSinkConfig,
+        context: ConnectorContext,
+        listeners: Arc<Registry>,
+    ) -> Result<Self, EventFluxError> {
+        let declaration = match &config.mode {
+            SinkMode::Client(..) => None,
+            SinkMode::Server(server, _) => Some(listeners.declare(server)?),
+        };
+        Ok(Self { config, context, listeners, declaration, role: OnceLock::new(), stopped: Mutex::new(false) })
     }
 
     fn lifecycle(&self) -> MutexGuard<'_, bool> {
@@ -77,14 +89,16 @@ impl Sink for WebSocketSink {
             return Err(EventFluxError::configuration("a WebSocket sink is started once; take a fresh one"));
         }
         let context = self.context.clone();
-        let role = match &self.config.mode {
-            SinkMode::Client(client, queue) => {
+        let role = match (&self.config.mode, &self.declaration) {
+            (SinkMode::Client(client, queue), _) => {
                 Role::Client(ClientSink::start(client, *queue, &self.config, context, callback)?)
             }
-            SinkMode::Server(server, publishing) => {
-                let connection = self.config.connection;
-                Role::Server(Box::new(ServerSink::start(&self.listeners, server, publishing, connection, context)?))
+            (SinkMode::Server(server, publishing), Some(declaration)) => {
+                let sink = ServerSink::start(&self.listeners, server, declaration, publishing, context)?;
+                Role::Server(Box::new(sink))
             }
+            // Who listens has said where.
+            (SinkMode::Server(..), None) => return Err(EventFluxError::Stopped),
         };
         // Empty until now, as checked above under the lock.
         let _ = self.role.set(role);
@@ -147,7 +161,14 @@ impl Sink for WebSocketSink {
     }
 
     fn clone_box(&self) -> Box<dyn Sink> {
-        Box::new(Self::new(self.config.clone(), self.context.clone(), self.listeners.clone()))
+        Box::new(Self {
+            config: self.config.clone(),
+            context: self.context.clone(),
+            listeners: self.listeners.clone(),
+            declaration: self.declaration.clone(),
+            role: OnceLock::new(),
+            stopped: Mutex::new(false),
+        })
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {

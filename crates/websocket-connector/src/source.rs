@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::{ClientSource, Connector};
 use crate::config::{Mode, WebSocketSourceConfig};
-use crate::server::{Registry, ServerSource};
+use crate::server::{Declaration, Registry, ServerSource};
 
 /// Receives messages over WebSocket.
 ///
@@ -22,6 +22,8 @@ pub struct WebSocketSource {
     config: WebSocketSourceConfig,
     context: ConnectorContext,
     listeners: Arc<Registry>,
+    /// In server mode.
+    declaration: Option<Arc<Declaration>>,
     state: State,
 }
 
@@ -34,8 +36,18 @@ enum State {
 }
 
 impl WebSocketSource {
-    pub(crate) fn new(config: WebSocketSourceConfig, context: ConnectorContext, listeners: Arc<Registry>) -> Self {
-        Self { config, context, listeners, state: State::New }
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when another source or sink says something else of the place where it listens.
+    pub(crate) fn new(
+        config: WebSocketSourceConfig,
+        context: ConnectorContext,
+        listeners: Arc<Registry>,
+    ) -> Result<Self, EventFluxError> {
+        let declaration = match &config.mode {
+            Mode::Client(_) => None,
+            Mode::Server(server) => Some(listeners.declare(server)?),
+        };
+        Ok(Self { config, context, listeners, declaration, state: State::New })
     }
 }
 
@@ -45,8 +57,8 @@ impl Source for WebSocketSource {
             return Err(EventFluxError::configuration("a WebSocket source is started once; take a fresh one"));
         }
         let context = self.context.clone();
-        self.state = match &self.config.mode {
-            Mode::Client(client) => {
+        self.state = match (&self.config.mode, &self.declaration) {
+            (Mode::Client(client), _) => {
                 let stop_by = Arc::<OnceLock<Instant>>::default();
                 let name = format!("ws-{}", context.stream);
                 let source = ClientSource::new(client, &self.config, context, stop_by.clone())?;
@@ -54,9 +66,11 @@ impl Source for WebSocketSource {
                     SourceWorker::spawn(&name, callback, move |signal, callback| source.run(signal, callback))?;
                 State::Client { worker, stop_by }
             }
-            Mode::Server(server) => {
-                State::Server(ServerSource::start(&self.listeners, server, &self.config, context, callback)?)
+            (Mode::Server(server), Some(declaration)) => {
+                State::Server(ServerSource::start(&self.listeners, server, declaration, &self.config, context, callback)?)
             }
+            // Who listens has said where.
+            (Mode::Server(_), None) => return Err(EventFluxError::Stopped),
         };
         Ok(())
     }
@@ -77,7 +91,13 @@ impl Source for WebSocketSource {
     }
 
     fn clone_box(&self) -> Box<dyn Source> {
-        Box::new(Self::new(self.config.clone(), self.context.clone(), self.listeners.clone()))
+        Box::new(Self {
+            config: self.config.clone(),
+            context: self.context.clone(),
+            listeners: self.listeners.clone(),
+            declaration: self.declaration.clone(),
+            state: State::New,
+        })
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::message::topic_name;
-use crate::job::{Audience, CHANNEL, Job, Language, Protocol};
+use crate::job::{CHANNEL, Job, Language, Protocol};
 
 /// Where publishers connect to.
 const PUBLISH_PATH: &str = "/in";
@@ -63,15 +63,10 @@ pub(super) fn steps(job: &Job, part: Part) -> Vec<Step> {
     }
 }
 
-/// The topics a subscriber asks for; `None` for all.
+/// The topics a client asks for; `None` for all.
 fn topics(job: &Job, part: Part) -> Option<Vec<String>> {
-    match (part, job.work.audience) {
-        (Part::Subscriber(number), Audience::Split { topics }) => {
-            let first = number * topics;
-            Some((first..first + topics).map(|topic| topic_name(topic as u64)).collect())
-        }
-        _ => None,
-    }
+    let Part::Subscriber(number) = part else { return None };
+    Some(job.work.topics_of(number)?.into_iter().map(topic_name).collect())
 }
 
 fn analytics(topics: Option<Vec<String>>) -> Vec<Step> {
@@ -97,7 +92,7 @@ fn patterns(topics: Option<Vec<String>>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Task, Work};
+    use crate::job::{Audience, Task, Work};
 
     fn job(protocol: Protocol, audience: Audience) -> Job {
         Job {
@@ -125,7 +120,7 @@ mod tests {
     fn patterns_cover_the_subscribers_own_topics() {
         let job = job(Protocol::Events, Audience::Split { topics: 2 });
         let say = |part| steps(&job, part)[0].say.clone();
-        assert!(say(Part::Subscriber(3)).contains(r#"["S00006.*","S00007.*"]"#));
+        assert!(say(Part::Subscriber(3)).contains(r#"["S00003.*","S00013.*"]"#));
         assert!(say(Part::Frozen).contains(r#"["*"]"#));
     }
 

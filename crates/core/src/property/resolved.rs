@@ -74,6 +74,24 @@ impl Properties {
         Self::resolve(specs, raw, &env::process).map_err(|mut errors| errors.swap_remove(0).into())
     }
 
+    /// These properties, and those of `keys` that were given in `other` and not here: for connectors that share something,
+    /// so that it is enough when one of them describes it.
+    ///
+    /// # Errors
+    /// The first of `keys` that was given in both with different values.
+    pub fn together_with(&self, other: &Self, keys: &[&'static str]) -> Result<Self, &'static str> {
+        let mut together = self.clone();
+        for key in keys {
+            let Some(theirs) = other.values.get(*key).filter(|entry| entry.given) else { continue };
+            match together.values.get(*key).filter(|entry| entry.given) {
+                Some(ours) if ours.value != theirs.value => return Err(key),
+                Some(_) => {}
+                None => drop(together.values.insert((*key).to_owned(), theirs.clone())),
+            }
+        }
+        Ok(together)
+    }
+
     /// The text of a property that has a value; `None` without one.
     pub fn optional_text(&self, key: &str) -> Option<&str> {
         match &self.values.get(key)?.value {

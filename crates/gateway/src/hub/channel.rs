@@ -316,11 +316,32 @@ impl Channel {
         };
         let read = read(track, place, room, now, &state.retention.queue, out);
         reader.next = place.next;
-        state.retention.losses.dropped.add(read.missed);
-        state.retention.losses.evicted.add(u64::from(read.too_slow));
+        state.count(&read);
         if read.idle {
             state.wait(seat);
         }
+        read
+    }
+
+    /// Applies the retention to a reader that takes nothing: what it is not to get any more is passed over now.
+    pub(crate) fn overtake(&self, seat: u32, place: &mut Place, now: Instant) -> Read {
+        let state = &mut *self.lock();
+        let Some(reader) = state.readers.get_mut(seat as usize) else { return Read::default() };
+        let Some(track) = state.tracks.iter().find(|track| track.is_of(&reader.framing)) else {
+            return Read::default();
+        };
+        let limits = &state.retention.queue;
+        let mut read = fall_out(track, place, limits);
+        if !read.too_slow && place.until.is_none() && is_behind(track, place.next, now, limits) {
+            match limits.full {
+                FullPolicy::Disconnect => read.too_slow = true,
+                FullPolicy::DropOldest => read.missed += skip_to(place, newest(track, place.next, now, limits)),
+                // What these pass over is decided when there is room again.
+                FullPolicy::DropNewest | FullPolicy::Conflate => {}
+            }
+        }
+        reader.next = place.next;
+        state.count(&read);
         read
     }
 
@@ -330,6 +351,11 @@ impl Channel {
 }
 
 impl State {
+    fn count(&self, read: &Read) {
+        self.retention.losses.dropped.add(read.missed);
+        self.retention.losses.evicted.add(u64::from(read.too_slow));
+    }
+
     fn subscribers(&self) -> usize {
         self.readers.len() + self.matched_subscribers
     }
@@ -474,14 +500,9 @@ impl Matched {
 }
 
 fn read(track: &mut Track, place: &mut Place, room: usize, now: Instant, limits: &QueueLimits, out: &mut Vec<Bytes>) -> Read {
-    let mut read = Read::default();
-    if place.next < track.first() {
-        read.missed = track.first() - place.next;
-        place.next = track.first();
-        place.until = None;
-        if limits.full == FullPolicy::Disconnect {
-            return Read { too_slow: true, ..read };
-        }
+    let mut read = fall_out(track, place, limits);
+    if read.too_slow {
+        return read;
     }
     if is_behind(track, place.next, now, limits) && place.until.is_none() {
         match limits.full {
@@ -505,6 +526,15 @@ fn read(track: &mut Track, place: &mut Place, room: usize, now: Instant, limits:
     }
     read.idle = place.next == track.next();
     read
+}
+
+/// What a reader misses because it is not kept any more.
+fn fall_out(track: &Track, place: &mut Place, limits: &QueueLimits) -> Read {
+    let missed = track.first().saturating_sub(place.next);
+    if missed > 0 {
+        *place = Place { next: track.first(), until: None };
+    }
+    Read { missed, too_slow: missed > 0 && limits.full == FullPolicy::Disconnect, ..Read::default() }
 }
 
 fn is_behind(track: &Track, next: u64, now: Instant, limits: &QueueLimits) -> bool {

@@ -145,6 +145,12 @@ impl Hub {
         self.directory.each(|member| member.mailbox.end(Ending::GoingAway));
     }
 
+    /// Whether it takes no more connections in.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Events that the session which is furthest behind has not sent.
     #[must_use]
     pub fn backlog(&self) -> u64 {

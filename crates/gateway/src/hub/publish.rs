@@ -265,7 +265,9 @@ fn write(dialect: &dyn Dialect, event: &dialects::Event<'_>, text: &mut Vec<u8>)
 }
 
 fn check_json(payload: &[u8]) -> Result<(), Problem> {
-    let checked = serde_json::from_slice::<serde::de::IgnoredAny>(payload);
+    // Values that are passed over are not checked for it.
+    let text = str::from_utf8(payload).map_err(|_| Problem::InvalidMessage("the payload is not UTF-8".to_owned()))?;
+    let checked = serde_json::from_str::<serde::de::IgnoredAny>(text);
     checked.map(drop).map_err(|error| Problem::InvalidMessage(format!("the payload is no JSON: {error}")))
 }
 
@@ -276,4 +278,23 @@ fn publishing<'a, 'p>(
     document: &'a mut Document<'p>,
 ) -> Publishing<'a, 'p> {
     Publishing { binary: event.binary, key: event.key, now: at.now, retention: at.retention, write, document }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_json_in_utf_8() {
+        for payload in [&b"{\"a\":[1.50,null]}"[..], b"\"\xc3\xa4\"", b"18446744073709551616"] {
+            assert_eq!(check_json(payload), Ok(()));
+        }
+        for payload in [&b"\"\xff\""[..], b"{\"\xed\xa0\x80\":1}"] {
+            assert_eq!(check_json(payload), Err(Problem::InvalidMessage("the payload is not UTF-8".to_owned())));
+        }
+        for payload in [&b""[..], b"{", b"1 2", b"\xef\xbb\xbf1"] {
+            let problem = check_json(payload).unwrap_err().to_string();
+            assert!(problem.starts_with("Invalid message format: the payload is no JSON: "), "{problem}");
+        }
+    }
 }

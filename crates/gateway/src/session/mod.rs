@@ -132,7 +132,9 @@ impl Session {
         let correlation = self.authenticating.take().flatten();
         let id = self.id();
         let result = result.and_then(|authenticated| {
-            let same = self.identity().is_none_or(|identity| identity.user == authenticated.identity.user);
+            // Who is somebody stays that; an anonymous client may become somebody.
+            let user = self.user();
+            let same = user.is_none() || user == authenticated.identity.user.as_ref();
             same.then_some(authenticated).ok_or_else(other_user)
         });
         let authenticated = match result {
@@ -147,20 +149,19 @@ impl Session {
         let user = authenticated.identity.user.clone();
         let (session, correlation) = (id.as_str(), correlation.as_deref());
         self.reply(&Reply::Authenticated { session, user: user.as_deref(), correlation });
-        match is_new {
-            true => self.open(authenticated),
-            false => {
-                self.state = State::Open(authenticated);
-                Ok(())
-            }
+        if is_new {
+            return self.open(authenticated);
         }
+        self.state = State::Open(authenticated);
+        self.take_place_of_user()
     }
 
     /// When [`Session::timers`] is to be called, if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let state = match &self.state {
-            State::Unknown { by } => Some(*by),
+            // Who decides may take longer.
+            State::Unknown { by } => self.authenticating.is_none().then_some(*by),
             State::Open(authenticated) => authenticated.expires,
         };
         [state, self.requests.deadline(), self.gathering.deadline()].into_iter().flatten().min()
@@ -221,13 +222,16 @@ impl Session {
     fn open(&mut self, authenticated: Authenticated) -> Result<(), Ending> {
         let user = authenticated.identity.user.clone();
         self.state = State::Open(authenticated);
-        if let Some(user) = &user {
-            let limit = self.config().max_connections_per_user;
-            self.hub.directory().is_user(&self.member, user, limit)?;
-        }
+        self.take_place_of_user()?;
         let id = self.id();
         self.reply(&Reply::Welcome { session: &id, user: user.as_deref() });
         Ok(())
+    }
+
+    /// Counts among the user's connections.
+    fn take_place_of_user(&self) -> Result<(), Ending> {
+        let limit = self.config().max_connections_per_user;
+        self.user().map_or(Ok(()), |user| self.hub.directory().is_user(&self.member, user, limit))
     }
 
     fn dialect(&self) -> &'static dyn Dialect {

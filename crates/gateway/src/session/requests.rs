@@ -81,6 +81,10 @@ impl Session {
         if self.requests.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
+        // An answer that is here came in time.
+        let member = self.member.clone();
+        member.mailbox.take(&mut self.post, 0);
+        self.heed_notices();
         let late: Vec<_> = self.requests.pending.extract_if(|_, pending| pending.by <= now).collect();
         for (_, pending) in late {
             self.fail(&Problem::RequestTimeout, pending.correlation.as_deref());

@@ -62,13 +62,36 @@ impl Session {
         !self.post.is_empty()
     }
 
+    /// What a client that takes nothing misses: to be called now and then while [`Session::transmit`] cannot be.
+    ///
+    /// # Errors
+    /// When that ends the session.
+    pub fn overtake(&mut self, now: Instant) -> Result<(), Ending> {
+        self.now = now;
+        let mut losses = Vec::new();
+        for (_, cursor) in &mut self.cursors {
+            let Mode::Live { seat, place } = &mut cursor.mode else { continue };
+            let read = cursor.channel.overtake(*seat, place, now);
+            if read.too_slow {
+                return Err(Ending::TooSlow);
+            }
+            if read.missed > 0 {
+                losses.push((cursor.channel.name().clone(), read.missed));
+            }
+        }
+        for (channel, missed) in losses {
+            self.missed(&channel, missed);
+        }
+        Ok(())
+    }
+
     /// Everything [`Session::transmit`] gave is sent.
     pub fn flushed(&mut self) {
         self.unsent = 0;
         self.member.set_unsent(0);
     }
 
-    fn heed_notices(&mut self) {
+    pub(super) fn heed_notices(&mut self) {
         for notice in std::mem::take(&mut self.post.notices) {
             match notice {
                 Notice::Answer { request, payload } => self.answer(request, &payload),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use eventflux_core::escape_control;
 
 use crate::Problem;
 use crate::auth::{Denied, check_user};
@@ -103,7 +104,8 @@ pub(super) async fn user_of(handler: &dyn AuthHandler, token: &str) -> Result<Ar
         Ok(user) if check_user(&user) => Ok(user.into()),
         Ok(_) => Err(Refusal {
             told: Denied::Unavailable.problem(),
-            reason: "the user id of the auth handler is empty, longer than 256 bytes or has control characters".to_owned(),
+            reason: "the user id of the auth handler is empty, longer than 256 bytes or has control characters"
+                .to_owned(),
             is_failure: false,
         }),
         Err(reason) => Err(Refusal { reason: shown(&reason, token), ..Denied::Unknown.into() }),
@@ -113,7 +115,8 @@ pub(super) async fn user_of(handler: &dyn AuthHandler, token: &str) -> Result<Ar
 /// A text that may hold anything, fit for a log.
 fn shown(reason: &str, token: &str) -> String {
     let reason = if token.is_empty() { reason.to_owned() } else { reason.replace(token, "***") };
-    reason.chars().take(MAX_REASON_CHARACTERS).flat_map(char::escape_debug).collect()
+    let beginning: String = reason.chars().take(MAX_REASON_CHARACTERS).collect();
+    escape_control(&beginning).into_owned()
 }
 
 #[cfg(test)]
@@ -122,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_handler_has_neither_the_token_nor_line_breaks() {
-        assert_eq!(shown("token 'secret' is bad\nuser=admin", "secret"), "token '***' is bad\\nuser=admin");
+        let shown_reason = shown("token 'secret' is bad\nuser=admin", "secret");
+        assert_eq!(shown_reason, "token '***' is bad\\nuser=admin");
         assert_eq!(shown("empty", ""), "empty");
         assert_eq!(shown(&"x".repeat(1000), "t").len(), MAX_REASON_CHARACTERS);
     }

@@ -1,47 +1,29 @@
 //! One connection: its session, what waits for its socket, and why it is closed.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use eventflux_core::Secret;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::lock::{Mutex as TurnLock, MutexGuard as TurnGuard};
+use futures_util::future::AbortHandle;
 use uuid::Uuid;
 
+use super::decision::{Answer, Turns};
 use super::heartbeat::{Beat, Heartbeat};
 use super::{CloseReason, WebSocketConfig, WsError};
-use crate::auth::Denied;
-use crate::{Authenticated, Effect, Inbound, Outgoing, Problem, Session};
+use crate::{Effect, Outgoing, Session};
 
 /// About so many bytes are taken from a session at a time.
 const TRANSMIT_BYTES: usize = 16 * 1024;
-
-/// How long an auth handler may take for one decision; then it counts as a no.
-pub const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A connection that wants to be added.
-#[derive(Debug, Clone)]
-pub struct ConnectionInfo {
-    /// A name for it, unlike any other.
-    pub id: Uuid,
-    /// Where the client is; beyond proxies, as far as they are trusted.
-    pub addr: SocketAddr,
-    pub(super) token: Option<Secret>,
-}
 
 /// A connection that was added.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: Uuid,
     pub(super) address: SocketAddr,
-    /// Held while a message is carried out: the next one waits.
-    turn: TurnLock<()>,
-    turns: AtomicUsize,
+    pub(super) turns: Turns,
     state: Mutex<State>,
 }
 
@@ -61,66 +43,6 @@ struct State {
     decision: Option<(AbortHandle, Instant)>,
 }
 
-/// The answer to an effect of a session. Given when it is dropped, so that a session never waits for one in vain.
-#[derive(Debug)]
-pub(super) struct Pending<'a> {
-    connection: &'a Connection,
-    now: Instant,
-    pub(super) answer: Answer,
-}
-
-#[derive(Debug)]
-pub(super) enum Answer {
-    Identity(Result<Authenticated, Problem>),
-    Subscriptions(Vec<bool>),
-    /// Whether a message is for the program: the reason why not.
-    Message(Inbound, Option<Problem>),
-}
-
-/// A message may be carried out; the next one waits.
-#[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a AtomicUsize,
-    guard: Option<TurnGuard<'a, ()>>,
-}
-
-impl ConnectionInfo {
-    /// A connection of that address, with an id of its own.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # futures_executor::block_on(async {
-    /// # use eventflux_gateway::websocket::{WebSocketConfig, WebSocketManager};
-    /// # let manager = WebSocketManager::new(WebSocketConfig::default());
-    /// use eventflux_gateway::websocket::ConnectionInfo;
-    /// use std::net::SocketAddr;
-    ///
-    /// let addr: SocketAddr = "127.0.0.1:12345".parse()?;
-    /// let info = ConnectionInfo::new(addr);
-    /// let conn_id = info.id;
-    ///
-    /// let sender = manager.add_connection(conn_id, info).await?;
-    /// # Ok(())
-    /// # })
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn new(addr: SocketAddr) -> Self {
-        Self { id: Uuid::new_v4(), addr, token: None }
-    }
-
-    /// With the token that the client brought: in the query of its address, in a header.
-    #[must_use]
-    pub fn with_token(self, token: impl Into<String>) -> Self {
-        Self { token: Some(Secret::new(token)), ..self }
-    }
-
-    /// The same address for the same client, however it is written.
-    pub(super) fn address(&self) -> IpAddr {
-        self.addr.ip().to_canonical()
-    }
-}
-
 impl Connection {
     pub(super) fn new(id: Uuid, address: SocketAddr, session: Session, now: Instant) -> Arc<Self> {
         let state = State {
@@ -132,20 +54,7 @@ impl Connection {
             waker: None,
             decision: None,
         };
-        let turn = TurnLock::new(());
-        Arc::new(Self { id, address, turn, turns: AtomicUsize::new(0), state: Mutex::new(state) })
-    }
-
-    /// Waits until nothing else is carried out for it, unless as many wait already as may.
-    pub(super) async fn turn(&self, limit: usize) -> Result<Turn<'_>, WsError> {
-        let waiting = self.turns.fetch_add(1, Ordering::Relaxed);
-        let mut turn = Turn { turns: &self.turns, guard: None };
-        // One is carried out, the others wait.
-        if waiting > limit {
-            return Err(WsError::BufferFull { limit });
-        }
-        turn.guard = Some(self.turn.lock().await);
-        Ok(turn)
+        Arc::new(Self { id, address, turns: Turns::default(), state: Mutex::new(state) })
     }
 
     /// Hands a message of the client over.
@@ -246,21 +155,38 @@ impl Connection {
         self.lock().reason.clone()
     }
 
-    /// An answer that the session waits for: no, unless another one is given.
-    pub(super) fn pending(&self, answer: Answer, now: Instant) -> Pending<'_> {
-        Pending { connection: self, now, answer }
+    /// Answers an effect of the session.
+    pub(super) fn settle(&self, answer: Answer, now: Instant) {
+        self.with(|state| {
+            let Some(session) = &mut state.session else { return };
+            let settled = match answer {
+                Answer::Identity(result) => session.authenticated(result),
+                Answer::Subscriptions(allowed) => {
+                    session.authorized(&allowed, now);
+                    Ok(())
+                }
+                Answer::Rejected(inbound, problem) => {
+                    session.reject(&inbound, &problem);
+                    Ok(())
+                }
+                Answer::Delivered => Ok(()),
+            };
+            if let Err(ending) = settled {
+                state.end(ending.into(), now);
+            }
+        });
     }
 
-    /// Waits for a decision; `None` when it takes too long or the connection is closed.
-    pub(super) async fn decide<T>(&self, decision: impl Future<Output = T>, now: Instant) -> Option<T> {
-        let (handle, registration) = AbortHandle::new_pair();
+    /// A decision is made until `by`: then, or when the connection is closed, it is aborted.
+    pub(super) fn begin_decision(&self, handle: AbortHandle, by: Instant) {
         self.with(|state| match state.session {
-            Some(_) => state.decision = Some((handle, now + DECISION_TIMEOUT)),
+            Some(_) => state.decision = Some((handle, by)),
             None => handle.abort(),
         });
-        let decided = Abortable::new(decision, registration).await.ok();
+    }
+
+    pub(super) fn end_decision(&self) {
         self.with(|state| state.decision = None);
-        decided
     }
 
     /// Works on the state, and wakes who waits for something to write when there is something.
@@ -284,7 +210,7 @@ impl State {
     fn next_text(&mut self) -> Option<String> {
         let Some(text) = self.taken.pop_front() else { return self.sent.pop_front() };
         // What dialects write is JSON, and payloads are checked before.
-        Some(String::from_utf8(text.into()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn has_something(&self) -> bool {
@@ -302,37 +228,6 @@ impl State {
             decision.abort();
         }
         true
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        let unanswered = Answer::Identity(Err(Denied::Unavailable.problem()));
-        let answer = std::mem::replace(&mut self.answer, unanswered);
-        self.connection.with(|state| {
-            let Some(session) = &mut state.session else { return };
-            let settled = match answer {
-                Answer::Identity(result) => session.authenticated(result),
-                Answer::Subscriptions(allowed) => {
-                    session.authorized(&allowed, self.now);
-                    Ok(())
-                }
-                Answer::Message(inbound, refusal) => {
-                    refusal.iter().for_each(|problem| session.reject(&inbound, problem));
-                    Ok(())
-                }
-            };
-            if let Err(ending) = settled {
-                state.end(ending.into(), self.now);
-            }
-        });
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.guard.take();
-        self.turns.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use eventflux_core::escape_control;
+
 use crate::{Ending, Problem};
 
 /// The longest reason of a Close frame, in bytes (RFC 6455 section 5.5: 125, less two of the code).
@@ -126,7 +128,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.reason {
             "" => write!(f, "{}", self.code),
-            reason => write!(f, "{} {}", self.code, reason.escape_debug()),
+            reason => write!(f, "{} {}", self.code, escape_control(reason)),
         }
     }
 }
@@ -159,7 +161,7 @@ impl From<Problem> for WsError {
 impl From<Ending> for WsError {
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Capacity | Ending::UserLimit => Self::ConnectionLimit,
+            Ending::Capacity | Ending::AddressLimit | Ending::UserLimit => Self::ConnectionLimit,
             Ending::GoingAway => Self::ShuttingDown,
             ending => Self::ConnectionClosed(ending.into()),
         }

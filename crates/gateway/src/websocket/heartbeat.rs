@@ -42,7 +42,8 @@ impl Heartbeat {
 
     /// Looks at the time.
     pub(super) fn beat(&mut self, now: Instant, config: &WebSocketConfig) -> Beat {
-        let is_over = |since: Instant, span| limit(span).is_some_and(|span| now.saturating_duration_since(since) >= span);
+        let is_over =
+            |since: Instant, span| limit(span).is_some_and(|span| now.saturating_duration_since(since) >= span);
         let without_pong = self.unanswered.is_some_and(|pinged| is_over(pinged, config.pong_timeout));
         if without_pong || is_over(self.heard, config.connection_timeout) {
             let overdue = *self.overdue.get_or_insert(now);

@@ -52,7 +52,7 @@ impl ConnectionSender {
     /// # Errors
     /// [`WsError::InvalidMessage`] for the other types, [`WsError::BufferFull`] when the client reads too slowly,
     /// [`WsError::ConnectionClosed`] when it is too late.
-    pub fn send(&self, message: &WsMessage) -> Result<(), WsError> {
+    pub fn send(&self, message: WsMessage) -> Result<(), WsError> {
         use WsMessageType::{Error, Event, Ping, Pong};
         if !matches!(message.msg_type, Event | Error | Ping | Pong) {
             let reason = format!("the program sends event, error, ping and pong, and not '{}'", message.msg_type);

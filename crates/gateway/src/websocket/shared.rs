@@ -8,18 +8,15 @@ use std::time::{Duration, Instant};
 
 use eventflux_core::Secret;
 use eventflux_core::metrics::Metrics;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::auth::{AuthHandler, Refusal, user_of};
 use super::clock::Clock;
-use super::connection::{Answer, Connection};
-use super::{CloseReason, Received, RequestId, WebSocketConfig, WsError, WsMessage};
+use super::connection::Connection;
+use super::{CloseReason, WebSocketConfig, WsError};
 use crate::auth::{Attempts, Identity};
 use crate::dialects::CHANNELS;
-use crate::{
-    Accepts, Authenticated, Effect, Framed, Framing, Hub, Inbound, Origin, Pattern, Problem, Retention, SharedFraming,
-};
+use crate::{Accepts, Authenticated, Framed, Framing, Hub, Origin, Pattern, Retention, SharedFraming};
 
 /// How often clients of one address may fail to authenticate within [`FAILURE_WINDOW`]; then it is refused until that is
 /// over.
@@ -143,75 +140,6 @@ impl Shared {
         }
     }
 
-    /// Carries out what a session wants done; returns a message for the program.
-    pub(super) async fn carry_out(&self, connection: &Connection, effect: Effect, text: &str) -> Option<Received> {
-        match effect {
-            Effect::Authenticate(token) => {
-                self.authenticate(connection, &token).await.ok();
-                None
-            }
-            Effect::Authorize(patterns) => {
-                self.authorize(connection, &patterns).await;
-                None
-            }
-            Effect::Deliver(inbound) => self.deliver(connection, inbound, text).await,
-        }
-    }
-
-    /// Finds out who the client is, and tells the session.
-    pub(super) async fn authenticate(&self, connection: &Connection, token: &Secret) -> Result<Authenticated, Refusal> {
-        let now = self.now();
-        let mut pending = connection.pending(Answer::Identity(Err(unavailable().told)), now);
-        let address = connection.address.ip().to_canonical();
-        let verified = connection.decide(self.verify(address, token), now).await;
-        let verified = verified.unwrap_or_else(|| Err(unavailable()));
-        pending.answer = Answer::Identity(verified.clone().map_err(|refusal| refusal.told));
-        verified
-    }
-
-    async fn authorize(&self, connection: &Connection, patterns: &[Pattern]) {
-        let now = self.now();
-        let mut pending = connection.pending(Answer::Subscriptions(Vec::new()), now);
-        let user = connection.session(|session| session.user().cloned()).ok().flatten();
-        let decision = async {
-            let mut allowed = Vec::new();
-            // Further ones could not be subscribed to anyway: one message must not cost any number of questions.
-            for pattern in patterns.iter().take(self.config().max_subscriptions_per_connection) {
-                allowed.push(self.permits(user.as_deref(), pattern).await);
-            }
-            allowed
-        };
-        let allowed = connection.decide(decision, now).await;
-        pending.answer = Answer::Subscriptions(allowed.unwrap_or_default());
-    }
-
-    /// The message as the program gets it; `None` when it is refused, and the client is told.
-    async fn deliver(&self, connection: &Connection, inbound: Inbound, text: &str) -> Option<Received> {
-        let now = self.now();
-        let user = connection.session(|session| session.user().cloned()).ok().flatten();
-        let refusal = Some(denied(inbound.channel.as_deref().unwrap_or(&inbound.kind), user.as_deref()));
-        let mut pending = connection.pending(Answer::Message(inbound.clone(), refusal), now);
-        if let Some(channel) = &inbound.channel {
-            let permitted = match Pattern::parse(channel) {
-                Ok(channel) => connection.decide(self.permits(user.as_deref(), &channel), now).await,
-                Err(_) => None,
-            };
-            if permitted != Some(true) {
-                return None;
-            }
-        }
-        match message(text) {
-            Ok(message) => {
-                pending.answer = Answer::Message(inbound.clone(), None);
-                Some(Received { message, channel: inbound.channel, request: inbound.request.map(RequestId) })
-            }
-            Err(problem) => {
-                pending.answer = Answer::Message(inbound, Some(problem));
-                None
-            }
-        }
-    }
-
     fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,22 +152,4 @@ impl Shared {
 /// Somebody, or nobody in particular; what they may use is asked channel by channel.
 pub(super) fn identity(user: Option<Arc<str>>) -> Authenticated {
     Authenticated { identity: Identity { user, grants: Arc::default(), expires: None }, expires: None }
-}
-
-fn denied(channel: &str, user: Option<&str>) -> Problem {
-    Problem::PermissionDenied { channel: channel.to_owned(), user: user.map(str::to_owned) }
-}
-
-/// The text of a client's message that the protocol knows already.
-fn message(text: &str) -> Result<WsMessage, Problem> {
-    let message = serde_json::from_str(text).map_err(|error| Problem::InvalidMessage(error.to_string()));
-    message.map(|message: WsMessage| match message.data {
-        Value::Null => WsMessage { data: serde_json::json!({}), ..message },
-        _ => message,
-    })
-}
-
-/// The decision took too long, or the connection is closed.
-fn unavailable() -> Refusal {
-    crate::auth::Denied::Unavailable.into()
 }

@@ -1,6 +1,5 @@
 //! How to listen: what all users of an address share, and what all users of a path share.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties};
@@ -13,14 +12,13 @@ use crate::net::origin::SitePolicy;
 use crate::net::proxy_protocol;
 use crate::net::tls_server::TlsServerConfig;
 
-/// How to listen.
+/// Where to listen.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     /// `host:port` as written.
     pub(crate) listen: String,
-    pub(crate) listener: ListenerConfig,
     pub(crate) path: String,
-    pub(crate) admission: Arc<PathConfig>,
+    properties: Properties,
 }
 
 /// What holds for an address. Everybody who listens there must say the same.
@@ -54,17 +52,26 @@ impl ServerConfig {
             let error = EventFluxError::property("websocket.path", format!("'{path}' is no path"));
             return Err(error.with_hint("it starts with '/' and has no query, for example '/ingest'"));
         }
+        // What the place is like is only known with what others say of it; what is wrong here is wrong anyway.
+        ListenerConfig::from_properties(properties)?;
+        if properties.is_given("websocket.auth") {
+            PathConfig::from_properties(properties)?;
+        }
         Ok(Self {
             listen: properties.text("websocket.listen")?.to_owned(),
-            listener: ListenerConfig::from_properties(properties)?,
             path: path.to_owned(),
-            admission: Arc::new(PathConfig::from_properties(properties)?),
+            properties: properties.clone(),
         })
+    }
+
+    /// What it says of the place.
+    pub(super) fn properties(&self) -> &Properties {
+        &self.properties
     }
 }
 
 impl ListenerConfig {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    pub(super) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let trusted = TrustedProxies::from_properties(properties)?;
         Ok(Self {
             tls: TlsServerConfig::from_properties(properties)?,
@@ -91,7 +98,7 @@ impl ListenerConfig {
 }
 
 impl PathConfig {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    pub(super) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let subprotocols = subprotocols(properties)?;
         let access = AccessConfig::from_properties(properties)?;
         Ok(Self {

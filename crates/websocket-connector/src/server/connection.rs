@@ -31,6 +31,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// How long a source may take to accept the report of a bad message.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often it is looked what a client misses that takes nothing.
+const OVERTAKE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -64,6 +67,8 @@ struct Driver {
     timer: Pin<Box<Sleep>>,
     /// Whether something is in flight.
     busy: bool,
+    /// While something is in flight: when to look what the client misses meanwhile.
+    overtake_at: Option<Instant>,
     pings: PingBudget,
     /// Messages that were received and wait for what came before them.
     unread: VecDeque<(Bytes, bool)>,
@@ -98,6 +103,7 @@ impl Driver {
             seat,
             permission,
             busy: false,
+            overtake_at: None,
             unread: VecDeque::new(),
             waiting: VecDeque::new(),
             handing_over: None,
@@ -171,6 +177,7 @@ impl Driver {
         })?;
         if self.busy {
             self.keep_alive.sending(now);
+            self.overtake_at = Some(now + OVERTAKE_INTERVAL);
         }
         self.arm_earlier(now);
         Ok(self.busy)
@@ -183,6 +190,7 @@ impl Driver {
     fn flushed(&mut self) {
         self.keep_alive.flushed();
         self.busy = false;
+        self.overtake_at = None;
         self.session.flushed();
     }
 
@@ -354,6 +362,10 @@ impl Driver {
             }
             self.keep_alive.sending(now);
         }
+        if self.overtake_at.is_some_and(|at| at <= now) {
+            self.session.overtake(now.into_std()).map_err(End::Ended)?;
+            self.overtake_at = Some(now + OVERTAKE_INTERVAL);
+        }
         if let Err(ending) = self.session.timers(now.into_std()) {
             self.last_words();
             return Err(End::Ended(ending));
@@ -388,7 +400,7 @@ impl Driver {
 
     fn deadline(&self) -> Option<Instant> {
         let session = self.session.deadline().map(Instant::from_std);
-        [self.keep_alive.deadline(), session].into_iter().flatten().min()
+        [self.keep_alive.deadline(), session, self.overtake_at].into_iter().flatten().min()
     }
 
     fn sender(&mut self) -> Arc<Sender> {

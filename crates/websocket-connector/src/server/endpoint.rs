@@ -1,12 +1,13 @@
 //! One path: the sources and sinks that share it, and the hub with the clients connected to it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use eventflux_core::EventFluxError;
-use eventflux_core::metrics::{Gauge, Metrics};
+use eventflux_core::metrics::Metrics;
+use eventflux_core::reports::{ReportHandle, Reports};
+use eventflux_core::{ConnectorContext, EventFluxError};
 use eventflux_gateway::dialects::Position;
 use eventflux_gateway::{Accepts, Arrival, Ending, Hub, Inbound, Origin, Pattern, Session, SharedFraming};
 use eventflux_websocket_wire::Batch;
@@ -56,10 +57,14 @@ pub(crate) struct User {
     pub(crate) connection: ConnectionConfig,
     /// Whom to let in, and how they are served; the same for all users of the path.
     pub(crate) path: Arc<PathConfig>,
-    /// Where to count.
-    pub(crate) metrics: Metrics,
-    /// Shows the number of connections.
-    pub(crate) connections: Gauge,
+    pub(crate) member: Member,
+}
+
+/// What a source or a sink brings along.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Where to count and to report.
+    pub(crate) context: ConnectorContext,
     /// Of a source: where its messages go.
     pub(crate) inbox: Option<Inbox>,
 }
@@ -81,6 +86,7 @@ pub(crate) struct Endpoint {
     /// When everybody must be gone; set once, by the last user that leaves.
     stop_by: OnceLock<Instant>,
     clients: watch::Sender<usize>,
+    report: OnceLock<ReportHandle>,
 }
 
 /// A client's place at an endpoint; given back when dropped.
@@ -97,9 +103,9 @@ impl Endpoint {
     /// # Errors
     /// [`EventFluxError::Configuration`] for a file of credentials or keys that cannot be used.
     pub(super) fn new(path: &str, user: &User) -> Result<Self, EventFluxError> {
-        let authenticator = Authenticator::new(&user.path.access, path, &user.metrics)?;
+        let authenticator = Authenticator::new(&user.path.access, path, &user.member.context.registry)?;
         let epoch = uuid::Uuid::new_v4().simple().to_string();
-        let origin = Origin { path, metrics: &user.metrics, epoch: &epoch[..12] };
+        let origin = Origin { path, metrics: &user.member.context.registry, epoch: &epoch[..12] };
         let gateway = &user.path.gateway;
         Ok(Self {
             path: path.to_owned(),
@@ -107,13 +113,48 @@ impl Endpoint {
             hub: Hub::new(gateway.dialect, gateway.hub.clone(), &origin),
             authenticator,
             framings: Framings::new(),
-            metrics: user.metrics.clone(),
+            metrics: user.member.context.registry.clone(),
             next_id: AtomicU64::new(0),
             users: Mutex::default(),
             inboxes: RwLock::new(Arc::from([])),
             stop_by: OnceLock::new(),
             clients: watch::channel(0).0,
+            report: OnceLock::new(),
         })
+    }
+
+    /// Reports about itself from now on, as being served at `address`.
+    pub(super) fn report(&self, reports: &Reports, address: SocketAddr) {
+        let hub = Arc::downgrade(&self.hub);
+        let require_auth = self.config.access.requires_authentication() && self.config.access.is_required();
+        let name = format!("websocket {}", self.path);
+        let handle = reports.add(&name, move || {
+            let hub = hub.upgrade();
+            let stats = hub.as_ref().map(|hub| hub.stats()).unwrap_or_default();
+            serde_json::json!({
+                "is_running": hub.as_ref().is_some_and(|hub| !hub.is_stopping()),
+                "active_clients": stats.active_connections,
+                "active_users": stats.active_users,
+                "total_connections": stats.total_connections,
+                "peak_connections": stats.peak_connections,
+                "refused_connections": stats.failed_connections,
+                "total_subscriptions": stats.subscriptions,
+                "channels": stats.channels,
+                "messages_sent": stats.messages_sent,
+                "messages_received": stats.messages_received,
+                "deliveries": stats.delivered,
+                "dropped": stats.dropped,
+                "errors": stats.errors,
+                "config": {
+                    "protocol": hub.as_ref().map(|hub| hub.dialect().name()),
+                    "host": address.ip().to_string(),
+                    "port": address.port(),
+                    "max_connections": hub.as_ref().map(|hub| hub.config().max_connections),
+                    "require_auth": require_auth,
+                },
+            })
+        });
+        let _ = self.report.set(handle);
     }
 
     pub(super) fn path(&self) -> &str {
@@ -174,7 +215,7 @@ impl Endpoint {
         let Some(user) = users.remove(&user) else {
             return false;
         };
-        user.connections.set(0);
+        user.member.context.metrics.connections.set(0);
         self.changed(&users);
         users.is_empty()
     }
@@ -211,7 +252,7 @@ impl Endpoint {
     }
 
     fn changed(&self, users: &HashMap<u64, User>) {
-        let inboxes: Arc<[Inbox]> = users.values().filter_map(|user| user.inbox.clone()).collect();
+        let inboxes: Arc<[Inbox]> = users.values().filter_map(|user| user.member.inbox.clone()).collect();
         let kinds = inboxes.iter().flat_map(|inbox| inbox.accepts.kinds.iter().cloned()).collect();
         self.hub.accept(Accepts { kinds, any: inboxes.iter().any(|inbox| inbox.accepts.any) });
         *self.inboxes.write().unwrap_or_else(PoisonError::into_inner) = inboxes;
@@ -219,7 +260,7 @@ impl Endpoint {
     }
 
     fn count(&self, users: &HashMap<u64, User>, clients: usize) {
-        users.values().for_each(|user| user.connections.set(clients as u64));
+        users.values().for_each(|user| user.member.context.metrics.connections.set(clients as u64));
     }
 
     /// A client comes or goes.

@@ -87,6 +87,10 @@ impl Listener {
             return Ok(endpoint.clone());
         }
         let endpoint = Arc::new(Endpoint::new(path, user)?);
+        endpoint.report(&user.member.context.reports, self.address);
+        let runtime = runtime::shared()?;
+        let _context = runtime.enter();
+        endpoint.authenticator().prepare();
         endpoints.insert(path.to_owned(), endpoint.clone());
         Ok(endpoint)
     }
@@ -94,6 +98,11 @@ impl Listener {
     /// The endpoint of a path that is served.
     pub(super) fn served(&self, path: &str) -> Option<Arc<Endpoint>> {
         self.lock().get(path).cloned()
+    }
+
+    /// Whether nothing is served.
+    pub(super) fn is_unused(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Serves this endpoint no longer; returns whether it was the last.

@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod declarations;
 mod endpoint;
 mod framing;
 mod gateway;
@@ -15,6 +16,7 @@ mod source;
 mod welcome;
 
 pub(crate) use config::ServerConfig;
+pub(crate) use declarations::Declaration;
 pub(crate) use gateway::{Publishing, accepts};
 pub(crate) use metadata::METADATA;
 pub(crate) use registry::Registry;

@@ -9,7 +9,8 @@ use eventflux_core::EventFluxError;
 use tokio::time::{Instant, timeout_at};
 
 use super::config::ServerConfig;
-use super::endpoint::{Endpoint, User};
+use super::declarations::{Declaration, Declarations, Place, disagreement};
+use super::endpoint::{Endpoint, Member, User};
 use super::listener::{BindError, Listener};
 use crate::blocking;
 
@@ -22,6 +23,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     listeners: Mutex<HashMap<SocketAddr, Arc<Listener>>>,
+    declarations: Declarations,
 }
 
 /// One source or sink at one path. Must be detached.
@@ -35,28 +37,55 @@ pub(crate) struct Attachment {
 }
 
 impl Registry {
+    /// Takes note of what a source or sink says of its place, before anybody starts.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when another one says otherwise.
+    pub(crate) fn declare(&self, server: &ServerConfig) -> Result<Arc<Declaration>, EventFluxError> {
+        self.declarations.add(&server.listen, &server.path, server.properties())
+    }
+
     /// Joins the path, and binds the address when nobody has yet.
     ///
     /// # Errors
     /// [`EventFluxError::Configuration`] when the address cannot be bound.
-    pub(crate) fn attach(self: &Arc<Self>, server: &ServerConfig, user: User) -> Result<Attachment, EventFluxError> {
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        server: &ServerConfig,
+        declaration: &Declaration,
+        member: Member,
+    ) -> Result<Attachment, EventFluxError> {
+        let Place { listener: config, path, connection } = self.declarations.place(declaration)?;
+        let user = User { connection, path, member };
         let asked = resolve(&server.listen)?;
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = match listeners.get(&asked) {
-            Some(listener) => match listener.config.difference(&server.listener) {
+            Some(listener) => match listener.config.difference(&config) {
                 None => listener.clone(),
                 Some(key) => return Err(disagreement(key, &server.listen)),
             },
             None => {
-                let bound = Listener::bind(asked, &server.listener, user.metrics.clone());
+                let bound = Listener::bind(asked, &config, user.member.context.registry.clone());
                 let listener = bound.map_err(|error| cannot_bind(&server.listen, error))?;
                 listeners.insert(asked, listener.clone());
                 listener
             }
         };
-        let endpoint = listener.endpoint(&server.path, &user)?;
-        let user = endpoint.join(user).map_err(|key| disagreement(key, &server.path))?;
-        Ok(Attachment { registry: self.clone(), asked, listener, endpoint, user })
+        let joined = listener.endpoint(&server.path, &user).and_then(|endpoint| {
+            let user = endpoint.join(user).map_err(|key| disagreement(key, &server.path))?;
+            Ok((endpoint, user))
+        });
+        match joined {
+            Ok((endpoint, user)) => Ok(Attachment { registry: self.clone(), asked, listener, endpoint, user }),
+            Err(error) => {
+                // Nobody is left behind at a listener of which nobody knows.
+                if listener.is_unused() {
+                    listeners.remove(&asked);
+                    let _ = blocking::run(async move { listener.release().await }, RELEASE_LIMIT);
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -102,12 +131,6 @@ fn resolve(listen: &str) -> Result<SocketAddr, EventFluxError> {
     };
     let mut addresses = text.to_socket_addrs().map_err(|reason| error(reason.to_string()))?;
     addresses.next().ok_or_else(|| error("the name has no address".to_owned()))
-}
-
-/// Sources and sinks that share an address or a path, but not what they say of it.
-fn disagreement(key: &str, place: &str) -> EventFluxError {
-    EventFluxError::property(key, format!("differs from what another source or sink says at {place}"))
-        .with_hint("they share its connections: write the same in all of them")
 }
 
 fn cannot_bind(listen: &str, error: BindError) -> EventFluxError {

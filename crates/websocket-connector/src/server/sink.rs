@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep};
 
 use super::gateway::{Publishing, Routing};
 use super::ServerConfig;
-use super::endpoint::User;
+use super::declarations::Declaration;
+use super::endpoint::Member;
 use super::registry::{Attachment, Registry};
 use crate::blocking;
-use crate::config::ConnectionConfig;
 
 /// Payloads published while no client was connected.
 const UNHEARD: &str = "eventflux_sink_unheard_total";
@@ -47,19 +47,13 @@ impl ServerSink {
     pub(crate) fn start(
         registry: &Arc<Registry>,
         server: &ServerConfig,
+        declaration: &Declaration,
         publishing: &Publishing,
-        connection: ConnectionConfig,
         context: ConnectorContext,
     ) -> Result<Self, EventFluxError> {
-        let user = User {
-            connection,
-            path: server.admission.clone(),
-            metrics: context.registry.clone(),
-            connections: context.metrics.connections.clone(),
-            inbox: None,
-        };
         let publishing = publishing.clone();
-        let attachment = registry.attach(server, user)?;
+        let member = Member { context: context.clone(), inbox: None };
+        let attachment = registry.attach(server, declaration, member)?;
         context.health.set(ConnectionState::Listening, attachment.url());
         log::info!("[{}] serves {}", context.stream, attachment.url());
         let labels = [("stream", context.stream.as_str()), ("type", "websocket")];

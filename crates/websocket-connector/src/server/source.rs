@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::ServerConfig;
-use super::endpoint::{Inbox, Item, User};
+use super::declarations::Declaration;
+use super::endpoint::{Inbox, Item, Member};
 use super::metadata::{self, METADATA};
 use super::registry::{Attachment, Registry};
 use crate::config::WebSocketSourceConfig;
@@ -36,19 +37,15 @@ impl ServerSource {
     pub(crate) fn start(
         registry: &Arc<Registry>,
         server: &ServerConfig,
+        declaration: &Declaration,
         config: &WebSocketSourceConfig,
         context: ConnectorContext,
         callback: Arc<dyn SourceCallback>,
     ) -> Result<Self, EventFluxError> {
         let (inbox, items) = mpsc::channel(INBOX_BATCHES);
-        let user = User {
-            connection: config.connection,
-            path: server.admission.clone(),
-            metrics: context.registry.clone(),
-            connections: context.metrics.connections.clone(),
-            inbox: Some(Inbox { items: inbox, accepts: Arc::new(config.accepts.clone()) }),
-        };
-        let attachment = registry.attach(server, user)?;
+        let inbox = Inbox { items: inbox, accepts: Arc::new(config.accepts.clone()) };
+        let member = Member { context: context.clone(), inbox: Some(inbox) };
+        let attachment = registry.attach(server, declaration, member)?;
         context.health.set(ConnectionState::Listening, attachment.url());
         log::info!("[{}] takes messages at {}", context.stream, attachment.url());
         let stop_by = Arc::<OnceLock<Instant>>::default();

@@ -136,9 +136,8 @@ impl AuthHandler for Patterns {
 fn a_message_for_a_channel_needs_the_same_permission() {
     let manager = manager().with_auth_handler(Handler).with_messages(&[WsMessageType::Request, WsMessageType::Event]);
     let mut ann = Client::add(&manager, info(1).with_token("token-ann")).unwrap();
-    let request = |channel: &str| {
-        json!({"type": "request", "correlation_id": "r", "metadata": {"channel": channel}}).to_string()
-    };
+    let request =
+        |channel: &str| json!({"type": "request", "correlation_id": "r", "metadata": {"channel": channel}}).to_string();
     assert_eq!(run(manager.receive(ann.id, &request("secrets"))), Ok(None));
     let told = ann.read();
     assert_eq!((codes(&told), &told[0]["correlation_id"]), (vec!["permission_denied"], &json!("r")));

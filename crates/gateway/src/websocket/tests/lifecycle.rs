@@ -39,7 +39,7 @@ fn statistics_count_connections_and_messages() {
 fn a_removed_connection_writes_what_is_left_and_is_closed() {
     let manager = manager();
     let mut client = Client::new(&manager);
-    client.sender.send(&WsMessage::event(json!("bye"))).unwrap();
+    client.sender.send(WsMessage::event(json!("bye"))).unwrap();
     run(manager.receive(client.id, r#"{"type":"ping"}"#)).unwrap();
     run(manager.remove_connection(client.id));
     assert!(!manager.is_connected(client.id));
@@ -47,7 +47,7 @@ fn a_removed_connection_writes_what_is_left_and_is_closed() {
     assert_eq!(client.next(), Some(None));
     assert_eq!(client.closed(), Some((1000, String::new())));
     assert_eq!(client.subscribe(&[CHANNEL]), Err(WsError::ConnectionNotFound));
-    assert!(matches!(client.sender.send(&WsMessage::event(json!(1))), Err(WsError::ConnectionClosed(_))));
+    assert!(matches!(client.sender.send(WsMessage::event(json!(1))), Err(WsError::ConnectionClosed(_))));
     run(manager.remove_connection(client.id));
 }
 
@@ -116,7 +116,7 @@ fn whoever_waits_is_woken_by_whatever_comes() {
     let id = client.id;
     // Each of these happens on another thread while the client may or may not wait already.
     let causes: [(&(dyn Fn() + Sync), &str); 5] = [
-        (&|| drop(broadcast(&manager, 1)), r#"{"type":"event","data":1}"#),
+        (&|| assert_eq!(broadcast(&manager, 1), 1), r#"{"type":"event","data":1}"#),
         (&|| drop(run(manager.receive(id, r#"{"type":"ping"}"#))), r#"{"type":"pong"}"#),
         (&|| clock.pass(30, &manager), r#"{"type":"ping"}"#),
         (&|| run(manager.remove_connection(id)), "closed"),

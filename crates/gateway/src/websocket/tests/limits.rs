@@ -98,10 +98,10 @@ fn buffer_size_bounds_what_waits_for_a_client_that_does_not_read() {
     let manager = with(WebSocketConfig { buffer_size: 3, ..Default::default() });
     let mut client = Client::new(&manager);
     let message = WsMessage::event(json!(1));
-    (0..3).for_each(|_| client.sender.send(&message).unwrap());
-    assert_eq!(client.sender.send(&message), Err(WsError::BufferFull { limit: 3 }));
+    (0..3).for_each(|_| client.sender.send(message.clone()).unwrap());
+    assert_eq!(client.sender.send(message.clone()), Err(WsError::BufferFull { limit: 3 }));
     assert_eq!(client.read().len(), 3);
-    client.sender.send(&message).unwrap();
+    client.sender.send(message.clone()).unwrap();
 }
 
 #[test]

@@ -53,12 +53,12 @@ fn what_cannot_be_broadcast_is_refused_with_the_reason() {
 fn a_message_can_be_for_one_client_alone() {
     let manager = manager();
     let [mut ann, mut bob] = [Client::new(&manager), Client::new(&manager)];
-    ann.sender.send(&WsMessage::event(json!("hello")).with_correlation_id("c")).unwrap();
-    ann.sender.send(&WsMessage::error("maintenance", "Back at noon")).unwrap();
+    ann.sender.send(WsMessage::event(json!("hello")).with_correlation_id("c")).unwrap();
+    ann.sender.send(WsMessage::error("maintenance", "Back at noon")).unwrap();
     assert_eq!(ann.read()[0], json!({"type": "event", "data": "hello", "correlation_id": "c"}));
     assert!(bob.read().is_empty());
     assert_eq!(run(manager.get_stats()).messages_sent, 2);
-    let error = ann.sender.send(&WsMessage::new(WsMessageType::Response, json!(1))).unwrap_err();
+    let error = ann.sender.send(WsMessage::new(WsMessageType::Response, json!(1))).unwrap_err();
     let expected = "invalid message: the program sends event, error, ping and pong, and not 'response'";
     assert_eq!(error.to_string(), expected);
 }

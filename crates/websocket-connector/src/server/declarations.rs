@@ -1,0 +1,132 @@
+//! What the sources and sinks of one place say of it: each may leave to others what they say.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use eventflux_core::{EventFluxError, Properties, PropertySpec};
+
+use super::config::{ListenerConfig, PathConfig};
+use crate::config::ConnectionConfig;
+use crate::{SINK_PROPERTIES, SOURCE_PROPERTIES};
+
+/// Properties that each source and sink has for itself, though both have them.
+const OWN: &[&str] = &["websocket.mode", "websocket.compression"];
+
+/// Properties that hold for an address, whatever the path.
+const OF_ADDRESS: &[&str] = &[
+    "websocket.tls.cert.file",
+    "websocket.tls.key.file",
+    "websocket.tls.client.auth",
+    "websocket.tls.client.ca.file",
+    "websocket.trusted.proxies",
+    "websocket.proxy.protocol",
+    "websocket.max.handshakes",
+    "websocket.max.head.size",
+    "websocket.handshake.timeout",
+];
+
+/// Where one source or sink listens, and what it says of the place.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    listen: String,
+    path: String,
+    properties: Properties,
+}
+
+/// What holds at a place, from what everybody there says.
+pub(super) struct Place {
+    pub(super) listener: ListenerConfig,
+    pub(super) path: Arc<PathConfig>,
+    pub(super) connection: ConnectionConfig,
+}
+
+/// All declarations that are in use.
+#[derive(Debug, Default)]
+pub(super) struct Declarations(Mutex<Vec<Weak<Declaration>>>);
+
+impl Declarations {
+    /// Takes note of what `properties` say of a place.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when somebody else says otherwise.
+    pub(super) fn add(&self, listen: &str, path: &str, properties: &Properties) -> Result<Arc<Declaration>, EventFluxError> {
+        let declaration =
+            Declaration { listen: listen.to_owned(), path: path.to_owned(), properties: properties.clone() };
+        self.together(&declaration)?;
+        let declaration = Arc::new(declaration);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&declaration));
+        Ok(declaration)
+    }
+
+    /// What holds where `declaration` is.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    pub(super) fn place(&self, declaration: &Declaration) -> Result<Place, EventFluxError> {
+        let properties = self.together(declaration)?;
+        Ok(Place {
+            listener: ListenerConfig::from_properties(&properties)?,
+            path: Arc::new(PathConfig::from_properties(&properties)?),
+            connection: ConnectionConfig::from_properties(&properties)?,
+        })
+    }
+
+    fn together(&self, declaration: &Declaration) -> Result<Properties, EventFluxError> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = all.iter().filter_map(Weak::upgrade).filter(|other| other.listen == declaration.listen);
+        others.into_iter().try_fold(declaration.properties.clone(), |properties, other| {
+            let keys = if other.path == declaration.path { shared() } else { OF_ADDRESS.to_vec() };
+            let place = if other.path == declaration.path { &declaration.path } else { &declaration.listen };
+            properties.together_with(&other.properties, &keys).map_err(|key| disagreement(key, place))
+        })
+    }
+}
+
+/// Sources and sinks that share an address or a path, but not what they say of it.
+pub(super) fn disagreement(key: &str, place: &str) -> EventFluxError {
+    EventFluxError::property(key, format!("differs from what another source or sink says at {place}"))
+        .with_hint("they share its connections: say it in one of them, or the same in all")
+}
+
+/// Keys that sources and sinks of one path share.
+fn shared() -> Vec<&'static str> {
+    let of_sources = |spec: &&PropertySpec| SOURCE_PROPERTIES.iter().any(|other| other.key == spec.key);
+    SINK_PROPERTIES.iter().filter(of_sources).map(|spec| spec.key).filter(|key| !OWN.contains(key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: [(&str, &str); 2] = [("websocket.mode", "server"), ("websocket.listen", "127.0.0.1:0")];
+
+    fn properties(specs: &[PropertySpec], raw: &[(&str, &str)]) -> Properties {
+        Properties::from_pairs(specs, PLACE.into_iter().chain(raw.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn what_one_says_holds_for_all_at_the_path() {
+        let declarations = Declarations::default();
+        let source = properties(SOURCE_PROPERTIES, &[("websocket.protocol", "channels")]);
+        let source = declarations.add("a", "/", &source).unwrap();
+        let sink = [("websocket.protocol", "channels"), ("websocket.max.connections", "7")];
+        let _sink = declarations.add("a", "/", &properties(SINK_PROPERTIES, &sink)).unwrap();
+        let other = properties(SINK_PROPERTIES, &[("websocket.max.head.size", "1KiB"), ("websocket.max.connections", "9")]);
+        let _other = declarations.add("a", "/other", &other).unwrap();
+        let place = declarations.place(&source).unwrap();
+        assert_eq!((place.path.gateway.hub.max_connections, place.listener.max_head_bytes), (7, 1024));
+    }
+
+    #[test]
+    fn who_says_otherwise_is_refused_by_name_and_who_is_gone_says_nothing() {
+        let declarations = Declarations::default();
+        let with = |limit| properties(SINK_PROPERTIES, &[("websocket.max.connections", limit)]);
+        let first = declarations.add("a", "/", &with("7")).unwrap();
+        let error = declarations.add("a", "/", &with("8")).unwrap_err().to_string();
+        assert!(error.contains("'websocket.max.connections'") && error.contains("at /"), "{error}");
+        assert!(declarations.add("a", "/", &with("7")).is_ok() && declarations.add("a", "/b", &with("8")).is_ok());
+        drop(first);
+        assert!(declarations.add("a", "/", &with("8")).is_ok());
+    }
+}
