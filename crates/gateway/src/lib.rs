@@ -1,7 +1,8 @@
 //! Serves streams to many clients: who they are, what they may see, what they asked for, and what they missed.
 //!
 //! Everything here is sans-IO: messages and times come in, messages, effects and deadlines go out. There is no socket,
-//! no clock, no task and no WebSocket here; `eventflux-websocket-connector` drives it.
+//! no clock, no task and no WebSocket here; `eventflux-websocket-connector` drives it. Programs that have a WebSocket
+//! server of their own drive it by [`websocket`].
 
 pub mod auth;
 pub mod dialects;

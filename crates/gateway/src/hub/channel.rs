@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::config::{FullPolicy, QueueLimits, Retention};
 use super::framing::{Framed, SharedFraming};
-use super::history::{History, Kept, Latest};
+use super::history::{History, Kept, Latest, Remembered};
 use super::mailbox::{Item, Mailbox, Text};
 use super::track::Track;
 use crate::filter::{Document, Filter, FilterIndex, FilterKey};
@@ -191,7 +191,7 @@ impl Channel {
             track.keep(state.retention.queue.events());
         }
         let mut delivered = state.readers.len();
-        delivered += state.deliver_matched(&self.name, event, text, key);
+        delivered += state.deliver_matched(&self.name, event, text, (key, remembered));
         state.remember(event, number, text, payload);
         state.wake(woken);
         Ok(delivered)
@@ -218,7 +218,7 @@ impl Channel {
         room: usize,
         now: Instant,
         joining: &Joining,
-        mut visit: impl FnMut(&Bytes, &[u8], bool),
+        mut visit: impl FnMut(Remembered<'_>),
     ) -> Replayed {
         let mut state = self.lock();
         let newest = state.next;
@@ -233,7 +233,7 @@ impl Channel {
                     return Replayed::More { next: upto, missed };
                 }
                 left = left.saturating_sub(event.text.len());
-                visit(&event.text, event.payload(), event.binary);
+                visit(event.remembered(Some(event.number)));
                 upto = event.number + 1;
             }
         }
@@ -242,13 +242,13 @@ impl Channel {
     }
 
     /// The latest event of each key, oldest first; the subscriber is taken in at the same moment.
-    pub(crate) fn snapshot(&self, joining: Joining, mut visit: impl FnMut(&Bytes, &[u8], bool)) -> Result<(Seat, u64), Removed> {
+    pub(crate) fn snapshot(&self, joining: Joining, mut visit: impl FnMut(Remembered<'_>)) -> Result<(Seat, u64), Removed> {
         let mut state = self.lock();
         if state.removed {
             return Err(Removed);
         }
         for event in state.latest.iter().flat_map(Latest::events) {
-            visit(&event.text, event.payload(), event.binary);
+            visit(event.remembered(state.history.is_some().then_some(event.number)));
         }
         let next = state.next;
         Ok((state.join(joining), next))
@@ -390,7 +390,13 @@ impl State {
         self.subscribers() == 0 && !remembers
     }
 
-    fn deliver_matched(&self, channel: &Arc<str>, event: &mut Publishing<'_, '_>, text: &[u8], key: u64) -> usize {
+    fn deliver_matched(
+        &self,
+        channel: &Arc<str>,
+        event: &mut Publishing<'_, '_>,
+        text: &[u8],
+        (key, number): (u64, Option<u64>),
+    ) -> usize {
         if self.matched_subscribers == 0 {
             return 0;
         }
@@ -399,7 +405,7 @@ impl State {
         let (document, binary) = (&mut *event.document, event.binary);
         self.matched.for_each_match(document, |matched| {
             let shared = shared.get_or_insert_with(|| Bytes::copy_from_slice(text));
-            let item = matched.item(channel, shared, binary, key);
+            let item = Item { number, ..matched.item(channel, shared, binary, key) };
             delivered += usize::from(matched.mailbox.push(item, event.retention));
         });
         delivered
@@ -495,7 +501,7 @@ impl Matched {
             Some(subscription) => Text::Personal { shared: text.clone(), subscription: subscription.clone() },
             None => Text::Whole(text.clone()),
         };
-        Item { text, binary, event: Some((channel.clone(), key)) }
+        Item { text, binary, event: Some((channel.clone(), key)), number: None }
     }
 }
 

@@ -29,6 +29,16 @@ pub(super) struct Kept {
     pub(super) at: Instant,
 }
 
+/// What a subscriber gets of the past.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remembered<'a> {
+    /// Its number, where a history is kept.
+    pub(crate) number: Option<u64>,
+    pub(crate) text: &'a Bytes,
+    pub(crate) payload: &'a [u8],
+    pub(crate) binary: bool,
+}
+
 /// The most recent events of a channel, oldest first.
 #[derive(Debug)]
 pub(super) struct History {
@@ -48,6 +58,10 @@ pub(super) struct Latest {
 impl Kept {
     pub(super) fn payload(&self) -> &[u8] {
         &self.text[self.payload.clone()]
+    }
+
+    pub(super) fn remembered(&self, number: Option<u64>) -> Remembered<'_> {
+        Remembered { number, text: &self.text, payload: self.payload(), binary: self.binary }
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Item {
     pub(crate) binary: bool,
     /// Of an event: its channel and key. A reply has none, and is never dropped.
     pub(crate) event: Option<(Arc<str>, u64)>,
+    /// Of an event of a channel with a history: its number there.
+    pub(crate) number: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ pub(crate) enum Notice {
 impl Item {
     /// A reply.
     pub(crate) fn reply(text: String) -> Self {
-        Self { text: Text::Whole(text.into()), binary: false, event: None }
+        Self { text: Text::Whole(text.into()), binary: false, event: None, number: None }
     }
 
     fn cost(&self) -> usize {

@@ -14,7 +14,7 @@ mod track;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(crate) use channel::{Channel, Joining, Matched, Place, Read, Replayed, Seat, hash};
@@ -24,6 +24,7 @@ use directory::Directory;
 pub(crate) use directory::{Interest, Member};
 pub use framing::{Framed, Framing, SharedFraming};
 pub use history::HistoryLimits;
+pub(crate) use history::Remembered;
 pub(crate) use mailbox::{Item, Mailbox, Notice, Post, Text};
 pub use publish::{Address, Publication, Published};
 pub use stats::Stats;
@@ -33,6 +34,7 @@ use eventflux_core::metrics::Metrics;
 
 use crate::dialects::Dialect;
 use crate::session::{Arrival, Session};
+use crate::filter::{Filter, FilterTable};
 use crate::{Ending, Problem};
 
 /// Kinds of messages for the pipeline that come from the hub itself: somebody subscribed to a channel.
@@ -53,6 +55,8 @@ pub struct Hub {
     /// Kinds of messages that the pipeline takes.
     accepts: RwLock<Accepts>,
     counters: Counters,
+    /// Compiled filters, each text once.
+    filters: Mutex<FilterTable>,
     stopping: AtomicBool,
 }
 
@@ -87,6 +91,7 @@ impl Hub {
             directory: Directory::default(),
             accepts: RwLock::default(),
             counters: Counters::new(origin.metrics, origin.path),
+            filters: Mutex::default(),
             stopping: AtomicBool::new(false),
             config,
         })
@@ -141,8 +146,26 @@ impl Hub {
 
     /// Ends all sessions, and takes no more in.
     pub fn stop(&self) {
+        self.refuse_all();
+        while self.dismiss(usize::MAX) > 0 {}
+    }
+
+    /// Takes no more sessions in.
+    pub fn refuse_all(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.directory.each(|member| member.mailbox.end(Ending::GoingAway));
+    }
+
+    /// Ends some sessions, those that were not ended yet; returns how many were. A driver that has thousands ends them
+    /// some at a time, so that their clients do not all come back at the same moment.
+    pub fn dismiss(&self, count: usize) -> usize {
+        let mut dismissed = 0;
+        self.directory.each(|member| {
+            if dismissed < count && member.mailbox.ending().is_none() {
+                member.mailbox.end(Ending::GoingAway);
+                dismissed += 1;
+            }
+        });
+        dismissed
     }
 
     /// Whether it takes no more connections in.
@@ -180,7 +203,14 @@ impl Hub {
         subscribers
     }
 
-    pub(crate) fn takes(&self, kind: &str) -> bool {
+    /// Messages that clients sent to the pipeline without a session.
+    pub fn count_received(&self, messages: usize) {
+        self.counters.received.add(messages as u64);
+    }
+
+    /// Whether the pipeline takes messages of that kind.
+    #[must_use]
+    pub fn takes(&self, kind: &str) -> bool {
         let accepts = self.accepts.read().unwrap_or_else(PoisonError::into_inner);
         accepts.any || accepts.kinds.iter().any(|known| known == kind)
     }
@@ -195,6 +225,19 @@ impl Hub {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The filter of a subscription; equal ones are the same.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidFilter`]
+    pub(crate) fn filter(
+        &self,
+        fields: Option<&serde_json::Map<String, serde_json::Value>>,
+        predicate: Option<&str>,
+    ) -> Result<Option<Filter>, Problem> {
+        let mut filters = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.filter(fields, predicate, &self.config.filter)
     }
 
     /// The channel or pattern of that name, for a subscriber.

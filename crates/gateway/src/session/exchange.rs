@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -74,6 +75,8 @@ pub enum Outgoing {
         text: Bytes,
         /// Whether it is no text.
         binary: bool,
+        /// Of an event, where the driver asked for it: its channel, and its number in the channel's history.
+        place: Option<(Arc<str>, u64)>,
     },
 }
 

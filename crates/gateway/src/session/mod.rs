@@ -35,6 +35,8 @@ pub struct Session {
     state: State,
     framing: SharedFraming,
     singly: bool,
+    /// Whether the driver wants to know where events are in their histories: then each is a message of its own.
+    placed: bool,
     subscriptions: Vec<Subscription>,
     cursors: Slab<Cursor>,
     /// What was taken out of the mailbox; items that are here go first.
@@ -72,6 +74,7 @@ impl Session {
             state: State::Unknown { by },
             framing: arrival.framing,
             singly: arrival.singly,
+            placed: false,
             subscriptions: Vec::new(),
             cursors: Slab::new(),
             post: Post::default(),

@@ -11,7 +11,7 @@ use super::{Effect, Inbound, Session};
 use crate::auth::Verb;
 use crate::dialects::{Position, Recovered, Reply, Subscribe, SubscriptionId};
 use crate::filter::Filter;
-use crate::hub::{self, Channel, Interest, Item, Joining, Matched, Place, Seat};
+use crate::hub::{self, Channel, Interest, Item, Joining, Matched, Place, Remembered, Seat};
 use crate::{Pattern, Problem};
 
 /// What the client calls by one name: a channel, or a pattern that its grants may have cut into several.
@@ -94,7 +94,7 @@ impl Session {
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe, allowed: impl Fn(usize) -> bool, now: Instant) {
-        let filter = Filter::new(subscribe.fields.as_ref(), subscribe.predicate.as_deref(), &self.config().filter);
+        let filter = self.hub.filter(subscribe.fields.as_ref(), subscribe.predicate.as_deref());
         let filter = match filter {
             Ok(filter) => filter,
             Err(problem) => return self.refuse(&problem, subscribe.correlation.as_deref()),
@@ -308,9 +308,7 @@ impl Session {
             true => {
                 let mut items = Vec::new();
                 let name = channel.name().clone();
-                let joined = channel.snapshot(joining.clone(), |text, payload, binary| {
-                    items.extend(remembered(joining, &name, text, payload, binary));
-                });
+                let joined = channel.snapshot(joining.clone(), |event| items.extend(remembered(joining, &name, &event)));
                 self.post.items.extend(items);
                 joined
             }
@@ -322,7 +320,7 @@ impl Session {
     fn joining(&self, name: &Arc<str>, filter: Option<&Filter>, cursor: u32) -> Joining {
         let mailbox = self.member.mailbox.clone();
         let personal = self.dialect().traits().personal;
-        if filter.is_none() && !personal {
+        if filter.is_none() && !personal && !self.placed {
             return Joining::Reading { mailbox, cursor, framing: self.framing.clone() };
         }
         let subscription = personal.then(|| name.clone());
@@ -439,15 +437,16 @@ pub(super) fn mode(seat: Seat, next: u64) -> Mode {
 }
 
 /// A remembered event as the subscriber gets it; `None` when it does not match.
-pub(super) fn remembered(joining: &Joining, channel: &Arc<str>, text: &Bytes, payload: &[u8], binary: bool) -> Option<Item> {
+pub(super) fn remembered(joining: &Joining, channel: &Arc<str>, event: &Remembered<'_>) -> Option<Item> {
+    let Remembered { number, text, payload, binary } = *event;
     match joining {
         Joining::Reading { .. } => {
-            Some(Item { text: hub::Text::Whole(text.clone()), binary, event: Some((channel.clone(), 0)) })
+            Some(Item { text: hub::Text::Whole(text.clone()), binary, event: Some((channel.clone(), 0)), number })
         }
         Joining::Matching { filter, matched } => {
             let mut document = crate::filter::Document::new(payload);
             let matches = filter.as_ref().is_none_or(|filter| filter.matches(&mut document));
-            matches.then(|| matched.item(channel, text, binary, 0))
+            matches.then(|| Item { number, ..matched.item(channel, text, binary, 0) })
         }
     }
 }

@@ -147,7 +147,7 @@ impl Session {
         }
         for bytes in framed {
             match singly {
-                true => self.send_text(bytes, false, now, left, out),
+                true => self.send_text((bytes, false, None), now, left, out),
                 false => {
                     *left = left.saturating_sub(bytes.len());
                     out.push(Outgoing::Framed(bytes));
@@ -166,8 +166,8 @@ impl Session {
         };
         let (channel, joining, from): (_, Joining, _) = (channel.clone(), (**joining).clone(), *next);
         let mut items = Vec::new();
-        let replayed = channel.replay(from, *left, now, &joining, |text, payload, binary| {
-            items.extend(remembered(&joining, channel.name(), text, payload, binary));
+        let replayed = channel.replay(from, *left, now, &joining, |event| {
+            items.extend(remembered(&joining, channel.name(), &event));
         });
         let (new_mode, missed, more) = match replayed {
             Replayed::More { next, missed } => (Mode::Replay { next, joining: Box::new(joining) }, missed, true),
@@ -197,15 +197,22 @@ impl Session {
                 text.into()
             }
         };
-        self.send_text(text, item.binary, now, left, out);
+        let place = item.event.map(|(channel, _)| channel).zip(item.number).filter(|_| self.placed);
+        self.send_text((text, item.binary, place), now, left, out);
     }
 
-    fn send_text(&mut self, text: Bytes, binary: bool, now: Instant, left: &mut usize, out: &mut Vec<Outgoing>) {
+    fn send_text(
+        &mut self,
+        (text, binary, place): (Bytes, bool, Option<(Arc<str>, u64)>),
+        now: Instant,
+        left: &mut usize,
+        out: &mut Vec<Outgoing>,
+    ) {
         self.count_sent(1);
         *left = left.saturating_sub(text.len());
         match self.config().batching {
-            Some(batching) if !binary && self.dialect().batch().is_some() => self.gather(text, batching, now, out),
-            _ => out.push(Outgoing::Message { text, binary }),
+            Some(batching) if !binary && !self.placed && self.dialect().batch().is_some() => self.gather(text, batching, now, out),
+            _ => out.push(Outgoing::Message { text, binary, place }),
         }
     }
 
@@ -243,7 +250,7 @@ impl Session {
                 batch.into()
             }
         };
-        out.push(Outgoing::Message { text, binary: false });
+        out.push(Outgoing::Message { text, binary: false, place: None });
     }
 }
 

@@ -41,9 +41,10 @@ const MAX_REASON_CHARACTERS: usize = 200;
 ///         self.db.check_channel_permission(user_id, channel).await
 ///     }
 /// }
+///
 /// # use eventflux_gateway::websocket::{WebSocketConfig, WebSocketManager};
-/// # let manager = WebSocketManager::new(WebSocketConfig::default());
-/// # let manager = manager.with_auth_handler(MyAuthHandler { db: Arc::new(Database) });
+/// # let (config, db) = (WebSocketConfig::default(), Arc::new(Database));
+/// let manager = WebSocketManager::new(config).with_auth_handler(MyAuthHandler { db });
 /// ```
 #[async_trait]
 pub trait AuthHandler: Send + Sync {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use eventflux_core::metrics::Metrics;
 use eventflux_core::{EventFluxError, Secret};
 use eventflux_gateway::auth::{Attempts, Denied, GrantTemplates, Identity, JwtVerifier, Keys, Tokens, Users};
-use eventflux_websocket_wire::handshake::{Refusal, UpgradeRequest};
+use eventflux_websocket_wire::handshake::{Refusal, RequestHead};
 
 use super::callback::{ConnectHook, SubscribeHook};
 use super::config::{AccessConfig, HookConfig, KeySource, Kind, List, check_algorithms};
@@ -86,7 +86,7 @@ impl Authenticator {
     }
 
     /// The credentials of a request, and the subprotocol to answer with when no other one is agreed upon.
-    pub(crate) fn credentials(&self, request: &UpgradeRequest) -> (Credentials, Option<&'static str>) {
+    pub(crate) fn credentials(&self, request: &RequestHead) -> (Credentials, Option<&'static str>) {
         if !self.requires_authentication() {
             return (Credentials::None, None);
         }

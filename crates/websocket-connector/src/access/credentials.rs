@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use eventflux_core::Secret;
-use eventflux_websocket_wire::handshake::UpgradeRequest;
+use eventflux_websocket_wire::handshake::RequestHead;
 use percent_encoding::percent_decode_str;
 
 /// The subprotocol that says that the next one is a token: `new WebSocket(url, ["bearer", token])`. It is also the answer,
@@ -30,7 +30,7 @@ pub(crate) enum Credentials {
 
 impl Credentials {
     /// From the `Authorization` header (RFC 6750, RFC 7617).
-    pub(super) fn of_header(request: &UpgradeRequest) -> Self {
+    pub(super) fn of_header(request: &RequestHead) -> Self {
         let mut values = request.header("authorization");
         let value = match (values.next(), values.next()) {
             (None, _) => return Self::None,
@@ -47,7 +47,7 @@ impl Credentials {
     }
 
     /// From the offered subprotocols: the one behind [`BEARER`].
-    pub(super) fn of_subprotocols(request: &UpgradeRequest) -> Self {
+    pub(super) fn of_subprotocols(request: &RequestHead) -> Self {
         let mut offered = request.subprotocols().skip_while(|name| *name != BEARER);
         match (offered.next(), offered.next()) {
             (None, _) => Self::None,
@@ -56,7 +56,7 @@ impl Credentials {
     }
 
     /// From the query parameter of that name.
-    pub(super) fn of_query(request: &UpgradeRequest, name: &str) -> Self {
+    pub(super) fn of_query(request: &RequestHead, name: &str) -> Self {
         let pairs = request.query().unwrap_or_default().split('&');
         let mut values = pairs.filter_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

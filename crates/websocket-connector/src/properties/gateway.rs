@@ -235,3 +235,11 @@ pub(super) const SNAPSHOT_KEYS: PropertySpec = PropertySpec::new(
 )
 .default("0")
 .only_if_any(PROTOCOL_KEY, STRUCTURED);
+
+pub(super) const DRAIN_SPREAD: PropertySpec = PropertySpec::new(
+    "websocket.drain.spread",
+    PropertyKind::Duration,
+    "Over how long the goodbyes to more than 50 clients are spread when the pipeline stops, so that they do not all come back at once; at most half of the time that is left to stop. 0 for all at once.",
+)
+.default("2s")
+.only_if("websocket.mode", SERVER);

@@ -39,6 +39,8 @@ pub(crate) struct PathConfig {
     /// In order of preference.
     pub(crate) subprotocols: Vec<String>,
     pub(crate) subprotocol_required: bool,
+    /// Over how long goodbyes are spread.
+    pub(crate) drain_spread: Duration,
     pub(crate) access: AccessConfig,
     pub(crate) gateway: GatewayConfig,
 }
@@ -107,12 +109,14 @@ impl PathConfig {
             subprotocol_required: properties.flag("websocket.subprotocol.required")?,
             gateway: GatewayConfig::from_properties(properties, &access)?,
             access,
+            drain_spread: properties.duration("websocket.drain.spread")?,
         })
     }
 
     /// The property in which `other` differs, if any.
     pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [
+            ("websocket.drain.spread", self.drain_spread != other.drain_spread),
             ("websocket.auth", self.access != other.access),
             ("websocket.origins", self.sites != other.sites),
             ("websocket.subprotocol", self.subprotocols != other.subprotocols),

@@ -7,19 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use eventflux_core::metrics::Metrics;
 use eventflux_core::reports::{ReportHandle, Reports};
-use eventflux_core::{ConnectorContext, EventFluxError};
+use eventflux_core::{ConnectorContext, EventFluxError, runtime};
 use eventflux_gateway::dialects::Position;
 use eventflux_gateway::{Accepts, Arrival, Ending, Hub, Inbound, Origin, Pattern, Session, SharedFraming};
 use eventflux_websocket_wire::Batch;
 use eventflux_websocket_wire::deflate::{DeflateConfig, Negotiated};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::config::PathConfig;
 use super::framing::Framings;
 use crate::access::Authenticator;
 use crate::config::ConnectionConfig;
 use crate::counters;
+
+/// So many clients are told goodbye at once.
+const AT_ONCE: usize = 50;
+
+/// More are told in so many portions.
+const DRAIN_STEPS: usize = 40;
 
 /// What a source receives from its path.
 #[derive(Debug, Clone)]
@@ -220,10 +226,24 @@ impl Endpoint {
         users.is_empty()
     }
 
-    /// Tells every client goodbye; they have until `by`.
+    /// Tells every client goodbye; they have until `by`. Many are not told all at once.
     pub(super) fn stop(&self, by: Instant) {
         let _ = self.stop_by.set(by);
-        self.hub.stop();
+        self.hub.refuse_all();
+        let clients = *self.clients.borrow();
+        let spread = self.config.drain_spread.min(by.saturating_duration_since(Instant::now()) / 2);
+        let Ok(runtime) = runtime::shared() else { return self.hub.stop() };
+        if clients <= AT_ONCE || spread.is_zero() {
+            return self.hub.stop();
+        }
+        let (hub, portion) = (self.hub.clone(), clients.div_ceil(DRAIN_STEPS));
+        runtime.spawn(async move {
+            for _ in 1..DRAIN_STEPS {
+                hub.dismiss(portion);
+                sleep(spread / DRAIN_STEPS as u32).await;
+            }
+            hub.stop();
+        });
     }
 
     /// When everybody must be gone.

@@ -40,7 +40,7 @@ pub(super) fn host(target: &Uri, headers: &HeaderMap) -> Result<String, Refusal>
 pub(super) fn headers(headers: &HeaderMap) -> Result<(), Refusal> {
     check_body(headers)?;
     check_upgrade(headers)?;
-    check_origin(headers)?;
+    origin(headers)?;
     if list_items(values(headers, "sec-websocket-protocol")).all(is_token_bytes) {
         Ok(())
     } else {
@@ -75,7 +75,10 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Two origins are no origin to decide by.
-fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+///
+/// # Errors
+/// 400.
+pub(super) fn origin(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut origins = headers.get_all("origin").into_iter();
     let one = origins.next().is_none_or(|origin| origin.to_str().is_ok()) && origins.next().is_none();
     if one { Ok(()) } else { Err(Refusal::bad_request("the request must have one Origin header at most")) }

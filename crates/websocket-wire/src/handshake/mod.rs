@@ -3,7 +3,7 @@
 //! | role | use |
 //! |---|---|
 //! | client | [`connect`] with a [`ClientRequest`]; a refusal is a typed [`HandshakeError`] |
-//! | server | [`UpgradeRequest::read`], then [`UpgradeRequest::accept`] or [`refuse`] |
+//! | server | [`UpgradeRequest::read`], then [`UpgradeRequest::accept`] or [`refuse`]; [`Requested`] where plain HTTP is served too |
 //!
 //! The same without I/O: [`ClientRequest::encode`] and [`ClientRequest::verify`], [`UpgradeRequest::parse`] and
 //! [`Refusal::encode`]. The library below does both roles too, but it logs a whole request, credentials included, treats
@@ -17,9 +17,11 @@ mod body;
 mod checks;
 mod client;
 mod head;
+mod plain_request;
 mod refusal;
 mod refused;
 mod request;
+mod request_head;
 mod response;
 mod secrets;
 mod server;
@@ -29,9 +31,11 @@ use std::fmt;
 
 pub use client::{ClientRequest, HandshakeError, connect};
 pub use head::{MAX_HEAD_BYTES, MAX_HEADERS, has_token, is_field_value, is_token};
-pub use refusal::{Refusal, refuse};
+pub use plain_request::{PlainRequest, Requested};
+pub use refusal::{Refusal, end, refuse};
 pub use refused::Refused;
 pub use request::is_reserved_header;
+pub use request_head::RequestHead;
 pub use response::Upgraded;
 pub use server::{Accept, HEAD_DEADLINE};
 pub use upgrade_request::UpgradeRequest;

@@ -111,16 +111,24 @@ impl Refusal {
 }
 
 /// Answers a request that is not upgraded, and ends the connection. Takes a second at most, whatever the client does.
-pub async fn refuse<S>(mut stream: S, refusal: &Refusal)
+pub async fn refuse<S>(stream: S, refusal: &Refusal)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answer = refusal.encode();
-    if answer.is_empty() {
-        return;
+    if !answer.is_empty() {
+        end(stream, &answer).await;
     }
+}
+
+/// Ends a connection with a last answer, in a way that lets the client read it. Takes a second at most, whatever the client
+/// does.
+pub async fn end<S>(mut stream: S, answer: &[u8])
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let polite = async {
-        stream.write_all(&answer).await?;
+        stream.write_all(answer).await?;
         // Flushes as well.
         stream.shutdown().await?;
         // Unread bytes would turn our close into a reset that can overtake the answer.

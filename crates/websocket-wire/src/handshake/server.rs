@@ -49,10 +49,7 @@ impl UpgradeRequest {
         S: AsyncRead + Unpin,
     {
         let mut received = HeadBuffer::new(max_head_bytes);
-        let head = read_head(stream, &mut received).await.map_err(|error| match error {
-            HeadError::Io(_) => Refusal::Gone,
-            HeadError::TooLarge => Refusal::head_too_large(),
-        })?;
+        let head = read_head(stream, &mut received).await?;
         let mut request = Self::parse(&head)?;
         request.received = received.into_rest();
         Ok(request)
@@ -94,6 +91,15 @@ impl UpgradeRequest {
         }
         text.push_str("\r\n");
         (text, Agreed { subprotocol, deflate: extension.map(|(_, agreed)| agreed) })
+    }
+}
+
+impl From<HeadError> for Refusal {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Io(_) => Self::Gone,
+            HeadError::TooLarge => Self::head_too_large(),
+        }
     }
 }
 

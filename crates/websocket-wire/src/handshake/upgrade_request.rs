@@ -1,6 +1,7 @@
-//! A client's request as a server sees it, checked, and what can be asked of it.
+//! A client's request for an upgrade as a server sees it, checked.
 
 use std::fmt;
+use std::ops::Deref;
 
 use bytes::BytesMut;
 use tungstenite::error::{Error, ProtocolError};
@@ -8,13 +9,13 @@ use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::Request;
 
 use super::checks;
-use super::head::{list_items, values};
+use super::head::values;
 use super::refusal::Refusal;
+use super::request_head::RequestHead;
 
 /// A proper request for an upgrade; nothing was answered yet. Its `Debug` shows no query and no value of a header.
 pub struct UpgradeRequest {
-    request: Request,
-    host: String,
+    head: RequestHead,
     /// What came after the head.
     pub(super) received: BytesMut,
 }
@@ -36,60 +37,28 @@ impl UpgradeRequest {
         };
         let host = checks::host(request.uri(), request.headers())?;
         checks::headers(request.headers())?;
-        Ok(Self { request, host, received: BytesMut::new() })
-    }
-
-    /// The path as it was sent, percent-encoded, without the query.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.request.uri().path()
-    }
-
-    /// The query without its question mark.
-    #[must_use]
-    pub fn query(&self) -> Option<&str> {
-        self.request.uri().query()
-    }
-
-    /// The host the client means, with its port if it was given: from a target in absolute form, else from `Host`.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The page that asks, when a browser does (RFC 6454); visible ASCII.
-    #[must_use]
-    pub fn origin(&self) -> Option<&str> {
-        self.request.headers().get("origin").and_then(|origin| origin.to_str().ok())
-    }
-
-    /// All values of a header, in order, without spaces around them. The case of `name` makes no difference.
-    pub fn header<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        values(self.request.headers(), name)
-    }
-
-    /// The offered subprotocols in the client's order of preference.
-    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        let offered = list_items(values(self.request.headers(), "sec-websocket-protocol"));
-        offered.filter_map(|name| std::str::from_utf8(name).ok())
-    }
-
-    /// The first of `supported` that the client offers.
-    #[must_use]
-    pub fn choose_subprotocol<'a>(&self, supported: &'a [String]) -> Option<&'a str> {
-        supported.iter().map(String::as_str).find(|name| self.subprotocols().any(|offer| offer == *name))
+        let (parts, ()) = request.into_parts();
+        let head = RequestHead { target: parts.uri, headers: parts.headers, host };
+        Ok(Self { head, received: BytesMut::new() })
     }
 
     /// The value of `Sec-WebSocket-Key`.
     pub(super) fn key(&self) -> &[u8] {
-        values(self.request.headers(), "sec-websocket-key").next().unwrap_or_default()
+        values(&self.head.headers, "sec-websocket-key").next().unwrap_or_default()
+    }
+}
+
+impl Deref for UpgradeRequest {
+    type Target = RequestHead;
+
+    fn deref(&self) -> &RequestHead {
+        &self.head
     }
 }
 
 impl fmt::Debug for UpgradeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.request.headers().keys().collect();
-        f.debug_struct("UpgradeRequest").field("path", &self.path()).field("headers", &names).finish_non_exhaustive()
+        f.debug_struct("UpgradeRequest").field("head", &self.head).finish_non_exhaustive()
     }
 }
 

@@ -154,6 +154,29 @@ impl WebSocketManager {
     /// Answers a request of a client; returns whether the client is still there. One that took longer than 30 seconds is
     /// too late: the client was told then, and the answer is dropped.
     ///
+    /// ```
+    /// # use eventflux_gateway::websocket::{ConnectionInfo, WebSocketConfig, WebSocketManager};
+    /// # use eventflux_gateway::websocket::{WsError, WsMessageType};
+    /// # fn main() -> Result<(), WsError> {
+    /// # futures_executor::block_on(async {
+    /// # let config = WebSocketConfig::default();
+    /// let manager = WebSocketManager::new(config).with_messages(&[WsMessageType::Request]);
+    ///
+    /// # let info = ConnectionInfo::new("127.0.0.1:12345".parse().unwrap());
+    /// # let conn_id = info.id;
+    /// # let mut sender = manager.add_connection(conn_id, info).await?;
+    /// # let text = r#"{"type":"request"}"#;
+    /// if let Some(received) = manager.receive(conn_id, text).await?
+    ///     && let Some(request) = &received.request
+    /// {
+    ///     manager.respond(request, &serde_json::json!({"total": 3})).await?;
+    /// }
+    /// # assert_eq!(sender.recv().await.unwrap().text, r#"{"type":"response","data":{"total":3}}"#);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`WsError::InvalidMessage`] when `data` cannot be written.
     pub async fn respond(&self, request: &RequestId, data: &Value) -> Result<bool, WsError> {
