@@ -21,4 +21,4 @@ pub use hub::{
 };
 pub use pattern::{MAX_CHANNEL_BYTES, Pattern, PatternIndex, PatternKey, check_name};
 pub use problem::Problem;
-pub use session::{Arrival, Authenticated, Effect, Inbound, Outgoing, Session};
+pub use session::{Arrival, Authenticated, Effect, Inbound, Outgoing, Placing, Session};

@@ -28,7 +28,7 @@ pub(crate) fn refused(metrics: &Metrics, listener: &str, why: Refused<'_>) {
         Refused::Tls => "tls",
         Refused::ProxyHeader => "proxy_header",
         Refused::Answered(Refusal::Gone) => "gone",
-        Refused::Answered(Refusal::Status { status: code, .. }) => {
+        Refused::Answered(Refusal::Status { status: code, .. }) | Refused::Status(code) => {
             status = code.to_string();
             &status
         }
@@ -57,4 +57,6 @@ pub(crate) enum Refused<'a> {
     ProxyHeader,
     /// It got an answer, or went away.
     Answered(&'a Refusal),
+    /// It got an answer of this status.
+    Status(&'a u16),
 }

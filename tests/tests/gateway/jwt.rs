@@ -44,6 +44,13 @@ pub(super) fn rsa() -> (PKey<Private>, String) {
     (key, public)
 }
 
+/// The public half of a key pair as a member of a JSON Web Key Set, under this name.
+pub(super) fn published(key: &PKey<Private>, name: &str) -> Value {
+    let rsa = key.rsa().unwrap();
+    let (n, e) = (encoded(&rsa.n().to_vec()), encoded(&rsa.e().to_vec()));
+    json!({ "kty": "RSA", "kid": name, "alg": "RS256", "use": "sig", "n": n, "e": e })
+}
+
 /// The time in so many seconds, as claims have it.
 pub(super) fn in_seconds(seconds: i64) -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + seconds

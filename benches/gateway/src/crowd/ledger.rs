@@ -12,6 +12,9 @@ use crate::job::{Audience, Task, Work};
 /// Part of a window after which all subscribers' progress is looked at, as a power of two: an eighth.
 const CHECKPOINTS_PER_WINDOW_BITS: u32 = 3;
 
+/// Longest latency that is told from longer ones, in nanoseconds.
+const MAX_LATENCY_NS: u64 = 60_000_000_000;
+
 /// Significant digits of latencies.
 const LATENCY_DIGITS: u8 = 3;
 
@@ -52,7 +55,7 @@ impl Ledger {
     /// # Errors
     /// When the histogram cannot be made.
     pub(super) fn new(work: &Work) -> Result<Self, BenchError> {
-        let latency = Histogram::new(LATENCY_DIGITS)
+        let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, LATENCY_DIGITS)
             .map_err(|error| BenchError::Protocol(format!("making a histogram: {error}")))?;
         let progress = Progress::new(work);
         Ok(Self {
@@ -196,6 +199,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::RUN;
 
     fn ledger(subscribers: usize, audience: Audience, task: Task) -> Ledger {
         let mut ledger = Ledger::new(&Work { subscribers, frozen: 0, audience, task }).unwrap();
@@ -204,8 +208,10 @@ mod tests {
     }
 
     fn mark(number: u64) -> Mark {
-        Mark { number, at_ns: 1_000 }
+        Mark { number, at_ns: PUBLISHED_NS }
     }
+
+    const PUBLISHED_NS: u64 = 1_000_000_000_000;
 
     const SATURATE: Task = Task::Saturate { milliseconds: 1, window: 16 };
 
@@ -251,18 +257,21 @@ mod tests {
         let mut ledger = ledger(2, Audience::Split { topics: 1 }, Task::Saturate { milliseconds: 1, window: 1 });
         ledger.book(0, mark(1), 0);
         assert_eq!(ledger.limit(), 2);
-        ledger.book(0, mark(2), 0);
+        ledger.book(0, mark(RUN + 1), 0);
         assert!(ledger.is_complete(2));
         assert_eq!(ledger.report(2).misrouted, 1);
     }
 
     #[test]
     fn latency_counts_after_the_warm_up() {
-        let mut ledger = ledger(1, Audience::Everyone, Task::Pace { messages: 3, per_second: 1, warm_up: 1 });
-        ledger.book(0, mark(1), 9_000_000);
-        assert_eq!(ledger.report(3).latency, None);
-        ledger.book(0, mark(2), 3_000);
-        let latency = ledger.report(3).latency.unwrap();
-        assert_eq!((latency.count, latency.max_ns), (1, 2_000));
+        let mut ledger = ledger(1, Audience::Everyone, Task::Pace { messages: 4, per_second: 1, warm_up: 1 });
+        ledger.book(0, mark(1), PUBLISHED_NS + 90_000_000);
+        assert_eq!(ledger.report(4).latency, None);
+        ledger.book(0, mark(2), PUBLISHED_NS + 2_000_000);
+        ledger.book(0, mark(3), PUBLISHED_NS + 3_000_000);
+        ledger.book(0, mark(4), PUBLISHED_NS + 70_000_000);
+        let latency = ledger.report(4).latency.unwrap();
+        let rounded = [latency.p50_ns, latency.max_ns].map(|ns| (ns as f64 / 1e6).round());
+        assert_eq!((latency.count, rounded), (3, [3.0, 70.0]));
     }
 }

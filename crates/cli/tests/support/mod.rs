@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,16 +46,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eventflux"))
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .env_remove("RUST_LOG")
-            .current_dir(repository())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eventflux"));
+        command.args(arguments).envs(environment.iter().copied()).env_remove("RUST_LOG").stdin(Stdio::null());
+        Self::spawn(&mut command)
+    }
+
+    /// Starts any program at the root of the repository.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child =
+            command.current_dir(repository()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Lines::read(child.stdout.take().unwrap());
         let stderr = Lines::read(child.stderr.take().unwrap());
         Self { child, stdout, stderr }
@@ -69,6 +68,23 @@ impl Running {
     /// Waits for a line on standard error that contains `part`.
     pub(crate) fn expect_stderr(&mut self, part: &str) -> String {
         self.stderr.expect(part)
+    }
+
+    /// What the program reads, if it was started with a pipe.
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Whether it ends by itself within a while.
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        true
     }
 
     /// Sends a signal by name: `INT`, `TERM`.

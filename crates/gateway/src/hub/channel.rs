@@ -4,17 +4,24 @@
 //! a publisher nothing but waking it when it has read everything. One that wants some events, or its own text of them,
 //! gets items.
 
+use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
 use slab::Slab;
 
-use super::config::{FullPolicy, QueueLimits, Retention};
+use super::config::{FullPolicy, Retention};
 use super::framing::{Framed, SharedFraming};
-use super::history::{History, Kept, Latest, Remembered};
-use super::mailbox::{Item, Mailbox, Text};
+use super::history::{History, Kept, Latest};
+use super::item::{Content, Event, Wanted};
+use super::mailbox::{Mailbox, Pushed};
+use super::past::Replay;
+use super::reader::{Read, Reader};
 use super::track::Track;
+use crate::Pattern;
 use crate::filter::{Document, Filter, FilterIndex, FilterKey};
 
 /// What a track keeps beyond what may wait for a reader: one that is just within its limit loses nothing.
@@ -28,68 +35,36 @@ pub(crate) struct Channel {
 }
 
 #[derive(Debug)]
-struct State {
-    /// The event to come; the first is 1.
-    next: u64,
+pub(super) struct State {
+    /// The event to come.
+    pub(super) next: u64,
     tracks: Vec<Track>,
-    history: Option<History>,
-    latest: Option<Latest>,
+    pub(super) history: Option<History>,
+    pub(super) latest: Option<Latest>,
     readers: Slab<Reader>,
     /// Seats of the readers that have read everything.
     waiting: Vec<u32>,
-    matched: FilterIndex<Matched>,
-    matched_subscribers: usize,
-    /// What whoever published last wants.
-    retention: Retention,
-    /// Whether anything was published.
-    is_adopted: bool,
+    /// `None` while nobody gets items.
+    matched: Option<Box<FilterIndex<Matched>>>,
+    /// Subscribers that are told the past first.
+    pub(super) replays: Slab<Replay>,
+    /// What whoever published last wants; `None` before.
+    retention: Option<Retention>,
     /// Whether it is a pattern: its channels remember, it does not.
     is_pattern: bool,
-    /// Out of the hub's table; whoever finds it looks again.
-    removed: bool,
-}
-
-/// A subscriber that reads.
-#[derive(Debug)]
-struct Reader {
-    mailbox: Arc<Mailbox>,
-    /// What its session calls it.
-    cursor: u32,
-    framing: SharedFraming,
-    /// The next event it reads.
-    next: u64,
-    /// Its place in `waiting`.
-    waiting: Option<u32>,
 }
 
 /// A subscriber that gets items.
 #[derive(Debug, Clone)]
 pub(crate) struct Matched {
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Where events have a personal part: of which subscription.
-    pub(crate) subscription: Option<Arc<str>>,
+    pub(crate) wanted: Wanted,
+    /// Subscriptions of the same session that get the events they match instead of this one.
+    pub(crate) before: Before,
 }
 
-/// An event for [`Channel::publish`].
-pub(super) struct Publishing<'a, 'p> {
-    pub(super) binary: bool,
-    pub(super) key: Option<&'a str>,
-    pub(super) now: Instant,
-    pub(super) retention: &'a Retention,
-    /// Writes the event of this number; returns where in the text the payload is.
-    pub(super) write: &'a mut dyn FnMut(Option<u64>, &mut Vec<u8>) -> std::ops::Range<usize>,
-    pub(super) document: &'a mut Document<'p>,
-}
-
-/// Who is to be woken: a session and its cursor.
-pub(super) type Woken = Vec<(Arc<Mailbox>, u32)>;
-
-/// A place taken in a channel; given back with [`Channel::leave`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seat {
-    Reader(u32),
-    Matched(FilterKey),
-}
+/// Other subscriptions: their patterns and filters.
+pub(crate) type Before = Option<Arc<[(Pattern, Option<Filter>)]>>;
 
 /// How a subscriber wants its events.
 #[derive(Debug, Clone)]
@@ -97,59 +72,60 @@ pub(crate) enum Joining {
     /// All of them, framed.
     Reading { mailbox: Arc<Mailbox>, cursor: u32, framing: SharedFraming },
     /// Those that match, as items.
-    Matching { filter: Option<Filter>, matched: Matched },
+    Matching(Matched),
 }
 
-/// The channel is not in the hub's table any more.
+/// A place taken in a channel; given back with [`Channel::leave`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Removed;
-
-/// What [`Channel::read`] got done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Read {
-    /// Events appended to the output.
-    pub(crate) events: u64,
-    /// Events passed over.
-    pub(crate) missed: u64,
-    /// Nothing is left; the session is told when something comes.
-    pub(crate) idle: bool,
-    /// The reader is to be closed.
-    pub(crate) too_slow: bool,
+pub(crate) enum Seat {
+    Reader(u32),
+    Matched(FilterKey),
+    Replay(u32),
 }
 
-/// A reader's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The next event to read.
-    pub(crate) next: u64,
-    /// Under [`FullPolicy::DropNewest`]: from here on events are passed over, up to the newest.
-    pub(crate) until: Option<u64>,
+/// An event on its way to a channel and to patterns.
+pub(super) struct Passing<'a, 'p> {
+    pub(super) channel: &'a str,
+    pub(super) key: Option<&'a str>,
+    pub(super) text: &'a [u8],
+    /// Where in the text the payload is.
+    pub(super) payload: Range<usize>,
+    pub(super) binary: bool,
+    pub(super) at: Instant,
+    pub(super) retention: &'a Retention,
+    pub(super) document: &'a Document<'p>,
+    /// The text, once somebody keeps it.
+    pub(super) shared: OnceCell<Bytes>,
 }
 
-/// What [`Channel::replay`] got done.
-#[derive(Debug)]
-pub(crate) enum Replayed {
-    /// There is more; go on from here.
-    More { next: u64, missed: u64 },
-    /// The past is over, and the subscriber has its seat.
-    Joined { seat: Seat, next: u64, missed: u64 },
+/// Who is to be woken when no lock is held. Done when it is dropped, so that nobody is forgotten.
+#[derive(Default)]
+pub(super) struct Woken {
+    /// Sessions that have something to read, and where.
+    readers: Vec<(Arc<Mailbox>, u32)>,
+    wakers: Vec<Waker>,
+}
+
+/// A channel while an event passes: nothing else is published to it, and nobody comes or goes.
+pub(super) struct Passage<'c> {
+    channel: &'c Channel,
+    state: MutexGuard<'c, State>,
 }
 
 impl Channel {
-    pub(super) fn new(name: &str, is_pattern: bool) -> Self {
+    /// A channel, or a pattern, whose first event will be number `next`.
+    pub(super) fn new(name: &str, is_pattern: bool, next: u64) -> Self {
         let state = State {
-            next: 1,
+            next,
             tracks: Vec::new(),
             history: None,
             latest: None,
             readers: Slab::new(),
             waiting: Vec::new(),
-            matched: FilterIndex::default(),
-            matched_subscribers: 0,
-            retention: Retention::default(),
-            is_adopted: false,
+            matched: None,
+            replays: Slab::new(),
+            retention: None,
             is_pattern,
-            removed: false,
         };
         Self { name: name.into(), state: Mutex::new(state) }
     }
@@ -163,201 +139,92 @@ impl Channel {
         self.lock().subscribers()
     }
 
-    /// The last event that was published.
-    pub(crate) fn last(&self) -> u64 {
-        self.lock().next - 1
+    /// What whoever published last wants.
+    pub(crate) fn retention(&self) -> Retention {
+        self.lock().retention.clone().unwrap_or_default()
     }
 
-    /// Passes an event to all subscribers; returns how many there are for it.
-    pub(super) fn publish(&self, event: &mut Publishing<'_, '_>, scratch: &mut Vec<u8>, woken: &mut Woken) -> Result<usize, Removed> {
-        let state = &mut *self.lock();
-        if state.removed {
-            return Err(Removed);
-        }
-        state.adopt(event.retention);
-        if state.subscribers() == 0 && !state.remembers() {
-            return Ok(0);
-        }
-        let number = state.next;
-        state.next += 1;
-        scratch.clear();
-        let remembered = state.history.is_some().then_some(number);
-        let payload = (event.write)(remembered, scratch);
-        let text = scratch.as_slice();
-        let key = event.key.map_or(0, hash);
-        for track in &mut state.tracks {
-            track.append(&Framed { text, binary: event.binary, number: remembered }, key, event.now);
-            track.trim(state.retention.queue.bytes + SPARE_BYTES);
-            track.keep(state.retention.queue.events());
-        }
-        let mut delivered = state.readers.len();
-        delivered += state.deliver_matched(&self.name, event, text, (key, remembered));
-        state.remember(event, number, text, payload);
-        state.wake(woken);
-        Ok(delivered)
-    }
-
-    /// Takes a subscriber in; it receives what is published from now on. Returns its seat and the next event.
-    ///
-    /// # Errors
-    /// When the channel is no longer in use: ask the hub for it again.
-    pub(crate) fn join(&self, joining: Joining) -> Result<(Seat, u64), Removed> {
+    /// Prepares for an event; `None` when nobody receives it and nothing is remembered.
+    pub(super) fn begin(&self, retention: &Retention) -> Option<Passage<'_>> {
         let mut state = self.lock();
-        if state.removed {
-            return Err(Removed);
-        }
-        let next = state.next;
-        Ok((state.join(joining), next))
+        state.adopt(retention);
+        let is_wanted = state.subscribers() > 0 || state.remembers();
+        is_wanted.then(|| Passage { channel: self, state })
     }
 
-    /// Hands over what is remembered from `next` on, about `room` bytes of it; takes the subscriber in when there is no
-    /// more.
-    pub(crate) fn replay(
-        &self,
-        next: u64,
-        room: usize,
-        now: Instant,
-        joining: &Joining,
-        mut visit: impl FnMut(Remembered<'_>),
-    ) -> Replayed {
-        let mut state = self.lock();
-        let newest = state.next;
-        let (mut upto, mut missed, mut left) = (next, 0, room);
-        if let Some(history) = &mut state.history {
-            history.trim(now);
-            let first = history.first().unwrap_or(newest);
-            missed = first.saturating_sub(next);
-            upto = upto.max(first);
-            for event in history.from(upto) {
-                if left == 0 {
-                    return Replayed::More { next: upto, missed };
-                }
-                left = left.saturating_sub(event.text.len());
-                visit(event.remembered(Some(event.number)));
-                upto = event.number + 1;
-            }
-        }
-        let seat = state.join(joining.clone());
-        Replayed::Joined { seat, next: newest, missed }
+    /// Takes a subscriber in; it receives what is published from now on.
+    pub(crate) fn join(&self, joining: Joining) -> Seat {
+        self.lock().join(joining)
     }
 
-    /// The latest event of each key, oldest first; the subscriber is taken in at the same moment.
-    pub(crate) fn snapshot(&self, joining: Joining, mut visit: impl FnMut(Remembered<'_>)) -> Result<(Seat, u64), Removed> {
-        let mut state = self.lock();
-        if state.removed {
-            return Err(Removed);
-        }
-        for event in state.latest.iter().flat_map(Latest::events) {
-            visit(event.remembered(state.history.is_some().then_some(event.number)));
-        }
-        let next = state.next;
-        Ok((state.join(joining), next))
-    }
-
-    /// Whether it has a history.
-    pub(crate) fn has_history(&self) -> bool {
-        self.lock().history.is_some()
-    }
-
-    /// Events that readers have yet to read.
-    pub(super) fn unread(&self, mut visit: impl FnMut(&Arc<Mailbox>, u64)) {
-        let state = self.lock();
-        for (_, reader) in state.readers.iter().filter(|(_, reader)| reader.waiting.is_none()) {
-            visit(&reader.mailbox, state.next - reader.next);
-        }
-    }
-
-    /// Whether everything behind `offset` is remembered.
-    pub(crate) fn remembers_since(&self, offset: u64, now: Instant) -> bool {
-        let mut state = self.lock();
-        let next = state.next;
-        let Some(history) = &mut state.history else { return false };
-        history.trim(now);
-        offset < next && history.first().unwrap_or(next) <= offset + 1
-    }
-
-    /// Gives a seat back. Returns whether nobody needs the channel any more.
-    pub(crate) fn leave(&self, seat: Seat) -> bool {
-        let mut state = self.lock();
-        match seat {
-            Seat::Reader(seat) => state.leave(seat),
-            Seat::Matched(key) => {
-                state.matched.remove(key);
-                state.matched_subscribers -= 1;
-            }
-        }
-        state.is_unused()
-    }
-
-    /// Marks a channel that nobody needs as removed; `false` when somebody came.
-    pub(super) fn remove(&self, now: Instant) -> bool {
-        let mut state = self.lock();
-        if let Some(history) = &mut state.history {
-            history.trim(now);
-        }
-        state.removed |= state.is_unused();
-        state.removed
+    /// Gives a seat back.
+    pub(crate) fn leave(&self, seat: Seat) {
+        self.lock().leave(seat);
     }
 
     /// Appends the bytes of the next events to `out`, about `room` of them. What a reader gets that is far behind is up
     /// to the retention.
-    pub(crate) fn read(
-        &self,
-        seat: u32,
-        place: &mut Place,
-        room: usize,
-        now: Instant,
-        out: &mut Vec<Bytes>,
-    ) -> Read {
-        let state = &mut *self.lock();
-        let Some(reader) = state.readers.get_mut(seat as usize) else { return Read::default() };
-        let Some(track) = state.tracks.iter_mut().find(|track| track.is_of(&reader.framing)) else {
-            return Read::default();
-        };
-        let read = read(track, place, room, now, &state.retention.queue, out);
-        reader.next = place.next;
-        state.count(&read);
-        if read.idle {
-            state.wait(seat);
-        }
-        read
+    pub(crate) fn read(&self, seat: u32, room: usize, now: Instant, out: &mut Vec<Bytes>) -> Read {
+        self.lock().read(seat, room, now, out)
     }
 
     /// Applies the retention to a reader that takes nothing: what it is not to get any more is passed over now.
-    pub(crate) fn overtake(&self, seat: u32, place: &mut Place, now: Instant) -> Read {
-        let state = &mut *self.lock();
-        let Some(reader) = state.readers.get_mut(seat as usize) else { return Read::default() };
-        let Some(track) = state.tracks.iter().find(|track| track.is_of(&reader.framing)) else {
-            return Read::default();
-        };
-        let limits = &state.retention.queue;
-        let mut read = fall_out(track, place, limits);
-        if !read.too_slow && place.until.is_none() && is_behind(track, place.next, now, limits) {
-            match limits.full {
-                FullPolicy::Disconnect => read.too_slow = true,
-                FullPolicy::DropOldest => read.missed += skip_to(place, newest(track, place.next, now, limits)),
-                // What these pass over is decided when there is room again.
-                FullPolicy::DropNewest | FullPolicy::Conflate => {}
-            }
-        }
-        reader.next = place.next;
-        state.count(&read);
-        read
+    pub(crate) fn overtake(&self, seat: u32, now: Instant) -> Read {
+        self.lock().overtake(seat, now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Events that each session has yet to receive from here.
+    pub(super) fn unread(&self, mut visit: impl FnMut(&Arc<Mailbox>, u64)) {
+        let state = self.lock();
+        for (_, reader) in state.readers.iter().filter(|(_, reader)| reader.waiting.is_none()) {
+            visit(&reader.mailbox, reader.unread(state.next));
+        }
+        for (_, replay) in &state.replays {
+            visit(&replay.mailbox, state.next.saturating_sub(replay.next));
+        }
+    }
+
+    /// Whether nobody needs it any more.
+    pub(super) fn is_unused(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        if let Some(history) = &mut state.history {
+            history.trim(now);
+        }
+        let remembers = state.history.as_ref().is_some_and(|history| !history.is_empty())
+            || state.latest.as_ref().is_some_and(|latest| !latest.is_empty());
+        state.subscribers() == 0 && !remembers
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn count(&self, read: &Read) {
-        self.retention.losses.dropped.add(read.missed);
-        self.retention.losses.evicted.add(u64::from(read.too_slow));
+impl Passage<'_> {
+    /// The number of the event, where a history is kept.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.state.history.is_some().then_some(self.state.next)
     }
 
-    fn subscribers(&self) -> usize {
-        self.readers.len() + self.matched_subscribers
+    /// Passes the event to all subscribers; returns how many there are for it.
+    pub(super) fn pass(&mut self, event: &Passing<'_, '_>, woken: &mut Woken) -> usize {
+        let remembered = self.number();
+        let state = &mut *self.state;
+        let number = state.next;
+        state.next += 1;
+        let key = event.key.map_or(0, hash);
+        state.append(&Framed { text: event.text, binary: event.binary, number: remembered }, key, event);
+        let delivered = state.readers.len() + state.replays.len();
+        let delivered = delivered + state.deliver_matched(&self.channel.name, key, remembered, event, woken);
+        state.remember(number, event);
+        state.wake(woken);
+        delivered
+    }
+}
+
+impl State {
+    pub(super) fn subscribers(&self) -> usize {
+        self.readers.len() + self.matched.as_ref().map_or(0, |matched| matched.len()) + self.replays.len()
     }
 
     fn remembers(&self) -> bool {
@@ -366,11 +233,10 @@ impl State {
 
     /// Keeps what whoever publishes wants kept.
     fn adopt(&mut self, retention: &Retention) {
-        if self.is_adopted && self.retention.keeps_the_same(retention) {
+        if self.retention.as_ref().is_some_and(|known| known.keeps_the_same(retention)) {
             return;
         }
-        self.is_adopted = true;
-        self.retention = retention.clone();
+        self.retention = Some(retention.clone());
         if self.is_pattern {
             return;
         }
@@ -384,39 +250,51 @@ impl State {
         }
     }
 
-    fn is_unused(&self) -> bool {
-        let remembers = self.history.as_ref().is_some_and(|history| !history.is_empty())
-            || self.latest.as_ref().is_some_and(|latest| latest.events().next().is_some());
-        self.subscribers() == 0 && !remembers
+    fn append(&mut self, framed: &Framed<'_>, key: u64, event: &Passing<'_, '_>) {
+        let limits = &event.retention.queue;
+        for track in &mut self.tracks {
+            track.append(framed, key, event.at);
+            if limits.full == FullPolicy::DropNewest && track.exceeds(track.claimed.max(track.first()), limits) {
+                let mut claimed = track.next();
+                for (_, reader) in &mut self.readers {
+                    if track.is_of(&reader.framing) && !reader.set_aside_if_slow(track, limits) {
+                        claimed = claimed.min(reader.next);
+                    }
+                }
+                track.claimed = claimed;
+            }
+            track.trim(limits.bytes + SPARE_BYTES, limits.events());
+        }
     }
 
     fn deliver_matched(
         &self,
         channel: &Arc<str>,
-        event: &mut Publishing<'_, '_>,
-        text: &[u8],
-        (key, number): (u64, Option<u64>),
+        key: u64,
+        number: Option<u64>,
+        event: &Passing<'_, '_>,
+        woken: &mut Woken,
     ) -> usize {
-        if self.matched_subscribers == 0 {
-            return 0;
-        }
-        let mut shared = None;
+        let Some(matched) = &self.matched else { return 0 };
         let mut delivered = 0;
-        let (document, binary) = (&mut *event.document, event.binary);
-        self.matched.for_each_match(document, |matched| {
-            let shared = shared.get_or_insert_with(|| Bytes::copy_from_slice(text));
-            let item = Item { number, ..matched.item(channel, shared, binary, key) };
-            delivered += usize::from(matched.mailbox.push(item, event.retention));
+        matched.for_each_match(event.document, |matched| {
+            if matched.is_for_another(event) {
+                return;
+            }
+            let content = Content::new(event.shared(), event.binary, matched.wanted.subscription.as_ref());
+            let item = Event { channel: channel.clone(), key, number, at: event.at, content };
+            delivered += usize::from(woken.push(matched.mailbox.push(item, event.retention)));
         });
         delivered
     }
 
-    fn remember(&mut self, event: &Publishing<'_, '_>, number: u64, text: &[u8], payload: std::ops::Range<usize>) {
+    fn remember(&mut self, number: u64, event: &Passing<'_, '_>) {
         if !self.remembers() {
             return;
         }
-        let text = Bytes::copy_from_slice(text);
-        let kept = Kept { number, text, payload, binary: event.binary, at: event.now };
+        let text = event.shared().clone();
+        let (payload, binary, is_in_history) = (event.payload.clone(), event.binary, self.history.is_some());
+        let kept = Kept { number, text, payload, binary, is_in_history, at: event.at };
         if let (Some(latest), Some(key)) = (&mut self.latest, event.key) {
             latest.set(key, kept.clone());
         }
@@ -429,35 +307,45 @@ impl State {
         for seat in self.waiting.drain(..) {
             if let Some(reader) = self.readers.get_mut(seat as usize) {
                 reader.waiting = None;
-                woken.push((reader.mailbox.clone(), reader.cursor));
+                woken.readers.push((reader.mailbox.clone(), reader.cursor));
             }
         }
     }
 
-    fn join(&mut self, joining: Joining) -> Seat {
+    pub(super) fn join(&mut self, joining: Joining) -> Seat {
         match joining {
             Joining::Reading { mailbox, cursor, framing } => {
-                match self.tracks.iter_mut().find(|track| track.is_of(&framing)) {
-                    Some(track) => track.readers += 1,
-                    None => {
-                        let mut track = Track::new(framing.clone(), self.next);
-                        track.readers = 1;
-                        self.tracks.push(track);
-                    }
-                }
-                let seat = self.readers.insert(Reader { mailbox, cursor, framing, next: self.next, waiting: None });
-                let seat = seat as u32;
+                let track = self.tracks.iter().position(|track| track.is_of(&framing)).unwrap_or_else(|| {
+                    self.tracks.push(Track::new(framing.clone(), self.next));
+                    self.tracks.len() - 1
+                });
+                self.tracks[track].readers += 1;
+                let seat = self.readers.insert(Reader::new(mailbox, cursor, framing, self.next)) as u32;
                 self.wait(seat);
                 Seat::Reader(seat)
             }
-            Joining::Matching { filter, matched } => {
-                self.matched_subscribers += 1;
-                Seat::Matched(self.matched.insert(filter, matched))
+            Joining::Matching(matched) => {
+                let filter = matched.wanted.filter.clone();
+                Seat::Matched(self.matched.get_or_insert_default().insert(filter, matched))
             }
         }
     }
 
-    fn leave(&mut self, seat: u32) {
+    fn leave(&mut self, seat: Seat) {
+        match seat {
+            Seat::Reader(seat) => self.leave_reader(seat),
+            Seat::Replay(seat) => drop(self.replays.try_remove(seat as usize)),
+            Seat::Matched(key) => {
+                let Some(matched) = &mut self.matched else { return };
+                matched.remove(key);
+                if matched.is_empty() {
+                    self.matched = None;
+                }
+            }
+        }
+    }
+
+    fn leave_reader(&mut self, seat: u32) {
         let Some(reader) = self.readers.try_remove(seat as usize) else { return };
         if let Some(index) = reader.waiting {
             self.waiting.swap_remove(index as usize);
@@ -474,6 +362,33 @@ impl State {
             }
         }
         self.forget_if_read();
+    }
+
+    fn read(&mut self, seat: u32, room: usize, now: Instant, out: &mut Vec<Bytes>) -> Read {
+        let nothing = Read { idle: true, ..Read::default() };
+        let Some(retention) = &self.retention else { return nothing };
+        let Some(reader) = self.readers.get_mut(seat as usize) else { return nothing };
+        let Some(track) = self.tracks.iter_mut().find(|track| track.is_of(&reader.framing)) else { return nothing };
+        let read = reader.read(track, room, now, &retention.queue, out);
+        retention.losses.count(&read);
+        if read.idle {
+            self.wait(seat);
+        }
+        read
+    }
+
+    fn overtake(&mut self, seat: u32, now: Instant) -> Read {
+        let (Some(retention), Some(reader)) = (&self.retention, self.readers.get_mut(seat as usize)) else {
+            return Read::default();
+        };
+        let Some(track) = self.tracks.iter().find(|track| track.is_of(&reader.framing)) else { return Read::default() };
+        let read = reader.overtake(track, now, &retention.queue);
+        retention.losses.count(&read);
+        read
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.retention.is_none()
     }
 
     /// The reader has read everything.
@@ -494,104 +409,50 @@ impl State {
     }
 }
 
+impl Joining {
+    /// What the subscriber wants of remembered events.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match self {
+            Self::Reading { .. } => Wanted { filter: None, subscription: None },
+            Self::Matching(matched) => matched.wanted.clone(),
+        }
+    }
+}
+
 impl Matched {
-    /// The event as this subscriber gets it.
-    pub(crate) fn item(&self, channel: &Arc<str>, text: &Bytes, binary: bool, key: u64) -> Item {
-        let text = match &self.subscription {
-            Some(subscription) => Text::Personal { shared: text.clone(), subscription: subscription.clone() },
-            None => Text::Whole(text.clone()),
-        };
-        Item { text, binary, event: Some((channel.clone(), key)), number: None }
+    /// Whether another subscription of the session gets the event.
+    fn is_for_another(&self, event: &Passing<'_, '_>) -> bool {
+        self.before.iter().flat_map(|before| before.iter()).any(|(pattern, filter)| {
+            pattern.matches(event.channel) && filter.as_ref().is_none_or(|filter| filter.matches(event.document))
+        })
     }
 }
 
-fn read(track: &mut Track, place: &mut Place, room: usize, now: Instant, limits: &QueueLimits, out: &mut Vec<Bytes>) -> Read {
-    let mut read = fall_out(track, place, limits);
-    if read.too_slow {
-        return read;
+impl Passing<'_, '_> {
+    fn shared(&self) -> &Bytes {
+        self.shared.get_or_init(|| Bytes::copy_from_slice(self.text))
     }
-    if is_behind(track, place.next, now, limits) && place.until.is_none() {
-        match limits.full {
-            FullPolicy::Disconnect => return Read { too_slow: true, ..read },
-            FullPolicy::DropOldest => read.missed += skip_to(place, newest(track, place.next, now, limits)),
-            FullPolicy::DropNewest => {
-                let most = place.next.saturating_add(limits.events() as u64);
-                place.until = Some(track.run(place.next, limits.bytes).next.min(most));
-            }
-            FullPolicy::Conflate => return conflate(track, place, limits, out, read),
+}
+
+impl Woken {
+    /// Remembers whom to wake for what was left; returns whether it was taken.
+    pub(super) fn push(&mut self, Pushed { taken, waker }: Pushed) -> bool {
+        self.wakers.extend(waker);
+        taken
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        for (mailbox, cursor) in self.readers.drain(..) {
+            mailbox.ready(cursor);
         }
+        self.wakers.drain(..).for_each(Waker::wake);
     }
-    let run = track.run(place.next, room);
-    let upto = place.until.map_or(run.next, |until| until.min(run.next));
-    track.read(place.next, upto, out);
-    read.events += upto - place.next;
-    place.next = upto;
-    if place.until.is_some_and(|until| until <= upto) {
-        place.until = None;
-        read.missed += skip_to(place, track.next());
-    }
-    read.idle = place.next == track.next();
-    read
-}
-
-/// What a reader misses because it is not kept any more.
-fn fall_out(track: &Track, place: &mut Place, limits: &QueueLimits) -> Read {
-    let missed = track.first().saturating_sub(place.next);
-    if missed > 0 {
-        *place = Place { next: track.first(), until: None };
-    }
-    Read { missed, too_slow: missed > 0 && limits.full == FullPolicy::Disconnect, ..Read::default() }
-}
-
-fn is_behind(track: &Track, next: u64, now: Instant, limits: &QueueLimits) -> bool {
-    let too_old = |at: Instant| limits.age.is_some_and(|age| now.saturating_duration_since(at) > age);
-    // One event may be as large as it is.
-    let is_more_than_one = next + 1 < track.next();
-    let is_too_much = track.bytes_from(next) > limits.bytes || track.next() - next > limits.events() as u64;
-    (is_more_than_one && is_too_much) || track.published(next).is_some_and(too_old)
-}
-
-/// The oldest event from `next` on that is within the limits.
-fn newest(track: &Track, next: u64, now: Instant, limits: &QueueLimits) -> u64 {
-    let fitting = track.newest(limits.bytes).min(track.next() - 1);
-    let mut event = fitting.max(track.next().saturating_sub(limits.events() as u64)).max(next);
-    if let Some(age) = limits.age {
-        while track.published(event).is_some_and(|at| now.saturating_duration_since(at) > age) {
-            event += 1;
-        }
-    }
-    event
-}
-
-fn skip_to(place: &mut Place, event: u64) -> u64 {
-    let missed = event.saturating_sub(place.next);
-    place.next = place.next.max(event);
-    missed
-}
-
-/// The newest of each key, as much of it as may wait.
-fn conflate(track: &mut Track, place: &mut Place, limits: &QueueLimits, out: &mut Vec<Bytes>, mut read: Read) -> Read {
-    let latest = track.latest_of_each_key(place.next);
-    let mut left = limits.bytes;
-    let fitting = latest.iter().rev().take(limits.events()).take_while(|event| {
-        let bytes = track.run(**event, 0).bytes;
-        let fits = bytes <= left;
-        left = left.saturating_sub(bytes);
-        fits
-    });
-    let skipped = latest.len() - fitting.count();
-    for event in &latest[skipped..] {
-        track.read(*event, event + 1, out);
-    }
-    read.events = (latest.len() - skipped) as u64;
-    read.missed += track.next() - place.next - read.events;
-    place.next = track.next();
-    read.idle = true;
-    read
 }
 
 /// Keys are compared by hash: two keys that share one are thinned as if they were the same.
-pub(crate) fn hash(key: &str) -> u64 {
+pub(super) fn hash(key: &str) -> u64 {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key).max(1)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use eventflux_core::metrics::Counter;
 
 use super::history::HistoryLimits;
+use super::reader::Read;
 use crate::filter::FilterLimits;
 
 /// How a hub behaves.
@@ -43,7 +44,7 @@ pub struct HubConfig {
 }
 
 /// How long what is published is kept: a matter of whoever publishes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Retention {
     /// What may wait for one connection.
     pub queue: QueueLimits,
@@ -93,7 +94,7 @@ pub enum FullPolicy {
     Disconnect,
     /// It misses what waits longest.
     DropOldest,
-    /// It misses what comes.
+    /// It misses what comes, until it has read what waits.
     DropNewest,
     /// It gets the newest event of each key, and of those without a key as much as fits.
     Conflate,
@@ -137,6 +138,13 @@ impl QueueLimits {
     }
 }
 
+impl Losses {
+    pub(super) fn count(&self, read: &Read) {
+        self.dropped.add(read.missed + read.missed_behind);
+        self.evicted.add(u64::from(read.too_slow));
+    }
+}
+
 impl Retention {
     /// Whether the other one keeps the same.
     pub(super) fn keeps_the_same(&self, other: &Self) -> bool {
@@ -150,9 +158,8 @@ impl Retention {
     }
 }
 
-impl Default for Retention {
+impl Default for QueueLimits {
     fn default() -> Self {
-        let queue = QueueLimits { bytes: 1024 * 1024, events: None, age: None, full: FullPolicy::DropOldest };
-        Self { queue, history: None, snapshot_keys: None, losses: Losses::default() }
+        Self { bytes: 1024 * 1024, events: None, age: None, full: FullPolicy::DropOldest }
     }
 }

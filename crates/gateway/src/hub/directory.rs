@@ -25,8 +25,11 @@ struct Table {
     users: HashMap<Arc<str>, Vec<Arc<Member>>>,
     addresses: HashMap<IpAddr, usize>,
     /// Members of channels, where presence is kept: each session once, with the number of its subscriptions.
-    present: HashMap<Arc<str>, HashMap<Uuid, (Option<Arc<str>>, usize)>>,
+    present: HashMap<Arc<str>, HashMap<Uuid, Present>>,
 }
+
+/// User of a session, and number of its subscriptions to a channel.
+type Present = (Option<Arc<str>>, usize);
 
 /// One session, as others see it.
 #[derive(Debug)]
@@ -76,14 +79,14 @@ impl Directory {
     /// [`Ending::UserLimit`]
     pub(crate) fn is_user(&self, member: &Arc<Member>, user: &Arc<str>, limit: Option<usize>) -> Result<(), Ending> {
         let mut table = self.lock();
-        let sessions = table.users.entry(user.clone()).or_default();
-        if sessions.iter().any(|known| known.id == member.id) {
+        let known = table.users.get(user).map_or(&[][..], Vec::as_slice);
+        if known.iter().any(|known| known.id == member.id) {
             return Ok(());
         }
-        if limit.is_some_and(|limit| sessions.len() >= limit) {
+        if limit.is_some_and(|limit| known.len() >= limit) {
             return Err(Ending::UserLimit);
         }
-        sessions.push(member.clone());
+        table.users.entry(user.clone()).or_default().push(member.clone());
         Ok(())
     }
 
@@ -124,26 +127,29 @@ impl Directory {
     }
 
     /// A session subscribed to a channel; returns whether it is new there.
-    pub(crate) fn enters(&self, channel: &Arc<str>, id: Uuid, user: Option<&Arc<str>>) -> bool {
+    pub(crate) fn enters(&self, channel: &str, id: Uuid, user: Option<&Arc<str>>) -> bool {
         let mut table = self.lock();
-        let members = table.present.entry(channel.clone()).or_default();
+        if !table.present.contains_key(channel) {
+            table.present.insert(channel.into(), HashMap::new());
+        }
+        let Some(members) = table.present.get_mut(channel) else { return false };
         let (_, subscriptions) = members.entry(id).or_insert_with(|| (user.cloned(), 0));
         *subscriptions += 1;
         *subscriptions == 1
     }
 
     /// A subscription to a channel ended; returns whether it was the session's last there.
-    pub(crate) fn exits(&self, channel: &Arc<str>, id: Uuid) -> bool {
+    pub(crate) fn exits(&self, channel: &str, id: Uuid) -> bool {
         let mut table = self.lock();
-        let Entry::Occupied(mut members) = table.present.entry(channel.clone()) else { return false };
-        let Entry::Occupied(mut member) = members.get_mut().entry(id) else { return false };
+        let Some(members) = table.present.get_mut(channel) else { return false };
+        let Entry::Occupied(mut member) = members.entry(id) else { return false };
         member.get_mut().1 -= 1;
         if member.get().1 > 0 {
             return false;
         }
         member.remove();
-        if members.get().is_empty() {
-            members.remove();
+        if members.is_empty() {
+            table.present.remove(channel);
         }
         true
     }

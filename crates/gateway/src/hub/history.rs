@@ -1,7 +1,7 @@
 //! What a channel remembers: recent events for clients that come back, the latest of each key for clients that begin.
 
-use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,23 +20,15 @@ pub struct HistoryLimits {
 
 /// An event as it was published.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     pub(super) number: u64,
     pub(super) text: Bytes,
     /// Where in `text` the payload is.
     pub(super) payload: Range<usize>,
     pub(super) binary: bool,
+    /// Whether its number is one of a history.
+    pub(super) is_in_history: bool,
     pub(super) at: Instant,
-}
-
-/// What a subscriber gets of the past.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Remembered<'a> {
-    /// Its number, where a history is kept.
-    pub(crate) number: Option<u64>,
-    pub(crate) text: &'a Bytes,
-    pub(crate) payload: &'a [u8],
-    pub(crate) binary: bool,
 }
 
 /// The most recent events of a channel, oldest first.
@@ -52,16 +44,12 @@ pub(super) struct History {
 pub(super) struct Latest {
     max_keys: usize,
     by_key: HashMap<Arc<str>, u64>,
-    by_number: std::collections::BTreeMap<u64, (Arc<str>, Kept)>,
+    by_number: BTreeMap<u64, (Arc<str>, Kept)>,
 }
 
 impl Kept {
     pub(super) fn payload(&self) -> &[u8] {
         &self.text[self.payload.clone()]
-    }
-
-    pub(super) fn remembered(&self, number: Option<u64>) -> Remembered<'_> {
-        Remembered { number, text: &self.text, payload: self.payload(), binary: self.binary }
     }
 }
 
@@ -111,7 +99,7 @@ impl History {
 
 impl Latest {
     pub(super) fn new(max_keys: usize) -> Self {
-        Self { max_keys, by_key: HashMap::new(), by_number: std::collections::BTreeMap::new() }
+        Self { max_keys, by_key: HashMap::new(), by_number: BTreeMap::new() }
     }
 
     pub(super) fn set(&mut self, key: &str, event: Kept) {
@@ -131,9 +119,13 @@ impl Latest {
         }
     }
 
-    /// The latest events, oldest first.
-    pub(super) fn events(&self) -> impl Iterator<Item = &Kept> {
-        self.by_number.values().map(|(_, event)| event)
+    /// The latest events of these numbers, oldest first.
+    pub(super) fn within(&self, numbers: RangeInclusive<u64>) -> impl Iterator<Item = &Kept> {
+        self.by_number.range(numbers).map(|(_, (_, event))| event)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
     }
 }
 
@@ -142,7 +134,14 @@ mod tests {
     use super::*;
 
     fn kept(number: u64, text: &str, at: Instant) -> Kept {
-        Kept { number, text: Bytes::from(text.to_owned()), payload: 0..text.len(), binary: false, at }
+        Kept {
+            number,
+            text: Bytes::from(text.to_owned()),
+            payload: 0..text.len(),
+            binary: false,
+            is_in_history: true,
+            at,
+        }
     }
 
     #[test]
@@ -167,7 +166,7 @@ mod tests {
         latest.set("b", kept(2, "b1", now));
         latest.set("a", kept(3, "a2", now));
         latest.set("c", kept(4, "c1", now));
-        assert_eq!(latest.events().map(|event| event.number).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(latest.within(0..=9).map(|event| event.number).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(latest.by_key.len(), 2);
     }
 }

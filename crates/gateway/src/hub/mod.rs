@@ -1,13 +1,17 @@
 //! What all sessions of a path share: channels, who is connected, and what is published.
 
+mod backlog;
 mod channel;
 mod channels;
 mod config;
 mod directory;
 mod framing;
 mod history;
+mod item;
 mod mailbox;
+mod past;
 mod publish;
+mod reader;
 mod stats;
 mod track;
 
@@ -17,24 +21,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-pub(crate) use channel::{Channel, Joining, Matched, Place, Read, Replayed, Seat, hash};
+pub(crate) use channel::{Before, Channel, Joining, Matched, Seat};
+pub(crate) use channels::Change;
 use channels::Channels;
 pub use config::{Batching, FullPolicy, HubConfig, Losses, QueueLimits, RateLimit, Retention};
 use directory::Directory;
 pub(crate) use directory::{Interest, Member};
 pub use framing::{Framed, Framing, SharedFraming};
 pub use history::HistoryLimits;
-pub(crate) use history::Remembered;
-pub(crate) use mailbox::{Item, Mailbox, Notice, Post, Text};
+pub(crate) use item::{Content, Event, Item, Snapshot, Wanted};
+pub(crate) use mailbox::Mailbox;
 pub use publish::{Address, Publication, Published};
-pub use stats::Stats;
+pub(crate) use reader::Read;
 pub(crate) use stats::Counters;
+pub use stats::Stats;
 
 use eventflux_core::metrics::Metrics;
 
 use crate::dialects::Dialect;
-use crate::session::{Arrival, Session};
 use crate::filter::{Filter, FilterTable};
+use crate::session::{Arrival, Session};
 use crate::{Ending, Problem};
 
 /// Kinds of messages for the pipeline that come from the hub itself: somebody subscribed to a channel.
@@ -121,13 +127,17 @@ impl Hub {
     /// [`Ending::Capacity`] when there are as many as allowed, [`Ending::UserLimit`] when it is the user's,
     /// [`Ending::GoingAway`] when the hub stops.
     pub fn connect(self: &Arc<Self>, arrival: Arrival, now: Instant) -> Result<Session, Ending> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
+            self.counters.refused();
             return Err(Ending::GoingAway);
         }
         let admitted = self.directory.admit(arrival.address, &self.config);
         let member = admitted.inspect_err(|_| self.counters.refused())?;
         self.counters.connected();
-        Session::begin(self.clone(), member, arrival, now)
+        let session = Session::begin(self.clone(), member, arrival, now);
+        // After it was admitted: a stop either is seen here, or sees the session.
+        let session = if self.is_stopping() { Err(Ending::GoingAway) } else { session };
+        session.inspect_err(|_| self.counters.refused())
     }
 
     /// Whether a connection of this address would be taken in.
@@ -152,7 +162,7 @@ impl Hub {
 
     /// Takes no more sessions in.
     pub fn refuse_all(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::SeqCst);
     }
 
     /// Ends some sessions, those that were not ended yet; returns how many were. A driver that has thousands ends them
@@ -171,7 +181,7 @@ impl Hub {
     /// Whether it takes no more connections in.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// Events that the session which is furthest behind has not sent.
@@ -238,18 +248,5 @@ impl Hub {
     ) -> Result<Option<Filter>, Problem> {
         let mut filters = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
         filters.filter(fields, predicate, &self.config.filter)
-    }
-
-    /// The channel or pattern of that name, for a subscriber.
-    ///
-    /// # Errors
-    /// [`Problem::ChannelFull`]
-    pub(crate) fn channel(&self, pattern: &crate::Pattern, now: Instant) -> Result<Arc<Channel>, Problem> {
-        let full = || Problem::ChannelFull { channel: pattern.text().to_owned() };
-        let channel = self.channels.or_new(pattern, now).ok_or_else(full)?;
-        if channel.subscribers() >= self.config.max_subscribers {
-            return Err(full());
-        }
-        Ok(channel)
     }
 }

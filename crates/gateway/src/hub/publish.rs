@@ -1,5 +1,6 @@
 //! From published events to those who receive them.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,8 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::channel::{Channel, Matched, Publishing, Removed, Woken};
-use super::{Hub, Interest, Member, Notice, Retention, hash};
+use super::channel::{Passage, Passing, Woken, hash};
+use super::item::{Content, Event};
+use super::{Hub, Interest, Member, Retention};
 use crate::Problem;
 use crate::dialects::{self, Dialect};
 use crate::filter::Document;
@@ -63,10 +65,9 @@ struct At<'a> {
 
 /// Reused from one event to the next.
 #[derive(Default)]
-pub(super) struct Scratch {
+struct Scratch {
     text: Vec<u8>,
     woken: Woken,
-    patterns: Vec<Arc<Channel>>,
 }
 
 impl Hub {
@@ -90,9 +91,6 @@ impl Hub {
             }
             each(published);
         }
-        for (mailbox, cursor) in scratch.woken {
-            mailbox.ready(cursor);
-        }
     }
 
     /// Publishes one event that has metadata of its own: members of a JSON object, without its braces.
@@ -109,18 +107,10 @@ impl Hub {
         let mut scratch = Scratch::default();
         let published = self.publish_one(event, &At { retention, metadata, now, time_ms }, &mut scratch)?;
         self.counters.delivered.add(published.delivered as u64);
-        for (mailbox, cursor) in scratch.woken {
-            mailbox.ready(cursor);
-        }
         Ok(published)
     }
 
-    fn publish_one(
-        &self,
-        event: &Publication<'_>,
-        at: &At<'_>,
-        scratch: &mut Scratch,
-    ) -> Result<Published, Problem> {
+    fn publish_one(&self, event: &Publication<'_>, at: &At<'_>, scratch: &mut Scratch) -> Result<Published, Problem> {
         if !self.dialect.traits().transparent && !matches!(event.to, Address::Request(_)) {
             check_json(event.payload)?;
         }
@@ -138,40 +128,36 @@ impl Hub {
         Ok(Published { delivered })
     }
 
-    fn publish_to_channel(
-        &self,
-        channel: &str,
-        event: &Publication<'_>,
-        at: &At<'_>,
-        scratch: &mut Scratch,
-    ) -> usize {
-        let Scratch { text, woken, patterns } = scratch;
-        let mut document = Document::new(event.payload);
-        let mut delivered = 0;
-        let mut position = None;
-        loop {
-            patterns.clear();
-            let Some(exact) = self.channels.receiving(channel, at.retention.remembers(), at.now, patterns) else { break };
-            let mut write = |number: Option<u64>, text: &mut Vec<u8>| {
-                position = number;
-                self.write(channel, event, number, at, text)
-            };
-            let mut publishing = publishing(event, at, &mut write, &mut document);
-            match exact.publish(&mut publishing, text, woken) {
-                Ok(count) => {
-                    delivered += count;
-                    break;
-                }
-                Err(Removed) => {}
+    fn publish_to_channel(&self, channel: &str, event: &Publication<'_>, at: &At<'_>, scratch: &mut Scratch) -> usize {
+        self.channels.pass(channel, at.retention.remembers(), at.now, |receivers| {
+            self.counters.forgotten.add(u64::from(receivers.is_forgotten));
+            // Held until the patterns have the event: their events of this channel are in the same order.
+            let mut exact = receivers.exact.and_then(|exact| exact.begin(at.retention));
+            if exact.is_none() && receivers.patterns.is_empty() {
+                return 0;
             }
-        }
-        for pattern in patterns.iter() {
-            let mut write = |_: Option<u64>, text: &mut Vec<u8>| self.write(channel, event, position, at, text);
-            let mut publishing = publishing(event, at, &mut write, &mut document);
-            // One that was removed had no subscribers left.
-            delivered += pattern.publish(&mut publishing, text, woken).unwrap_or(0);
-        }
-        delivered
+            let number = exact.as_ref().and_then(Passage::number);
+            scratch.text.clear();
+            let payload = self.write(channel, event, number, at, &mut scratch.text);
+            let passing = Passing {
+                channel,
+                key: event.key,
+                text: &scratch.text,
+                payload,
+                binary: event.binary,
+                at: at.now,
+                retention: at.retention,
+                document: &Document::new(event.payload),
+                shared: OnceCell::new(),
+            };
+            let woken = &mut scratch.woken;
+            let mut delivered = exact.as_mut().map_or(0, |exact| exact.pass(&passing, woken));
+            for pattern in &receivers.patterns {
+                let passage = pattern.begin(at.retention);
+                delivered += passage.map_or(0, |mut passage| passage.pass(&passing, woken));
+            }
+            delivered
+        })
     }
 
     fn publish_to_user(
@@ -187,47 +173,47 @@ impl Hub {
             return 0;
         }
         let name: Arc<str> = channel.unwrap_or_default().into();
-        let mut document = Document::new(event.payload);
+        let document = Document::new(event.payload);
         scratch.text.clear();
         self.write(&name, event, None, at, &mut scratch.text);
         let text = Bytes::copy_from_slice(&scratch.text);
         let key = event.key.map_or(0, hash);
-        let mut delivered = 0;
-        for member in &members {
-            let mut taken = false;
-            for matched in self.wants(member, channel, &mut document) {
-                let item = matched.item(&name, &text, event.binary, key);
-                taken |= member.mailbox.push(item, at.retention);
+        // Nobody unsubscribes between being asked what it wants and getting it.
+        self.channels.still(|| {
+            let mut delivered = 0;
+            for member in &members {
+                let mut taken = false;
+                for subscription in self.wants(member, channel, &document) {
+                    let content = Content::new(&text, event.binary, subscription.as_ref());
+                    let item = Event { channel: name.clone(), key, number: None, at: at.now, content };
+                    taken |= scratch.woken.push(member.mailbox.push(item, at.retention));
+                }
+                delivered += usize::from(taken);
             }
-            delivered += usize::from(taken);
-        }
-        delivered
+            delivered
+        })
     }
 
     /// The subscriptions of a session that an event for its user goes to: each of them where events have a personal
-    /// part, else one.
-    fn wants(&self, member: &Member, channel: Option<&str>, document: &mut Document<'_>) -> Vec<Matched> {
-        let matched = |subscription: Option<&Arc<str>>| Matched {
-            mailbox: member.mailbox.clone(),
-            subscription: subscription.cloned(),
-        };
+    /// part, else one without a name.
+    fn wants(&self, member: &Member, channel: Option<&str>, document: &Document<'_>) -> Vec<Option<Arc<str>>> {
         let personal = self.dialect.traits().personal;
         let Some(channel) = channel else {
-            return if personal { Vec::new() } else { vec![matched(None)] };
+            return if personal { Vec::new() } else { vec![None] };
         };
         let interests = member.interests();
         let wanted = interests.iter().filter(|interest| interest.matches(channel, document));
         match personal {
-            true => wanted.map(|interest| matched(Some(&interest.subscription))).collect(),
-            false => wanted.take(1).map(|_| matched(None)).collect(),
+            true => wanted.map(|interest| Some(interest.subscription.clone())).collect(),
+            false => wanted.take(1).map(|_| None).collect(),
         }
     }
 
     /// Passes an answer to the session that asked; whether it is still there.
     fn answer(&self, request: &str, payload: &[u8]) -> Result<bool, Problem> {
-        let parsed = request.split_once('/').and_then(|(session, number)| {
-            Some((Uuid::try_parse(session).ok()?, number.parse::<u64>().ok()?))
-        });
+        let parsed = request
+            .split_once('/')
+            .and_then(|(session, number)| Some((Uuid::try_parse(session).ok()?, number.parse::<u64>().ok()?)));
         let Some((session, request)) = parsed else {
             return Err(Problem::Unsupported("that is no request of a client".to_owned()));
         };
@@ -235,12 +221,19 @@ impl Hub {
             check_json(payload)?;
         }
         let Some(member) = self.directory.session(session) else { return Ok(false) };
-        member.mailbox.notify(Notice::Answer { request, payload: Bytes::copy_from_slice(payload) });
+        member.mailbox.answer(request, Bytes::copy_from_slice(payload), self.config.max_reply_bytes);
         Ok(true)
     }
 
     /// Appends the text of an event; returns where its payload is.
-    fn write(&self, channel: &str, event: &Publication<'_>, number: Option<u64>, at: &At<'_>, text: &mut Vec<u8>) -> Range<usize> {
+    fn write(
+        &self,
+        channel: &str,
+        event: &Publication<'_>,
+        number: Option<u64>,
+        at: &At<'_>,
+        text: &mut Vec<u8>,
+    ) -> Range<usize> {
         let event = dialects::Event {
             channel,
             payload: event.payload,
@@ -254,7 +247,7 @@ impl Hub {
 }
 
 impl Interest {
-    fn matches(&self, channel: &str, document: &mut Document<'_>) -> bool {
+    fn matches(&self, channel: &str, document: &Document<'_>) -> bool {
         self.pattern.matches(channel) && self.filter.as_ref().is_none_or(|filter| filter.matches(document))
     }
 }
@@ -269,15 +262,6 @@ fn check_json(payload: &[u8]) -> Result<(), Problem> {
     let text = str::from_utf8(payload).map_err(|_| Problem::InvalidMessage("the payload is not UTF-8".to_owned()))?;
     let checked = serde_json::from_str::<serde::de::IgnoredAny>(text);
     checked.map(drop).map_err(|error| Problem::InvalidMessage(format!("the payload is no JSON: {error}")))
-}
-
-fn publishing<'a, 'p>(
-    event: &Publication<'a>,
-    at: &At<'a>,
-    write: &'a mut dyn FnMut(Option<u64>, &mut Vec<u8>) -> Range<usize>,
-    document: &'a mut Document<'p>,
-) -> Publishing<'a, 'p> {
-    Publishing { binary: event.binary, key: event.key, now: at.now, retention: at.retention, write, document }
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub(crate) struct Counters {
     pub(crate) received: Counter,
     pub(crate) delivered: Counter,
     pub(crate) dropped: Counter,
+    pub(crate) late_answers: Counter,
+    pub(super) forgotten: Counter,
     subscriptions: Gauge,
     failed_subscriptions: Counter,
     errors: Counter,
@@ -75,6 +77,14 @@ impl Counters {
             received: counter("websocket_messages_received_total", "Messages received from connections."),
             delivered: counter("websocket_broadcast_delivered_total", "Subscribers that published events were for."),
             dropped: counter("websocket_messages_dropped_total", "Events that slow subscribers were not sent."),
+            late_answers: counter(
+                "websocket_answers_late_total",
+                "Answers to requests that nobody waited for any more.",
+            ),
+            forgotten: counter(
+                "websocket_events_forgotten_total",
+                "Events that no history took: there were too many channels.",
+            ),
             subscriptions: gauge("websocket_subscriptions", "Subscriptions in force."),
             failed_subscriptions: counter("websocket_subscriptions_failed_total", "Subscriptions that were refused."),
             errors: Counter::default(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::config::QueueLimits;
 use super::framing::{Framed, SharedFraming};
 
 /// Bytes that are appended to one allocation before the next is begun.
@@ -16,6 +17,8 @@ pub(super) struct Track {
     framing: SharedFraming,
     /// Subscribers that read it.
     pub(super) readers: usize,
+    /// No reader without a track of its own is at an older event.
+    pub(super) claimed: u64,
     first: u64,
     marks: VecDeque<Mark>,
     /// Where the first event begins.
@@ -57,6 +60,7 @@ impl Track {
         Self {
             framing,
             readers: 0,
+            claimed: next,
             first: next,
             marks: VecDeque::new(),
             start: 0,
@@ -80,19 +84,51 @@ impl Track {
         self.first + self.marks.len() as u64
     }
 
-    /// Bytes that are kept.
-    pub(super) fn bytes(&self) -> usize {
-        (self.end() - self.start) as usize
+    /// Whether more waits for a reader at `event` than may. One event may be as large as it is.
+    pub(super) fn exceeds(&self, event: u64, limits: &QueueLimits) -> bool {
+        let is_more_than_one = event + 1 < self.next();
+        let bytes = self.end() - self.begin(event);
+        is_more_than_one && (bytes > limits.bytes as u64 || self.next() - event > limits.events() as u64)
     }
 
-    /// Bytes from `event` on.
-    pub(super) fn bytes_from(&self, event: u64) -> usize {
-        (self.end() - self.begin(event)) as usize
+    /// Whether `event` waits longer than it may.
+    pub(super) fn is_expired(&self, event: u64, now: Instant, limits: &QueueLimits) -> bool {
+        let Some(age) = limits.age else { return false };
+        self.mark(event).is_some_and(|mark| now.saturating_duration_since(mark.at) > age)
     }
 
-    /// When `event` was published; `None` when it is not here.
-    pub(super) fn published(&self, event: u64) -> Option<Instant> {
-        self.mark(event).map(|mark| mark.at)
+    /// The oldest event from `event` on that may wait.
+    pub(super) fn newest_within(&self, event: u64, now: Instant, limits: &QueueLimits) -> u64 {
+        let fitting = self.newest(limits.bytes).min(self.next() - 1);
+        let oldest = fitting.max(self.next().saturating_sub(limits.events() as u64)).max(event);
+        (oldest..self.next()).find(|event| !self.is_expired(*event, now, limits)).unwrap_or(self.next())
+    }
+
+    /// A track of the events from `event` on that may wait: as many of the oldest as fit, and that came before it had
+    /// waited too long.
+    pub(super) fn oldest_within(&mut self, event: u64, limits: &QueueLimits) -> Self {
+        let most = event.saturating_add(limits.events() as u64);
+        let mut to = self.run(event, limits.bytes).next.min(most);
+        if let (Some(age), Some(mark)) = (limits.age, self.mark(event)) {
+            let by = mark.at + age;
+            to = (event..to).find(|event| self.mark(*event).is_some_and(|mark| mark.at > by)).unwrap_or(to);
+        }
+        self.excerpt(event, to)
+    }
+
+    fn excerpt(&mut self, from: u64, to: u64) -> Self {
+        let mut excerpt = Self::new(self.framing.clone(), from);
+        excerpt.start = self.begin(from);
+        excerpt.sealed = excerpt.start;
+        excerpt.marks = (from..to).filter_map(|event| self.mark(event).copied()).collect();
+        let mut bytes = Vec::new();
+        self.read(from, to, &mut bytes);
+        for bytes in bytes {
+            let start = excerpt.sealed;
+            excerpt.sealed += bytes.len() as u64;
+            excerpt.segments.push_back(Segment { start, bytes });
+        }
+        excerpt
     }
 
     pub(super) fn append(&mut self, message: &Framed<'_>, key: u64, at: Instant) {
@@ -107,16 +143,9 @@ impl Track {
         }
     }
 
-    /// Forgets the oldest events until at most `bytes` are kept, but never the newest.
-    pub(super) fn trim(&mut self, bytes: usize) {
-        while self.bytes() > bytes && self.marks.len() > 1 {
-            self.forget_first();
-        }
-    }
-
-    /// Forgets the oldest events until at most so many are kept.
-    pub(super) fn keep(&mut self, events: usize) {
-        while self.marks.len() > events {
+    /// Forgets the oldest events until at most so many bytes and events are kept, but never the newest.
+    pub(super) fn trim(&mut self, bytes: usize, events: usize) {
+        while (self.end() - self.start > bytes as u64 || self.marks.len() > events) && self.marks.len() > 1 {
             self.forget_first();
         }
     }
@@ -146,7 +175,7 @@ impl Track {
     }
 
     /// The oldest event such that at most `bytes` follow from it on.
-    pub(super) fn newest(&self, bytes: usize) -> u64 {
+    fn newest(&self, bytes: usize) -> u64 {
         let from = self.end().saturating_sub(bytes as u64);
         if from <= self.start {
             return self.first;
@@ -285,12 +314,12 @@ mod tests {
     fn trimming_forgets_the_oldest_and_keeps_whole_events() {
         let mut track = track();
         ["aaaa", "bb", "cc"].iter().for_each(|text| append(&mut track, text, 0));
-        track.trim(5);
-        assert_eq!((track.first(), track.bytes()), (2, 4));
+        track.trim(5, usize::MAX);
+        assert_eq!(track.first(), 2);
         append(&mut track, "d", 0);
         assert_eq!(text(&mut track, 2, 5), "bbccd");
         track.clear();
-        assert_eq!((track.first(), track.next(), track.bytes()), (5, 5, 0));
+        assert_eq!((track.first(), track.next()), (5, 5));
         append(&mut track, "e", 0);
         assert_eq!(text(&mut track, 5, 6), "e");
     }
@@ -299,9 +328,9 @@ mod tests {
     fn as_many_events_as_wanted_are_kept() {
         let mut track = track();
         ["a", "b", "c"].iter().for_each(|text| append(&mut track, text, 0));
-        track.keep(3);
+        track.trim(usize::MAX, 3);
         assert_eq!(track.first(), 1);
-        track.keep(2);
+        track.trim(usize::MAX, 2);
         assert_eq!((track.first(), text(&mut track, 2, 4)), (2, "bc".to_owned()));
     }
 
@@ -337,7 +366,7 @@ mod tests {
                         model.push_back(event);
                     }
                     2 => {
-                        track.trim(size);
+                        track.trim(size, usize::MAX);
                         while model.len() > 1 && model.iter().map(String::len).sum::<usize>() > size {
                             model.pop_front();
                             first += 1;

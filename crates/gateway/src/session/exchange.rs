@@ -64,6 +64,19 @@ pub struct Inbound {
     pub request: Option<String>,
 }
 
+/// Whether a driver wants to know where events are in the histories of their channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placing {
+    /// It does not.
+    #[default]
+    Unwanted,
+    /// The framing writes it ([`Framed::number`](crate::Framed::number)), and the driver writes it where events come one by
+    /// one. They do not wait for each other.
+    Framed,
+    /// The driver writes it: events come one by one. They do not wait for each other.
+    Told,
+}
+
 /// What goes to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {

@@ -3,11 +3,16 @@
 //! A driver owns it: it hands over what the client sends, carries out [`Effect`]s, sends what [`Session::transmit`]
 //! gives when the connection has room, and calls [`Session::timers`] at [`Session::deadline`].
 
+mod direct;
 mod exchange;
+mod gathering;
+mod plan;
+mod presence;
 mod rate;
 mod receive;
 mod requests;
 mod subscribe;
+mod subscriptions;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -17,14 +22,15 @@ use std::time::Instant;
 
 use slab::Slab;
 
-pub use self::exchange::{Arrival, Authenticated, Effect, Inbound, Outgoing};
+pub use self::exchange::{Arrival, Authenticated, Effect, Inbound, Outgoing, Placing};
+use self::gathering::Gathering;
 use self::rate::Window;
 use self::requests::Requests;
-use self::subscribe::{Cursor, Subscription};
-use self::transmit::Gathering;
+use self::subscribe::Asked;
+use self::subscriptions::{Cursor, Subscription};
 use crate::auth::Identity;
-use crate::dialects::{Dialect, Reply, Subscribe};
-use crate::hub::{Hub, HubConfig, Item, Member, Post, SharedFraming};
+use crate::dialects::{Dialect, Reply};
+use crate::hub::{Hub, HubConfig, Item, Member, SharedFraming};
 use crate::{Ending, Problem};
 
 /// See the module. Dropping it ends it.
@@ -35,14 +41,15 @@ pub struct Session {
     state: State,
     framing: SharedFraming,
     singly: bool,
-    /// Whether the driver wants to know where events are in their histories: then each is a message of its own.
-    placed: bool,
+    placing: Placing,
     subscriptions: Vec<Subscription>,
     cursors: Slab<Cursor>,
-    /// What was taken out of the mailbox; items that are here go first.
-    post: Post,
-    /// Bytes of replies that wait.
-    reply_bytes: usize,
+    /// Cursors that have something to read.
+    ready: VecDeque<u32>,
+    /// What was taken out of the mailbox; it goes before what is still there.
+    items: VecDeque<Item>,
+    /// Why it is to end.
+    over: Option<Ending>,
     effects: VecDeque<Effect>,
     /// Messages that the driver has and did not send yet.
     unsent: u64,
@@ -52,7 +59,7 @@ pub struct Session {
     /// Of the [`Effect::Authenticate`] that is under way: the client's name for it.
     authenticating: Option<Option<String>>,
     /// What waits for [`Effect::Authorize`].
-    authorizing: Option<Box<Subscribe>>,
+    authorizing: Option<Box<Asked>>,
     /// The time, as it was last told.
     now: Instant,
 }
@@ -74,11 +81,12 @@ impl Session {
             state: State::Unknown { by },
             framing: arrival.framing,
             singly: arrival.singly,
-            placed: false,
+            placing: Placing::default(),
             subscriptions: Vec::new(),
             cursors: Slab::new(),
-            post: Post::default(),
-            reply_bytes: 0,
+            ready: VecDeque::new(),
+            items: VecDeque::new(),
+            over: None,
             effects: VecDeque::new(),
             unsent: 0,
             requests: Requests::default(),
@@ -133,7 +141,7 @@ impl Session {
     /// When that ends the session.
     pub fn authenticated(&mut self, result: Result<Authenticated, Problem>) -> Result<(), Ending> {
         let correlation = self.authenticating.take().flatten();
-        let id = self.id();
+        let correlation = correlation.as_deref();
         let result = result.and_then(|authenticated| {
             // Who is somebody stays that; an anonymous client may become somebody.
             let user = self.user();
@@ -144,33 +152,35 @@ impl Session {
             Ok(authenticated) => authenticated,
             Err(problem) => {
                 self.hub.counters().error(problem.code());
-                self.reply(&Reply::NotAuthenticated { problem: &problem, correlation: correlation.as_deref() });
-                return Ok(());
+                self.reply(&Reply::NotAuthenticated { problem: &problem, correlation });
+                return self.over.map_or(Ok(()), Err);
             }
         };
         let is_new = matches!(self.state, State::Unknown { .. });
-        let user = authenticated.identity.user.clone();
-        let (session, correlation) = (id.as_str(), correlation.as_deref());
-        self.reply(&Reply::Authenticated { session, user: user.as_deref(), correlation });
-        if is_new {
-            return self.open(authenticated);
-        }
+        self.take_place_of_user(&authenticated.identity)?;
         self.state = State::Open(authenticated);
-        self.take_place_of_user()
+        let (id, user) = (self.id(), self.user().cloned());
+        self.reply(&Reply::Authenticated { session: &id, user: user.as_deref(), correlation });
+        match is_new {
+            true => self.reply(&Reply::Welcome { session: &id, user: user.as_deref() }),
+            false => self.cut_subscriptions(self.now),
+        }
+        self.over.map_or(Ok(()), Err)
     }
 
     /// When [`Session::timers`] is to be called, if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let state = match &self.state {
-            // Who decides may take longer.
-            State::Unknown { by } => self.authenticating.is_none().then_some(*by),
+            // Whoever finds out who it is has a deadline of its own.
+            State::Unknown { .. } if self.authenticating.is_some() => None,
+            State::Unknown { by } => Some(*by),
             State::Open(authenticated) => authenticated.expires,
         };
         [state, self.requests.deadline(), self.gathering.deadline()].into_iter().flatten().min()
     }
 
-    /// Sees to what is due.
+    /// Sees to what is due. What the client is told is there to transmit, also when the session ends.
     ///
     /// # Errors
     /// When that ends the session.
@@ -189,7 +199,7 @@ impl Session {
             _ => {}
         }
         self.expire_requests(now);
-        Ok(())
+        self.ending().map_or(Ok(()), Err)
     }
 
     /// Sends the protocol's own ping, where it has one.
@@ -204,37 +214,44 @@ impl Session {
         if let Some(limit) = &self.hub.config().rate {
             self.rate.shrink(limit, now);
         }
-        self.post.shrink();
+        self.subscriptions.shrink_to_fit();
+        self.cursors.shrink_to_fit();
+        self.ready.shrink_to_fit();
+        self.items.shrink_to_fit();
         self.effects.shrink_to_fit();
-        self.requests.shrink();
+        self.member.mailbox.shrink();
     }
 
     /// Who is woken when there is something to transmit; `true` when there is something already.
     #[must_use]
     pub fn register(&self, waker: &Waker) -> bool {
         let waiting = self.member.mailbox.register(waker);
-        waiting || !self.post.is_empty()
+        waiting || self.has_own()
     }
 
-    /// Why it ends, when it was ended from outside: [`Session::transmit`] says so too, after what is to be sent before.
+    /// Why it is to end, whether or not the connection has room for what is to be said before.
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
-        self.post.ending.or_else(|| self.member.mailbox.ending())
+        self.over.or_else(|| self.member.mailbox.ending())
     }
 
     fn open(&mut self, authenticated: Authenticated) -> Result<(), Ending> {
-        let user = authenticated.identity.user.clone();
+        self.take_place_of_user(&authenticated.identity)?;
         self.state = State::Open(authenticated);
-        self.take_place_of_user()?;
-        let id = self.id();
+        let (id, user) = (self.id(), self.user().cloned());
         self.reply(&Reply::Welcome { session: &id, user: user.as_deref() });
         Ok(())
     }
 
     /// Counts among the user's connections.
-    fn take_place_of_user(&self) -> Result<(), Ending> {
-        let limit = self.config().max_connections_per_user;
-        self.user().map_or(Ok(()), |user| self.hub.directory().is_user(&self.member, user, limit))
+    fn take_place_of_user(&self, identity: &Identity) -> Result<(), Ending> {
+        let Some(user) = &identity.user else { return Ok(()) };
+        self.hub.directory().is_user(&self.member, user, self.config().max_connections_per_user)
+    }
+
+    /// Whether there is something to transmit that is not in the mailbox.
+    fn has_own(&self) -> bool {
+        !self.ready.is_empty() || !self.items.is_empty() || self.over.is_some()
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
@@ -247,14 +264,16 @@ impl Session {
 
     /// Tells the client, where the protocol has words for it.
     fn reply(&mut self, reply: &Reply<'_>) {
-        let Some(text) = self.dialect().reply(reply) else { return };
-        self.reply_bytes += text.len();
-        if self.reply_bytes > self.config().max_reply_bytes {
-            // A client that asks and does not read.
-            self.post.ending.get_or_insert(Ending::TooSlow);
-            return;
+        if let Some(text) = self.dialect().reply(reply) {
+            self.tell(text);
         }
-        self.post.items.push_back(Item::reply(text));
+    }
+
+    fn tell(&mut self, text: String) {
+        if !self.member.mailbox.reply(text.into(), self.config().max_reply_bytes) {
+            // A client that asks and does not read.
+            self.over.get_or_insert(Ending::TooSlow);
+        }
     }
 
     fn fail(&mut self, problem: &Problem, correlation: Option<&str>) {

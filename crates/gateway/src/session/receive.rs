@@ -11,9 +11,6 @@ use crate::dialects::{ClientMessage, Rejected, Reply, Request};
 use crate::pattern::check_name;
 use crate::{Ending, Problem};
 
-/// Members of a channel that are told at a time.
-const MAX_PRESENT: usize = 1000;
-
 impl Session {
     /// Takes a message of the client.
     ///
@@ -32,7 +29,7 @@ impl Session {
             Ok(request) => self.carry_out(request, now),
             Err(Rejected { problem, correlation }) => self.fail(&problem, correlation.as_deref()),
         }
-        Ok(())
+        self.over.map_or(Ok(()), Err)
     }
 
     /// Whether messages can be passed to the pipeline without [`Session::receive`]: they have no structure, and nobody
@@ -78,22 +75,6 @@ impl Session {
             Request::Presence { channel, correlation } => self.presence(&channel, correlation.as_deref()),
             Request::Message(message) => self.message(message, now),
         }
-    }
-
-    fn presence(&mut self, channel: &str, correlation: Option<&str>) {
-        if let Err(problem) = self.may_see(channel) {
-            return self.fail(&problem, correlation);
-        }
-        let members = self.hub.directory().present(channel, MAX_PRESENT);
-        self.reply(&Reply::Presence { channel, members: &members, correlation });
-    }
-
-    fn may_see(&self, channel: &str) -> Result<(), Problem> {
-        check_name(channel)?;
-        if !self.config().presence {
-            return Err(Problem::Unsupported("presence is not kept here".to_owned()));
-        }
-        self.allowed(Verb::Subscribe, channel)
     }
 
     pub(super) fn allowed(&self, verb: Verb, channel: &str) -> Result<(), Problem> {

@@ -1,9 +1,7 @@
 //! Requests of the client that wait for the pipeline's answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Instant;
-
-use bytes::Bytes;
 
 use super::{Inbound, Session};
 use crate::Problem;
@@ -12,7 +10,8 @@ use crate::dialects::{ClientMessage, Reply};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    pending: HashMap<u64, Pending>,
+    /// In the order of their deadlines: all wait equally long.
+    pending: BTreeMap<u64, Pending>,
     last: u64,
 }
 
@@ -24,15 +23,9 @@ struct Pending {
 }
 
 impl Requests {
-    /// The earliest time one is given up. All wait equally long, so that the oldest is the first.
+    /// The earliest time one is given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().map(|pending| pending.by).min()
-    }
-
-    pub(super) fn shrink(&mut self) {
-        if self.pending.is_empty() {
-            self.pending = HashMap::new();
-        }
+        self.pending.first_key_value().map(|(_, pending)| pending.by)
     }
 
     fn begin(&mut self, message: &ClientMessage, limit: usize, by: Instant) -> Result<u64, Problem> {
@@ -58,14 +51,15 @@ impl Session {
         Ok(format!("{}/{number}", self.member.id))
     }
 
-    /// Passes an answer on. One that is late, or that nobody waits for, is dropped.
-    pub(super) fn answer(&mut self, request: u64, payload: &Bytes) {
+    /// The text of an answer. One that is late, or that nobody waits for, is dropped.
+    pub(super) fn answer(&mut self, request: u64, payload: &[u8]) -> Option<String> {
         let Some(pending) = self.requests.pending.remove(&request) else {
             log::debug!("an answer to request {request} of {} comes too late", self.member.id);
-            return;
+            self.hub.counters().late_answers.increment();
+            return None;
         };
         let Pending { kind, correlation, .. } = &pending;
-        self.reply(&Reply::Answer { kind, payload, correlation: correlation.as_deref() });
+        self.dialect().reply(&Reply::Answer { kind, payload, correlation: correlation.as_deref() })
     }
 
     /// Tells the client that a message is not carried out after all.
@@ -81,12 +75,15 @@ impl Session {
         if self.requests.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
-        // An answer that is here came in time.
-        let member = self.member.clone();
-        member.mailbox.take(&mut self.post, 0);
-        self.heed_notices();
-        let late: Vec<_> = self.requests.pending.extract_if(|_, pending| pending.by <= now).collect();
-        for (_, pending) in late {
+        // An answer that came in time counts, however long the client does not read.
+        for (request, payload) in self.member.mailbox.take_answers() {
+            if let Some(text) = self.answer(request, &payload) {
+                self.tell(text);
+            }
+        }
+        while self.requests.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some((_, pending)) = self.requests.pending.pop_first()
+        {
             self.fail(&Problem::RequestTimeout, pending.correlation.as_deref());
         }
     }

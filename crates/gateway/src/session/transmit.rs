@@ -5,18 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::subscribe::{Cursor, Mode, mode, remembered};
-use super::{Outgoing, Session};
+use super::subscriptions::Cursor;
+use super::{Outgoing, Placing, Session};
 use crate::Ending;
-use crate::dialects::Reply;
-use crate::hub::{Batching, Item, Joining, Notice, Read, Replayed, Text};
+use crate::dialects::{BatchFrame, Reply};
+use crate::hub::{Batching, Content, Event, Item, Read, Seat, Snapshot};
 
-/// Small messages that wait for each other.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    texts: Vec<Bytes>,
-    bytes: usize,
-    due: Option<Instant>,
+/// What is put together for the connection.
+struct Output<'a> {
+    now: Instant,
+    /// Bytes that there is room for.
+    left: usize,
+    messages: &'a mut Vec<Outgoing>,
 }
 
 impl Session {
@@ -27,39 +27,30 @@ impl Session {
     /// When the session ends; `out` then holds what is to be sent before the goodbye.
     pub fn transmit(&mut self, now: Instant, room: usize, out: &mut Vec<Outgoing>) -> Result<(), Ending> {
         self.now = now;
-        let mut left = room;
-        let member = self.member.clone();
-        if member.mailbox.take(&mut self.post, room) {
-            // More items wait than there is room for; whoever waits to be read comes after them.
-            left = 0;
+        let filled = out.len();
+        let mut output = Output { now, left: room, messages: out };
+        let result = self.fill(&mut output);
+        if result.is_err() || self.gathering.is_due(now) {
+            self.flush_gathered(&mut output);
         }
-        self.heed_notices();
-        self.tell_gaps();
-        while let Some(item) = self.post.items.pop_front() {
-            self.send(item, now, &mut left, out);
+        self.member.set_unsent(self.unsent + self.items.len() as u64);
+        if out.len() == filled && self.has_own() {
+            // There is more to look through; others may come first.
+            self.member.mailbox.wake();
         }
-        self.reply_bytes = 0;
-        if let Some(ending) = self.post.ending {
-            self.flush_gathered(out);
-            return Err(ending);
-        }
-        for _ in 0..self.post.ready.len() {
-            if left == 0 {
-                break;
-            }
-            let cursor = self.post.ready.remove(0);
-            self.read(cursor, now, &mut left, out)?;
-        }
-        if self.gathering.due.is_some_and(|due| due <= now) {
-            self.flush_gathered(out);
-        }
-        Ok(())
+        result
     }
 
     /// Whether [`Session::transmit`] has something without being woken.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        !self.post.is_empty()
+        self.has_own() || self.gathering.is_due(self.now) || !self.member.mailbox.is_empty()
+    }
+
+    /// Everything [`Session::transmit`] gave is sent.
+    pub fn flushed(&mut self) {
+        self.unsent = self.gathering.len() as u64;
+        self.member.set_unsent(self.unsent + self.items.len() as u64);
     }
 
     /// What a client that takes nothing misses: to be called now and then while [`Session::transmit`] cannot be.
@@ -69,193 +60,218 @@ impl Session {
     pub fn overtake(&mut self, now: Instant) -> Result<(), Ending> {
         self.now = now;
         let mut losses = Vec::new();
-        for (_, cursor) in &mut self.cursors {
-            let Mode::Live { seat, place } = &mut cursor.mode else { continue };
-            let read = cursor.channel.overtake(*seat, place, now);
-            if read.too_slow {
-                return Err(Ending::TooSlow);
+        for (_, Cursor { channel, seat }) in &self.cursors {
+            let Seat::Reader(seat) = *seat else { continue };
+            let Read { missed, too_slow, .. } = channel.overtake(seat, now);
+            if too_slow {
+                self.over.get_or_insert(Ending::TooSlow);
             }
-            if read.missed > 0 {
-                losses.push((cursor.channel.name().clone(), read.missed));
+            losses.push((channel.name().clone(), missed));
+        }
+        losses.iter().for_each(|(channel, missed)| self.tell_missed(channel, *missed));
+        self.member.mailbox.overtake(now);
+        self.ending().map_or(Ok(()), Err)
+    }
+
+    /// Tells the client that events are missing, behind what waits for it.
+    pub(super) fn tell_missed(&mut self, channel: &Arc<str>, missed: u64) {
+        if missed > 0 {
+            self.hub.counters().dropped.add(missed);
+            self.reply(&Reply::Gap { channel, missed });
+        }
+    }
+
+    fn fill(&mut self, out: &mut Output<'_>) -> Result<(), Ending> {
+        // What was taken before goes first.
+        let room = if self.items.is_empty() { out.left } else { 0 };
+        let found = self.member.mailbox.take(&mut self.ready, &mut self.items, room, out.now);
+        for (channel, missed) in &found.gaps {
+            self.send_missed(channel, *missed, out);
+        }
+        for (request, payload) in &found.answers {
+            if let Some(text) = self.answer(*request, payload) {
+                self.send(text.into(), false, None, out);
             }
         }
-        for (channel, missed) in losses {
-            self.missed(&channel, missed);
+        self.send_items(out);
+        if let Some(ending) = self.over.or(found.ending) {
+            return Err(ending);
+        }
+        if !self.items.is_empty() || found.more {
+            // Whoever waits to be read comes after them.
+            return Ok(());
+        }
+        while out.left > 0
+            && let Some(cursor) = self.ready.pop_front()
+        {
+            self.read(cursor, out)?;
         }
         Ok(())
     }
 
-    /// Everything [`Session::transmit`] gave is sent.
-    pub fn flushed(&mut self) {
-        self.unsent = 0;
-        self.member.set_unsent(0);
-    }
-
-    pub(super) fn heed_notices(&mut self) {
-        for notice in std::mem::take(&mut self.post.notices) {
-            match notice {
-                Notice::Answer { request, payload } => self.answer(request, &payload),
+    fn send_items(&mut self, out: &mut Output<'_>) {
+        while out.left > 0
+            && let Some(item) = self.items.pop_front()
+        {
+            match item {
+                Item::Reply(text) => self.send(text, false, None, out),
+                Item::Event(event) => self.send_event(event, out),
+                Item::Snapshot(snapshot) => self.send_snapshot(snapshot, out),
             }
         }
     }
 
-    fn tell_gaps(&mut self) {
-        for (channel, missed) in std::mem::take(&mut self.post.gaps) {
-            self.missed(&channel, missed);
+    fn send_event(&mut self, event: Event, out: &mut Output<'_>) {
+        let place =
+            event.number.filter(|_| self.placing != Placing::Unwanted).map(|number| (event.channel.clone(), number));
+        match event.content {
+            Content::Whole { text, binary } => self.send(text, binary, place, out),
+            Content::Personal { ref shared, ref subscription } => {
+                let mut text = Vec::with_capacity(shared.len() + subscription.len() + 24);
+                text.extend_from_slice(shared);
+                self.dialect().personal(subscription, &mut text);
+                self.send(text.into(), false, place, out);
+            }
+            Content::Framed { mut chunks, events } => {
+                while out.left > 0
+                    && let Some(chunk) = chunks.pop_front()
+                {
+                    self.send_framed(chunk, out);
+                }
+                if chunks.is_empty() {
+                    self.count_framed(events);
+                } else {
+                    let content = Content::Framed { chunks, events };
+                    self.items.push_front(Item::Event(Event { content, ..event }));
+                }
+            }
         }
     }
 
-    fn missed(&mut self, channel: &Arc<str>, missed: u64) {
-        self.hub.counters().dropped.add(missed);
-        self.reply(&Reply::Gap { channel, missed });
+    fn send_snapshot(&mut self, mut snapshot: Box<Snapshot>, out: &mut Output<'_>) {
+        let Snapshot { channel, next, upto, wanted } = &*snapshot;
+        let mut events = Vec::new();
+        let more =
+            channel.snapshot(*next, *upto, out.left, |kept| events.extend(wanted.remembered(channel.name(), kept)));
+        events.into_iter().for_each(|event| self.send_event(event, out));
+        if let Some(next) = more {
+            snapshot.next = next;
+            self.items.push_front(Item::Snapshot(snapshot));
+            // The driver comes again for the rest, even if nothing of this part matched.
+            out.left = 0;
+        }
     }
 
-    fn read(&mut self, id: u32, now: Instant, left: &mut usize, out: &mut Vec<Outgoing>) -> Result<(), Ending> {
-        let Some(cursor) = self.cursors.get_mut(id as usize) else { return Ok(()) };
-        match cursor.mode {
-            Mode::Matched(_) => Ok(()),
-            Mode::Live { .. } => self.read_live(id, now, left, out),
-            Mode::Replay { .. } => {
-                self.replay(id, now, left, out);
+    fn read(&mut self, id: u32, out: &mut Output<'_>) -> Result<(), Ending> {
+        let Some(Cursor { channel, seat }) = self.cursors.get(id as usize) else { return Ok(()) };
+        let channel = channel.clone();
+        match *seat {
+            Seat::Matched(_) => Ok(()),
+            Seat::Replay(seat) => {
+                self.replay_on(id, seat, out);
+                Ok(())
+            }
+            Seat::Reader(seat) => {
+                let mut chunks = Vec::new();
+                // One event at a time, or all there is room for.
+                let room = if self.singly { 0 } else { out.left };
+                let Read { missed, events, missed_behind, idle, too_slow } =
+                    channel.read(seat, room, out.now, &mut chunks);
+                if too_slow {
+                    return Err(Ending::TooSlow);
+                }
+                self.send_missed(channel.name(), missed, out);
+                self.count_framed(events);
+                chunks.into_iter().for_each(|chunk| self.send_framed(chunk, out));
+                self.send_missed(channel.name(), missed_behind, out);
+                if !idle {
+                    self.ready.push_back(id);
+                }
                 Ok(())
             }
         }
     }
 
-    fn read_live(&mut self, id: u32, now: Instant, left: &mut usize, out: &mut Vec<Outgoing>) -> Result<(), Ending> {
-        let singly = self.singly;
-        let Some(Cursor { channel, mode: Mode::Live { seat, place } }) = self.cursors.get_mut(id as usize) else {
-            return Ok(());
-        };
+    fn replay_on(&mut self, id: u32, seat: u32, out: &mut Output<'_>) {
+        let Some(joining) = self.joining_of(id) else { return };
+        let Some(Cursor { channel, .. }) = self.cursors.get(id as usize) else { return };
         let channel = channel.clone();
-        let mut framed = Vec::new();
-        // One event at a time, or all there is room for.
-        let room = if singly { 0 } else { *left };
-        let read = channel.read(*seat, place, room, now, &mut framed);
-        let Read { events, missed, idle, too_slow } = read;
-        if too_slow {
-            return Err(Ending::TooSlow);
-        }
-        if missed > 0 {
-            self.missed(channel.name(), missed);
-            while let Some(item) = self.post.items.pop_front() {
-                self.send(item, now, left, out);
-            }
-        }
-        if !singly {
-            self.count_sent(events);
-        }
-        for bytes in framed {
-            match singly {
-                true => self.send_text((bytes, false, None), now, left, out),
-                false => {
-                    *left = left.saturating_sub(bytes.len());
-                    out.push(Outgoing::Framed(bytes));
-                }
-            }
-        }
-        if !idle {
-            self.post.ready.push(id);
-        }
-        Ok(())
-    }
-
-    fn replay(&mut self, id: u32, now: Instant, left: &mut usize, out: &mut Vec<Outgoing>) {
-        let Some(Cursor { channel, mode: Mode::Replay { next, joining } }) = self.cursors.get_mut(id as usize) else {
-            return;
-        };
-        let (channel, joining, from): (_, Joining, _) = (channel.clone(), (**joining).clone(), *next);
-        let mut items = Vec::new();
-        let replayed = channel.replay(from, *left, now, &joining, |event| {
-            items.extend(remembered(&joining, channel.name(), &event));
+        let wanted = joining.wanted();
+        let mut events = Vec::new();
+        let replayed = channel.replay(seat, out.left, out.now, &joining, |kept| {
+            events.extend(wanted.remembered(channel.name(), kept));
         });
-        let (new_mode, missed, more) = match replayed {
-            Replayed::More { next, missed } => (Mode::Replay { next, joining: Box::new(joining) }, missed, true),
-            Replayed::Joined { seat, next, missed } => (mode(seat, next), missed, false),
-        };
-        if let Some(cursor) = self.cursors.get_mut(id as usize) {
-            cursor.mode = new_mode;
-        }
-        if missed > 0 {
-            self.missed(channel.name(), missed);
-        }
-        for item in self.post.items.drain(..).chain(items).collect::<Vec<_>>() {
-            self.send(item, now, left, out);
-        }
-        if more {
-            self.post.ready.push(id);
-        }
-    }
-
-    fn send(&mut self, item: Item, now: Instant, left: &mut usize, out: &mut Vec<Outgoing>) {
-        let text = match item.text {
-            Text::Whole(text) => text,
-            Text::Personal { shared, subscription } => {
-                let mut text = Vec::with_capacity(shared.len() + subscription.len() + 8);
-                text.extend_from_slice(&shared);
-                self.dialect().personal(&subscription, &mut text);
-                text.into()
+        self.send_missed(channel.name(), replayed.missed, out);
+        events.into_iter().for_each(|event| self.send_event(event, out));
+        match replayed.joined {
+            Some(seat) => {
+                if let Some(cursor) = self.cursors.get_mut(id as usize) {
+                    cursor.seat = seat;
+                }
+                self.settle_after_replay(id);
             }
-        };
-        let place = item.event.map(|(channel, _)| channel).zip(item.number).filter(|_| self.placed);
-        self.send_text((text, item.binary, place), now, left, out);
+            None => {
+                self.ready.push_back(id);
+                // As for a snapshot.
+                out.left = 0;
+            }
+        }
     }
 
-    fn send_text(
-        &mut self,
-        (text, binary, place): (Bytes, bool, Option<(Arc<str>, u64)>),
-        now: Instant,
-        left: &mut usize,
-        out: &mut Vec<Outgoing>,
-    ) {
-        self.count_sent(1);
-        *left = left.saturating_sub(text.len());
-        match self.config().batching {
-            Some(batching) if !binary && !self.placed && self.dialect().batch().is_some() => self.gather(text, batching, now, out),
-            _ => out.push(Outgoing::Message { text, binary, place }),
+    fn send_missed(&mut self, channel: &Arc<str>, missed: u64, out: &mut Output<'_>) {
+        if missed == 0 {
+            return;
         }
+        self.hub.counters().dropped.add(missed);
+        if let Some(text) = self.dialect().reply(&Reply::Gap { channel, missed }) {
+            self.send(text.into(), false, None, out);
+        }
+    }
+
+    /// Sends events in the session's framing; one, where they are sent one by one.
+    fn send_framed(&mut self, chunk: Bytes, out: &mut Output<'_>) {
+        if self.singly {
+            return self.send(chunk, false, None, out);
+        }
+        self.flush_gathered(out);
+        out.take_room(chunk.len());
+        out.messages.push(Outgoing::Framed(chunk));
+    }
+
+    fn send(&mut self, text: Bytes, binary: bool, place: Option<(Arc<str>, u64)>, out: &mut Output<'_>) {
+        self.count_sent(1);
+        out.take_room(text.len());
+        match self.batching() {
+            Some(batching) if !binary => self.gathering.add(text, batching, out.now, out.messages),
+            _ => out.messages.push(Outgoing::Message { text, binary, place }),
+        }
+    }
+
+    fn batching(&self) -> Option<(Batching, BatchFrame)> {
+        let batching = self.config().batching.zip(self.dialect().batch());
+        batching.filter(|_| self.placing == Placing::Unwanted)
+    }
+
+    fn flush_gathered(&mut self, out: &mut Output<'_>) {
+        if let Some((_, frame)) = self.batching() {
+            self.gathering.flush(frame, out.messages);
+        }
+    }
+
+    /// Events in the session's framing; where they are sent one by one, each is counted then.
+    fn count_framed(&mut self, events: u64) {
+        self.count_sent(if self.singly { 0 } else { events });
     }
 
     fn count_sent(&mut self, messages: u64) {
         self.hub.counters().sent.add(messages);
         self.unsent += messages;
-        self.member.set_unsent(self.unsent);
-    }
-
-    fn gather(&mut self, text: Bytes, batching: Batching, now: Instant, out: &mut Vec<Outgoing>) {
-        if self.gathering.bytes + text.len() > batching.max_bytes {
-            self.flush_gathered(out);
-        }
-        self.gathering.due.get_or_insert(now + batching.delay);
-        self.gathering.bytes += text.len();
-        self.gathering.texts.push(text);
-    }
-
-    fn flush_gathered(&mut self, out: &mut Vec<Outgoing>) {
-        let Gathering { texts, bytes, .. } = std::mem::take(&mut self.gathering);
-        let text = match (&texts[..], self.dialect().batch()) {
-            ([], _) | (_, None) => return,
-            ([text], _) => text.clone(),
-            (texts, Some(frame)) => {
-                let mut joined = String::with_capacity(bytes + texts.len() + frame.open.len() + frame.close.len());
-                joined.push_str(frame.open);
-                let mut batch = joined.into_bytes();
-                for (index, text) in texts.iter().enumerate() {
-                    if index > 0 {
-                        batch.extend_from_slice(frame.separator.as_bytes());
-                    }
-                    batch.extend_from_slice(text);
-                }
-                batch.extend_from_slice(frame.close.as_bytes());
-                batch.into()
-            }
-        };
-        out.push(Outgoing::Message { text, binary: false, place: None });
     }
 }
 
-impl Gathering {
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.due
+impl Output<'_> {
+    fn take_room(&mut self, bytes: usize) {
+        // Nothing is for free, so that what has no bytes comes to an end.
+        self.left = self.left.saturating_sub(bytes.max(1));
     }
 }

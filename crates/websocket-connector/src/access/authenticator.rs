@@ -100,6 +100,11 @@ impl Authenticator {
         (found, request.subprotocols().find(|name| *name == BEARER).map(|_| BEARER))
     }
 
+    /// The query parameter that may have a token.
+    pub(crate) fn query_parameter(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
     /// Whether clients have to prove who they are.
     pub(crate) fn requires_authentication(&self) -> bool {
         !matches!(self.judge, Judge::Everybody)

@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod deflate;
 mod gateway;
+pub(crate) mod http;
 mod server;
 
 use eventflux_core::{PropertyKind, PropertySpec};
@@ -96,6 +97,8 @@ pub const SOURCE_PROPERTIES: &[PropertySpec] = &[
     gateway::BATCH_DELAY,
     gateway::BATCH_SIZE,
     gateway::ACCEPT,
+    http::SSE,
+    http::PUBLISH,
     server::MAX_CONNECTIONS,
     server::MAX_CONNECTIONS_PER_ADDRESS,
     server::MAX_HANDSHAKES,
@@ -234,6 +237,8 @@ pub const SINK_PROPERTIES: &[PropertySpec] = &[
     gateway::HISTORY_BYTES,
     gateway::HISTORY_AGE,
     gateway::SNAPSHOT_KEYS,
+    http::SSE,
+    http::PUBLISH,
     server::MAX_CONNECTIONS,
     server::MAX_CONNECTIONS_PER_ADDRESS,
     server::MAX_HANDSHAKES,

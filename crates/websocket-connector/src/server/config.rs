@@ -5,6 +5,7 @@ use std::time::Duration;
 use eventflux_core::{EventFluxError, Properties};
 
 use super::gateway::GatewayConfig;
+use super::http::HttpConfig;
 use crate::access::AccessConfig;
 use crate::config::{at_least_one_byte, positive, subprotocols};
 use crate::net::forwarded::TrustedProxies;
@@ -43,6 +44,7 @@ pub(crate) struct PathConfig {
     pub(crate) drain_spread: Duration,
     pub(crate) access: AccessConfig,
     pub(crate) gateway: GatewayConfig,
+    pub(super) http: HttpConfig,
 }
 
 impl ServerConfig {
@@ -108,6 +110,7 @@ impl PathConfig {
             subprotocols,
             subprotocol_required: properties.flag("websocket.subprotocol.required")?,
             gateway: GatewayConfig::from_properties(properties, &access)?,
+            http: HttpConfig::from_properties(properties)?,
             access,
             drain_spread: properties.duration("websocket.drain.spread")?,
         })
@@ -123,6 +126,6 @@ impl PathConfig {
             ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
         ];
         let key = differs.into_iter().find_map(|(key, differs)| differs.then_some(key));
-        key.or_else(|| self.gateway.difference(&other.gateway))
+        key.or_else(|| self.gateway.difference(&other.gateway)).or_else(|| self.http.difference(&other.http))
     }
 }

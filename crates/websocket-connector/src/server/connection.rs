@@ -37,21 +37,24 @@ const OVERTAKE_INTERVAL: Duration = Duration::from_millis(250);
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Serves a connection to its end.
-pub(super) async fn serve(admitted: Admitted) {
+/// Serves a connection to its end. What it needs is put together at once, so that the future holds a pointer and little
+/// else.
+pub(super) fn serve(admitted: Admitted) -> BoxFuture<'static, ()> {
     let Admitted { connection, seat, session, permission } = admitted;
-    let session = match session {
-        Ok(session) => session,
-        Err(ending) => return refuse(connection, &seat, ending).await,
-    };
-    let mut driver = Box::pin(Driver::new(connection, seat, session, permission));
+    match session {
+        Err(ending) => Box::pin(refuse(connection, seat, ending)),
+        Ok(session) => Box::pin(run(Box::pin(Driver::new(connection, seat, session, permission)))),
+    }
+}
+
+async fn run(mut driver: Pin<Box<Driver>>) {
     log::info!("{} connected", driver.name());
     let end = poll_fn(|cx| driver.as_mut().poll(cx)).await;
     // In a box, because most of its life a connection is not closing.
     Box::pin(driver.finish(end)).await;
 }
 
-async fn refuse(connection: Connection<ByteStream>, seat: &Seat, ending: Ending) {
+async fn refuse(connection: Connection<ByteStream>, seat: Seat, ending: Ending) {
     log::info!("{} from {} refused: {}", seat.endpoint().path(), seat.address(), ending.reason());
     seat.count_violation(Some(ending.code()));
     let by = Instant::now() + seat.config().close_timeout;
@@ -170,7 +173,7 @@ impl Driver {
                 self.busy = true;
                 match outgoing {
                     Outgoing::Framed(frames) => self.connection.queue_frames(frames),
-                    Outgoing::Message { text, binary } => self.connection.queue(message(text, binary)),
+                    Outgoing::Message { text, binary, .. } => self.connection.queue(message(text, binary)),
                 }
             }
             transmitted.map_err(End::Ended)
@@ -379,7 +382,7 @@ impl Driver {
         with_outgoing(|out| {
             let _ = self.session.transmit(std::time::Instant::now(), CHUNK_BYTES, out);
             for outgoing in out.drain(..) {
-                if let Outgoing::Message { text, binary } = outgoing {
+                if let Outgoing::Message { text, binary, .. } = outgoing {
                     self.connection.queue(message(text, binary));
                 }
             }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::config::PathConfig;
 use super::framing::Framings;
+use super::http::HttpState;
 use crate::access::Authenticator;
 use crate::config::ConnectionConfig;
 use crate::counters;
@@ -84,9 +85,12 @@ pub(crate) struct Endpoint {
     hub: Arc<Hub>,
     authenticator: Arc<Authenticator>,
     framings: Framings,
+    http: HttpState,
     metrics: Metrics,
     next_id: AtomicU64,
     users: Mutex<HashMap<u64, User>>,
+    /// What all users want of connections; `None` when nobody is there.
+    connection: RwLock<Option<Arc<ConnectionConfig>>>,
     /// The sources' inboxes, as the connections see them.
     inboxes: RwLock<Arc<[Inbox]>>,
     /// When everybody must be gone; set once, by the last user that leaves.
@@ -99,7 +103,7 @@ pub(crate) struct Endpoint {
 #[derive(Debug)]
 pub(super) struct Seat {
     endpoint: Arc<Endpoint>,
-    config: ConnectionConfig,
+    config: Arc<ConnectionConfig>,
     address: IpAddr,
 }
 
@@ -119,9 +123,11 @@ impl Endpoint {
             hub: Hub::new(gateway.dialect, gateway.hub.clone(), &origin),
             authenticator,
             framings: Framings::new(),
+            http: HttpState::new(origin.epoch),
             metrics: user.member.context.registry.clone(),
             next_id: AtomicU64::new(0),
             users: Mutex::default(),
+            connection: RwLock::default(),
             inboxes: RwLock::new(Arc::from([])),
             stop_by: OnceLock::new(),
             clients: watch::channel(0).0,
@@ -170,6 +176,11 @@ impl Endpoint {
     /// What its clients have in common.
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// What its plain requests share.
+    pub(super) fn http(&self) -> &HttpState {
+        &self.http
     }
 
     /// Who judges its clients.
@@ -263,8 +274,8 @@ impl Endpoint {
     }
 
     /// What all users of the path want of connections; `None` when nobody is there any more.
-    pub(super) fn connection_config(&self) -> Option<ConnectionConfig> {
-        self.users().values().map(|user| user.connection).reduce(ConnectionConfig::strictest)
+    pub(super) fn connection_config(&self) -> Option<Arc<ConnectionConfig>> {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<u64, User>> {
@@ -276,6 +287,8 @@ impl Endpoint {
         let kinds = inboxes.iter().flat_map(|inbox| inbox.accepts.kinds.iter().cloned()).collect();
         self.hub.accept(Accepts { kinds, any: inboxes.iter().any(|inbox| inbox.accepts.any) });
         *self.inboxes.write().unwrap_or_else(PoisonError::into_inner) = inboxes;
+        let connection = users.values().map(|user| user.connection).reduce(ConnectionConfig::strictest);
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection.map(Arc::new);
         self.count(users, *self.clients.borrow());
     }
 
@@ -306,7 +319,7 @@ impl Inbox {
 
 impl Seat {
     /// Takes a place; the hub decides whether there is room.
-    pub(super) fn take(endpoint: &Arc<Endpoint>, address: IpAddr, config: ConnectionConfig) -> Self {
+    pub(super) fn take(endpoint: &Arc<Endpoint>, address: IpAddr, config: Arc<ConnectionConfig>) -> Self {
         endpoint.count_client(|clients| clients + 1);
         Self { endpoint: endpoint.clone(), config, address }
     }

@@ -13,7 +13,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use super::config::ListenerConfig;
-use super::connection;
 use super::endpoint::{Endpoint, User};
 use super::welcome::welcome;
 use crate::counters::{self, Refused};
@@ -159,14 +158,14 @@ impl Listener {
     /// From an accepted socket to the end of its connection. `permit` counts until the handshake is over.
     async fn serve<P>(&self, stream: TcpStream, peer: SocketAddr, permit: P) {
         let mut stop = self.stop.subscribe();
-        let admitted = tokio::select! {
+        let serving = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,
             // In a box, because it is over when the long part begins.
-            admitted = Box::pin(welcome(self, stream, peer)) => admitted,
+            serving = Box::pin(welcome(self, stream, peer)) => serving,
         };
         drop(permit);
-        if let Some(admitted) = admitted {
-            connection::serve(admitted).await;
+        if let Some(serving) = serving {
+            serving.await;
         }
     }
 }

@@ -6,6 +6,7 @@ mod declarations;
 mod endpoint;
 mod framing;
 mod gateway;
+mod http;
 mod listener;
 mod metadata;
 mod permission;

@@ -115,7 +115,13 @@ async fn deliver(
     }
     items.close();
     let by = stop_by.get().copied().unwrap_or_else(Instant::now);
-    while let Some(item) = held.take().or_else(|| items.try_recv().ok()) {
+    // Whoever has been promised room for a message by now still gets it.
+    loop {
+        let next = match held.take() {
+            Some(item) => Some(item),
+            None => timeout_at(by, items.recv()).await.ok().flatten().or_else(|| items.try_recv().ok()),
+        };
+        let Some(item) = next else { break };
         if !callback.is_ready() && timeout_at(by, callback.ready()).await.is_err() {
             break;
         }

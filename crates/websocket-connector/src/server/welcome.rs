@@ -4,15 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventflux_core::BoxFuture;
 use eventflux_gateway::{Arrival, Authenticated, Ending, Session};
 use eventflux_websocket_wire::Connection;
-use eventflux_websocket_wire::handshake::{self, Accept, Refusal, UpgradeRequest};
+use eventflux_websocket_wire::handshake::{self, Accept, Refusal, Requested, UpgradeRequest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::{Endpoint, Seat};
 use super::listener::Listener;
 use super::permission::{Permission, authenticate};
+use super::{connection, http};
 use crate::config::ConnectionConfig;
 use crate::counters::Refused;
 use crate::net::origin::SiteRefusal;
@@ -33,7 +35,13 @@ pub(super) struct Admitted {
 
 /// Shakes hands within `websocket.handshake.timeout`. A client that is not let in gets an HTTP answer that says why, or,
 /// where the protocol says so, a close code.
-pub(super) async fn welcome(listener: &Listener, stream: TcpStream, peer: SocketAddr) -> Option<Admitted> {
+///
+/// Returns what serves it from then on; `None` when there is nothing more to do.
+pub(super) async fn welcome(
+    listener: &Listener,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<BoxFuture<'static, ()>> {
     let by = Instant::now() + listener.config.handshake_timeout;
     // Who is late or wrong here is closed without a word: no language is agreed upon yet.
     let Ok(secured) = timeout_at(by, secure(listener, stream, peer, by)).await else {
@@ -41,9 +49,13 @@ pub(super) async fn welcome(listener: &Listener, stream: TcpStream, peer: Socket
         return None;
     };
     let mut client = secured?;
-    let read = UpgradeRequest::read_within(&mut client.stream, listener.config.max_head_bytes);
+    let read = Requested::read_within(&mut client.stream, listener.config.max_head_bytes);
     let request = match timeout_at(by, read).await {
-        Ok(Ok(request)) => request,
+        Ok(Ok(Requested::Upgrade(request))) => request,
+        Ok(Ok(Requested::Plain(request))) => {
+            let stream = http::welcome(listener, client.stream, client.address, request, by).await;
+            return stream.map(http::Stream::serve);
+        }
         Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
         Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
     };
@@ -56,13 +68,13 @@ pub(super) async fn welcome(listener: &Listener, stream: TcpStream, peer: Socket
         Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
         Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
     }
-    timeout_at(by, upgrade(request, client, welcome)).await.ok().flatten()
+    timeout_at(by, upgrade(request, client, welcome)).await.ok().flatten().map(connection::serve)
 }
 
 /// What a request leads to.
 struct Welcome {
     endpoint: Arc<Endpoint>,
-    config: ConnectionConfig,
+    config: Arc<ConnectionConfig>,
     address: IpAddr,
     subprotocol: Option<String>,
     /// Who the client is; `None` when it has yet to say so.

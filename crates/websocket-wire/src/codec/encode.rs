@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::CloseFrame;
 use super::mask::mask;
 use super::outbox::{LARGE_BYTES, MAX_FRAME_BYTES, Outgoing};
 use super::pipe::Pipe;
-use super::{Codec, Role, failure};
+use super::{Codec, Role, failure, receive};
 use crate::{Disconnect, Message, MessageKind};
 
 const FIN: u8 = 0x80;
@@ -36,7 +36,8 @@ impl Codec {
                 Outgoing::Close { code, reason } => {
                     let frame = CloseFrame { code: code.into(), reason: reason.into() };
                     let mut pipe = Pipe::to(self.outbox.chunk(), &mut self.scanner);
-                    self.context.close(&mut pipe, Some(frame)).map_err(|error| failure::lost(&error))?;
+                    let context = receive::context(&mut self.context, self.role, self.limits);
+                    context.close(&mut pipe, Some(frame)).map_err(|error| failure::lost(&error))?;
                 }
             }
         }

@@ -50,9 +50,10 @@ pub enum Role {
 /// Pings are answered and a Close is replied to by itself; the answers are among the bytes to send.
 #[derive(Debug)]
 pub struct Codec {
-    context: WebSocketContext,
+    /// tungstenite's state, while it has any: between two frames it has none.
+    context: Option<Box<WebSocketContext>>,
     scanner: Scanner,
-    deflate: Option<Deflate>,
+    deflate: Option<Box<Deflate>>,
     role: Role,
     limits: Limits,
     outbox: Outbox,
@@ -73,9 +74,9 @@ impl Codec {
     #[must_use]
     pub fn new(role: Role, limits: Limits, deflate: Option<Deflate>) -> Self {
         Self {
-            context: receive::context(role, limits),
+            context: None,
             scanner: Scanner::new(deflate.is_some(), limits.max_fragments),
-            deflate,
+            deflate: deflate.map(Box::new),
             role,
             limits,
             outbox: Outbox::default(),

@@ -12,8 +12,13 @@ use crate::{Batch, Disconnect, Limits, MessageKind};
 /// What tungstenite takes at a time. Every connection has a buffer of this size.
 const PIECE_BYTES: usize = 1024;
 
-/// tungstenite's state of a new connection.
-pub(super) fn context(role: Role, limits: Limits) -> WebSocketContext {
+/// tungstenite's state; a new one when there is none.
+pub(super) fn context(state: &mut Option<Box<WebSocketContext>>, role: Role, limits: Limits) -> &mut WebSocketContext {
+    state.get_or_insert_with(|| Box::new(at_rest(role, limits)))
+}
+
+/// tungstenite's state between two frames.
+fn at_rest(role: Role, limits: Limits) -> WebSocketContext {
     let config = WebSocketConfig::default()
         .read_buffer_size(PIECE_BYTES)
         .write_buffer_size(0)
@@ -32,6 +37,16 @@ impl Codec {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
+        let result = self.read_frames(input, batch, is_last);
+        let is_at_rest = !self.scanner.is_mid_message() && !self.is_closing && self.ended.is_none() && !self.has_buffered;
+        if is_at_rest && self.context.is_some() {
+            // Thousands of connections wait, and most of them are here.
+            self.context = None;
+        }
+        result
+    }
+
+    fn read_frames(&mut self, input: &mut &[u8], batch: &mut Batch, is_last: bool) -> Result<(), Disconnect> {
         let frames = batch.frames();
         self.has_buffered = false;
         while batch.has_room() {
@@ -54,7 +69,7 @@ impl Codec {
                 newest: Some(&mut self.newest_pong),
                 is_last,
             };
-            let result = self.context.read(&mut pipe);
+            let result = context(&mut self.context, self.role, self.limits).read(&mut pipe);
             *input = pipe.input;
             let ended = match result {
                 Ok(message) => self.take(message, batch).err(),
@@ -122,7 +137,7 @@ impl Codec {
         let (output, newest) = (&mut self.control, Some(&mut self.newest_pong));
         let mut pipe = Pipe { input: &[], scanner: &mut self.scanner, output, newest, is_last: false };
         // The pipe refuses nothing; and that a connection is closed is told by the next read.
-        let _ = self.context.flush(&mut pipe);
+        let _ = context(&mut self.context, self.role, self.limits).flush(&mut pipe);
     }
 
     /// tungstenite has the answer ready; it goes before anything that waits, and nothing follows it.
@@ -132,6 +147,6 @@ impl Codec {
         self.control.append(&mut self.newest_pong);
         let mut pipe = Pipe::to(&mut self.control, &mut self.scanner);
         // A server's state says "closed" from here on, which is no error.
-        let _ = self.context.flush(&mut pipe);
+        let _ = context(&mut self.context, self.role, self.limits).flush(&mut pipe);
     }
 }

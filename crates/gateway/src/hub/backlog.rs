@@ -1,0 +1,249 @@
+//! Events that wait for one session, and what becomes of them when they are too many.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::config::{FullPolicy, Losses, QueueLimits, Retention};
+use super::item::Event;
+
+/// Channels whose losses are told one by one; those of further ones are told together.
+const MAX_GAPS: usize = 16;
+
+/// Events that are gone and still take a place, at least, before the others move up.
+const MIN_GONE: usize = 64;
+
+/// Oldest first. What it holds is within the limits of whoever published last; one event may be as large as it is.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    places: VecDeque<Place>,
+    /// Number of the place to come.
+    next: u64,
+    /// Events that are there, and what they cost.
+    events: usize,
+    bytes: usize,
+    limits: QueueLimits,
+    losses: Losses,
+    /// Where the event of each key is: kept from when there was too much until all is taken.
+    by_key: Option<HashMap<Key, u64>>,
+    gaps: Vec<(Arc<str>, u64)>,
+    /// Whether something was left the last time events were taken.
+    behind: bool,
+}
+
+/// A place in the order; without its event when that was dropped.
+#[derive(Debug)]
+struct Place {
+    number: u64,
+    event: Option<Event>,
+}
+
+/// Channel, and hash of the key.
+type Key = (Arc<str>, u64);
+
+/// The client is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooSlow;
+
+impl Backlog {
+    /// Adds an event; returns whether it was taken.
+    pub(super) fn push(&mut self, event: Event, retention: &Retention) -> Result<bool, TooSlow> {
+        if self.events == 0 {
+            self.losses = retention.losses.clone();
+        }
+        self.limits = retention.queue;
+        self.drop_expired(event.at);
+        if self.is_full(&event) && !self.make_room(&event)? {
+            self.missed(&event);
+            return Ok(false);
+        }
+        if let Some(by_key) = self.by_key.as_mut().filter(|_| event.key != 0) {
+            by_key.insert(key(&event), self.next);
+        }
+        self.events += 1;
+        self.bytes += event.cost();
+        self.places.push_back(Place { number: self.next, event: Some(event) });
+        self.next += 1;
+        Ok(true)
+    }
+
+    /// The number of the next event's place; smaller than those of all that come.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Takes the oldest event, if its place is before that of the given number.
+    pub(super) fn pop_before(&mut self, number: u64) -> Option<Event> {
+        let front = self.places.front()?;
+        if front.number >= number {
+            return None;
+        }
+        let event = self.remove_front();
+        if self.events == 0 {
+            self.by_key = None;
+        }
+        event
+    }
+
+    /// Prepares for events being taken: what waited too long goes.
+    ///
+    /// # Errors
+    /// When the client is to be closed.
+    pub(super) fn prepare(&mut self, now: Instant) -> Result<(), TooSlow> {
+        // What came when nothing waited waits for us, not for the client.
+        if self.behind {
+            return self.overtake(now);
+        }
+        self.drop_expired(now);
+        Ok(())
+    }
+
+    /// The same, when the client takes nothing.
+    ///
+    /// # Errors
+    /// When the client is to be closed.
+    pub(super) fn overtake(&mut self, now: Instant) -> Result<(), TooSlow> {
+        if self.limits.full == FullPolicy::Disconnect && self.is_expired(now) {
+            self.losses.evicted.increment();
+            return Err(TooSlow);
+        }
+        self.drop_expired(now);
+        Ok(())
+    }
+
+    /// Events were taken.
+    pub(super) fn taken(&mut self) {
+        self.behind = self.events > 0;
+    }
+
+    /// Takes the losses since the last time.
+    pub(super) fn take_gaps(&mut self) -> Vec<(Arc<str>, u64)> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    /// Events that wait.
+    pub(super) fn len(&self) -> usize {
+        self.events
+    }
+
+    /// Whether there is nothing to take and nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events == 0 && self.gaps.is_empty()
+    }
+
+    fn is_full(&self, event: &Event) -> bool {
+        let is_too_much = self.bytes + event.cost() > self.limits.bytes || self.events >= self.limits.events();
+        let is_too_late = self.limits.full == FullPolicy::DropNewest && self.is_expired(event.at);
+        self.events > 0 && (is_too_much || is_too_late)
+    }
+
+    /// Applies the policy; returns whether the event may come in.
+    fn make_room(&mut self, event: &Event) -> Result<bool, TooSlow> {
+        match self.limits.full {
+            FullPolicy::Disconnect => {
+                self.losses.evicted.increment();
+                return Err(TooSlow);
+            }
+            FullPolicy::DropNewest => return Ok(false),
+            FullPolicy::DropOldest => {}
+            FullPolicy::Conflate => self.conflate(event),
+        }
+        while self.is_full(event) {
+            self.drop_front();
+        }
+        Ok(true)
+    }
+
+    /// Of each key only the newest stays, and the older one of the key that comes goes.
+    fn conflate(&mut self, event: &Event) {
+        let mut by_key = self.by_key.take().unwrap_or_else(|| self.newest_of_each_key());
+        if event.key != 0
+            && let Some(number) = by_key.remove(&key(event))
+        {
+            self.drop_at(number);
+        }
+        self.by_key = Some(by_key);
+    }
+
+    /// Drops all others that have a key.
+    fn newest_of_each_key(&mut self) -> HashMap<Key, u64> {
+        let mut by_key = HashMap::new();
+        let mut superseded = Vec::new();
+        for Place { number, event } in &self.places {
+            let Some(event) = event.as_ref().filter(|event| event.key != 0) else { continue };
+            superseded.extend(by_key.insert(key(event), *number));
+        }
+        for number in superseded {
+            self.drop_at(number);
+        }
+        by_key
+    }
+
+    fn drop_at(&mut self, number: u64) {
+        let index = self.places.partition_point(|place| place.number < number);
+        let Some(place) = self.places.get_mut(index).filter(|place| place.number == number) else { return };
+        let Some(event) = place.event.take() else { return };
+        self.forget(&event);
+        self.missed(&event);
+        if self.places.len() > self.events * 2 + MIN_GONE {
+            self.places.retain(|place| place.event.is_some());
+        }
+        self.settle_front();
+    }
+
+    fn drop_front(&mut self) {
+        if let Some(event) = self.remove_front() {
+            self.missed(&event);
+        }
+    }
+
+    fn drop_expired(&mut self, now: Instant) {
+        if !matches!(self.limits.full, FullPolicy::DropOldest | FullPolicy::Conflate) {
+            return;
+        }
+        while self.is_expired(now) {
+            self.drop_front();
+        }
+    }
+
+    /// Whether the oldest event waits longer than it may.
+    fn is_expired(&self, now: Instant) -> bool {
+        let Some(age) = self.limits.age else { return false };
+        let oldest = self.places.front().and_then(|place| place.event.as_ref());
+        oldest.is_some_and(|event| now.saturating_duration_since(event.at) > age)
+    }
+
+    fn remove_front(&mut self) -> Option<Event> {
+        let event = self.places.pop_front()?.event?;
+        self.forget(&event);
+        self.settle_front();
+        Some(event)
+    }
+
+    /// No place without its event stays at the front.
+    fn settle_front(&mut self) {
+        while self.places.front().is_some_and(|place| place.event.is_none()) {
+            self.places.pop_front();
+        }
+    }
+
+    fn forget(&mut self, event: &Event) {
+        self.events -= 1;
+        self.bytes -= event.cost();
+    }
+
+    fn missed(&mut self, event: &Event) {
+        let missed = event.events();
+        self.losses.dropped.add(missed);
+        let full = self.gaps.len() >= MAX_GAPS;
+        match self.gaps.iter_mut().find(|(known, _)| *known == event.channel) {
+            Some((_, count)) => *count += missed,
+            None if full => self.gaps[MAX_GAPS - 1].1 += missed,
+            None => self.gaps.push((event.channel.clone(), missed)),
+        }
+    }
+}
+
+fn key(event: &Event) -> Key {
+    (event.channel.clone(), event.key)
+}

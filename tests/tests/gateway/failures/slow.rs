@@ -1,0 +1,172 @@
+//! Clients that read or write too slowly.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use eventflux_testkit::peer::{Message, RawFrame, Script, ScriptedClient};
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+
+use super::super::client::Client;
+use super::super::served::{Plan, Served, serving};
+use super::super::support::raw::{Raw, text};
+use super::{bystander, unharmed};
+
+/// Text that the kernel's buffers are full of soon.
+const BULK: usize = 10_000;
+
+fn plan(properties: &str) -> Plan {
+    serving("channels")
+        .with("websocket.permessage-deflate='false', websocket.close.timeout='300ms'")
+        .with("websocket.max.connections.per.address='0'")
+        .publishing(properties)
+}
+
+/// A client of `bulk` that stopped reading.
+fn frozen(served: &Served) -> Client {
+    let client = Client::built(ScriptedClient::builder(served.url("")).receive_buffer(8 << 10));
+    client.subscribe(&["bulk"]);
+    client.peer.play(Script::new().stop_reading()).blocking();
+    client
+}
+
+fn publish_bulk(served: &Served, count: usize) {
+    let text = "x".repeat(BULK);
+    for n in 0..count {
+        served.publish("bulk", &json!({"n": n, "text": text}));
+    }
+}
+
+/// A connection whose client takes next to nothing that it does not read.
+fn narrow(address: SocketAddr) -> Raw {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&address.into()).unwrap();
+    Raw::over(TcpStream::from(socket))
+}
+
+#[test]
+fn a_subscriber_that_stopped_is_evicted_by_the_size_of_what_waits() {
+    let served = plan("websocket.client.queue.full='disconnect', websocket.client.queue.bytes='100KiB'").start();
+    let bystander = bystander(&served, "");
+    let _frozen = frozen(&served);
+    publish_bulk(&served, 1_500);
+    served.counted_violation("1008", 1);
+    assert_eq!(served.metric("eventflux_sink_evicted_total", &[("stream", "Out")]), 1);
+    served.wait_for_metric("websocket_connections_active", &[], 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn a_subscriber_that_reads_again_is_told_that_it_was_too_slow() {
+    let served = plan("websocket.client.queue.full='disconnect', websocket.client.queue.bytes='100KiB'")
+        .with("websocket.write.timeout='30s'")
+        .start();
+    let bystander = bystander(&served, "");
+    let frozen = frozen(&served);
+    publish_bulk(&served, 1_500);
+    frozen.peer.play(Script::new().resume_reading()).blocking();
+    frozen.is_closed(1008, "too slow");
+    served.counted_violation("1008", 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn a_subscriber_that_stopped_is_evicted_by_the_age_of_what_waits() {
+    let served = plan("websocket.client.queue.full='disconnect', websocket.client.queue.age='300ms', websocket.client.queue.bytes='64MiB'").start();
+    let bystander = bystander(&served, "");
+    let _frozen = frozen(&served);
+    publish_bulk(&served, 1_500);
+    served.counted_violation("1008", 1);
+    assert_eq!(served.metric("eventflux_sink_evicted_total", &[("stream", "Out")]), 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn who_reads_a_byte_at_a_time_is_dropped_at_the_write_deadline() {
+    let served = plan("websocket.client.queue.bytes='64MiB'").with("websocket.write.timeout='500ms'").start();
+    let bystander = bystander(&served, "");
+    let mut slow = narrow(served.address());
+    slow.upgrade("/ws", "");
+    slow.send(text(json!({"type": "subscribe", "data": {"channels": ["bulk"]}}).to_string()));
+    slow.frame();
+    publish_bulk(&served, 1_500);
+    let mut read = 0;
+    while served.metric("eventflux_websocket_violations_total", &[("reason", "dead")]) == 0 {
+        assert_eq!(slow.stream.read(&mut [0; 1]).unwrap(), 1);
+        read += 1;
+        assert!(read < 1_000, "the connection stays");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    served.counted_violation("dead", 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn a_message_that_dribbles_in_is_ended_with_1008_at_its_deadline() {
+    let served = plan("").with("websocket.message.timeout='300ms'").start();
+    let bystander = bystander(&served, "");
+    let mut raw = Raw::connect(served.address());
+    raw.upgrade("/ws", "");
+    let frame = RawFrame::text("x".repeat(1000)).masked().encode();
+    let (begin, rest) = frame.split_at(10);
+    raw.send(begin);
+    let answer = raw.dribble(rest, Duration::from_millis(10));
+    assert_eq!((answer[0], &answer[2..4]), (0x88, &1008_u16.to_be_bytes()[..]), "{answer:?}");
+    served.counted_violation("1008", 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn many_frozen_clients_are_not_noticed_by_the_others() {
+    const FROZEN: usize = 20;
+    const EVENTS: usize = 500;
+    let served = plan("websocket.client.queue.bytes='100KiB'").start();
+    let bystander = bystander(&served, "");
+    let frozen: Vec<_> = (0..FROZEN).map(|_| frozen(&served)).collect();
+    let readers: Vec<_> = (0..20).map(|_| served.client("")).collect();
+    readers.iter().for_each(|reader| reader.subscribe(&["news"]));
+    for n in 0..EVENTS {
+        served.publish("news", &json!(n));
+        publish_bulk(&served, 1);
+    }
+    for reader in &readers {
+        let numbers: Vec<_> = reader.take(EVENTS).into_iter().map(|event| event["data"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..EVENTS as u64).collect::<Vec<_>>());
+    }
+    assert!(frozen.iter().all(Client::is_open));
+    // Whoever reads again is told what it missed, and goes on.
+    frozen[0].peer.play(Script::new().resume_reading()).blocking();
+    served.publish("bulk", &json!("the last"));
+    frozen[0].receives("the last");
+    let record = frozen[0].peer.record();
+    assert!(record.messages_of(0).filter_map(Message::as_text).any(|text| text.contains("\"gap\"")));
+    assert!(served.metric("websocket_messages_dropped_total", &[]) > 0);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn who_is_too_slow_misses_what_is_newest_where_that_is_the_policy() {
+    let served = plan("websocket.client.queue.full='drop_newest', websocket.client.queue.bytes='100KiB'").start();
+    let bystander = bystander(&served, "");
+    let frozen = frozen(&served);
+    publish_bulk(&served, 1_500);
+    frozen.peer.play(Script::new().resume_reading()).blocking();
+    frozen.receives("\"gap\"");
+    served.publish("bulk", &json!("the last"));
+    frozen.receives("the last");
+    let record = frozen.peer.record();
+    let texts: Vec<_> = record.messages_of(0).filter_map(Message::as_text).collect();
+    let numbers: Vec<u64> = texts
+        .iter()
+        .filter_map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap()["data"]["n"].as_u64())
+        .collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "the oldest ones, without a hole");
+    let missed: u64 = texts
+        .iter()
+        .filter_map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap()["data"]["missed"].as_u64())
+        .sum();
+    assert_eq!(numbers.len() as u64 + missed, 1_500);
+    unharmed(served, &bystander);
+}
