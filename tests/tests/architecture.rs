@@ -60,7 +60,8 @@ const NOT_IN_CORE: [&str; 15] = [
 ];
 
 /// Where types of tungstenite may be named: the crate around it, and those who play the other side.
-const KNOWS_TUNGSTENITE: [&str; 4] = ["crates/websocket-wire/src", "crates/gateway/tests", "crates/testkit", "benches"];
+const KNOWS_TUNGSTENITE: [&str; 5] =
+    ["crates/websocket-wire/src", "crates/gateway/tests", "crates/testkit", "benches", "tests/clients"];
 
 #[test]
 fn crates_depend_on_each_other_only_along_the_arrows() {

@@ -10,6 +10,7 @@ use eventflux_benches::system::{EventFlux, role_command};
 use tokio::process::Command;
 
 use crate::job::{Language, Protocol};
+use crate::role::GUARD;
 
 /// Environment variable with the address on which a pipeline listens.
 const LISTEN_VARIABLE: &str = "GATEWAY_BENCH_LISTEN";
@@ -142,9 +143,8 @@ impl Contestant {
         if let Some(missing) = installation.missing(self.program) {
             return Err(BenchError::Usage(missing));
         }
-        // Something that dies with the runner.
         let mut command = role_command()?;
-        command.args(["exec", "--"]);
+        command.arg(GUARD);
         let port = address.port().to_string();
         let peers = &installation.peers;
         match self.program {

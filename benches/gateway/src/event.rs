@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) misrouted: u64,
     /// Connections of subscribers that ended.
     pub(crate) disconnected: u64,
+    /// How the first of these ended.
+    pub(crate) farewell: Option<String>,
     /// From the first message published to the last delivery, in nanoseconds.
     pub(crate) elapsed_ns: u64,
     /// Processor time of the crowd in the same time, in nanoseconds.

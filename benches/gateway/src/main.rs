@@ -28,7 +28,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',')]
     programs: Vec<Program>,
     /// What eventflux speaks to its clients; each is a row of its own
-    #[arg(long, value_delimiter = ',', default_value = "raw")]
+    #[arg(long, value_delimiter = ',', default_value = "raw,channels,analytics,events")]
     protocols: Vec<Protocol>,
     /// Seconds of each saturating run
     #[arg(long, default_value_t = 3)]

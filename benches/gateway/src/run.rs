@@ -211,6 +211,9 @@ fn describe(outcome: &Outcome) -> String {
             report.misrouted,
             report.disconnected
         ));
+        if let Some(farewell) = &report.farewell {
+            text.push_str(&format!(" (the first {farewell})"));
+        }
     }
     text
 }

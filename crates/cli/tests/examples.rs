@@ -22,12 +22,21 @@ const RUNS: [(&str, &[&str], &str); 5] = [
     ("nested.sql", &[], "city"),
 ];
 
-/// Examples that wait for clients: what to set, and what standard error says once they listen.
-const SERVES: (&str, [&str; 2], &str) =
-    ("ingest.sql", ["Received.websocket.listen=127.0.0.1:0", "Readings.websocket.listen=127.0.0.1:0"], "/readings");
+/// Examples that wait for clients: the streams whose address to set, and what standard error says once they listen. What
+/// clients get from those in `gateway` is in the tests of clients.
+const SERVES: [(&str, &[&str], &str); 5] = [
+    ("ingest.sql", &["Received", "Readings"], "/readings"),
+    ("gateway/analytics.sql", &["Events", "Metrics"], "[Metrics] serves ws://127.0.0.1:"),
+    ("gateway/channels.sql", &["Updates", "Requests", "Answers"], "[Requests] takes messages at ws://127.0.0.1:"),
+    ("gateway/dashboard.sql", &["Trades"], "/trades"),
+    ("gateway/events.sql", &["Events", "Commands"], "/api/v1/ws"),
+];
 
 /// Examples whose run is another test's.
 const RUN_ELSEWHERE: [&str; 1] = ["quickstart.sql"];
+
+/// Folders with examples.
+const FOLDERS: [&str; 2] = ["", "gateway/"];
 
 #[test]
 fn every_example_passes_check() {
@@ -43,7 +52,7 @@ fn every_example_passes_check() {
 
 #[test]
 fn every_example_is_run_or_needs_somebody_else() {
-    let run = || RUNS.iter().map(|(name, ..)| name).chain([&SERVES.0]);
+    let run = || RUNS.iter().map(|(name, ..)| name).chain(SERVES.iter().map(|(name, ..)| name));
     let known = || NEEDS_OTHERS.iter().chain(&RUN_ELSEWHERE).chain(run());
     for name in names() {
         assert!(known().any(|known| *known == name), "{name} is in none of the lists of this test");
@@ -68,14 +77,18 @@ fn examples_that_need_nothing_else_show_something() {
 }
 
 #[test]
-fn an_example_that_waits_for_clients_listens_and_ends_when_asked() {
-    let (name, [first, second], said) = SERVES;
-    let file = format!("examples/{name}");
-    let mut running = Running::start(&["run", &*file, "--set", first, "--set", second], &[]);
-    running.expect_stderr(said);
-    running.signal("TERM");
-    let output = running.finish();
-    assert_eq!(output.code, Some(0), "{name}: {output:?}");
+fn examples_that_wait_for_clients_listen_and_end_when_asked() {
+    for (name, streams, said) in SERVES {
+        let file = format!("examples/{name}");
+        let sets: Vec<_> = streams.iter().map(|stream| format!("{stream}.websocket.listen=127.0.0.1:0")).collect();
+        let mut arguments = vec!["run", &*file];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let mut running = Running::start(&arguments, &[]);
+        running.expect_stderr(said);
+        running.signal("TERM");
+        let output = running.finish();
+        assert_eq!(output.code, Some(0), "{name}: {output:?}");
+    }
 }
 
 #[test]
@@ -88,11 +101,11 @@ fn every_example_says_how_to_run_it() {
 }
 
 fn names() -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(repository().join("examples"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".sql"))
-        .collect();
+    let in_folder = |folder: &'static str| {
+        let entries = fs::read_dir(repository().join("examples").join(folder)).unwrap();
+        entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().to_string_lossy()))
+    };
+    let mut names: Vec<_> = FOLDERS.into_iter().flat_map(in_folder).filter(|name| name.ends_with(".sql")).collect();
     names.sort();
     names
 }

@@ -93,10 +93,11 @@ pub(crate) struct ClientConfig {
 }
 
 /// What holds for every open connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectionConfig {
     pub(crate) limits: Limits,
-    pub(crate) keep_alive: KeepAliveConfig,
+    /// Shared by the timers of all connections.
+    pub(crate) keep_alive: Arc<KeepAliveConfig>,
     /// Pings the peer may send in ten seconds.
     pub(crate) max_pings: usize,
     /// How long a goodbye may take.
@@ -232,13 +233,13 @@ impl ConnectionConfig {
                 max_message_bytes: at_least_one_byte(properties, "websocket.max.message.size")?,
                 max_fragments: properties.integer("websocket.max.fragments")?,
             },
-            keep_alive: KeepAliveConfig {
+            keep_alive: Arc::new(KeepAliveConfig {
                 ping_interval,
                 pong_timeout: positive(properties, "websocket.pong.timeout")?,
                 idle_timeout: optional("websocket.idle.timeout")?,
                 message_timeout: optional("websocket.message.timeout")?,
                 write_timeout: positive(properties, "websocket.write.timeout")?,
-            },
+            }),
             max_pings: properties.integer("websocket.max.pings")?,
             close_timeout: positive(properties, "websocket.close.timeout")?,
             tcp: TcpOptions::from_properties(properties)?,
@@ -252,19 +253,19 @@ impl ConnectionConfig {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        let (mine, theirs) = (self.keep_alive, other.keep_alive);
+        let (mine, theirs) = (&self.keep_alive, &other.keep_alive);
         Self {
             limits: Limits {
                 max_message_bytes: self.limits.max_message_bytes.max(other.limits.max_message_bytes),
                 max_fragments: self.limits.max_fragments.max(other.limits.max_fragments),
             },
-            keep_alive: KeepAliveConfig {
+            keep_alive: Arc::new(KeepAliveConfig {
                 ping_interval: earlier(mine.ping_interval, theirs.ping_interval),
                 pong_timeout: mine.pong_timeout.min(theirs.pong_timeout),
                 idle_timeout: earlier(mine.idle_timeout, theirs.idle_timeout),
                 message_timeout: earlier(mine.message_timeout, theirs.message_timeout),
                 write_timeout: mine.write_timeout.min(theirs.write_timeout),
-            },
+            }),
             max_pings: self.max_pings.max(other.max_pings),
             close_timeout: self.close_timeout.min(other.close_timeout),
             tcp: self.tcp.either(other.tcp),

@@ -43,7 +43,7 @@ pub struct Connection<S> {
     /// Whether the caller knows that a message is under way.
     told_mid_message: bool,
     /// Why nothing can be sent any more.
-    write_failed: Option<Disconnect>,
+    write_failed: Option<Box<Disconnect>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -120,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             match sent {
                 Ok(()) => return Poll::Ready(Ok(Progress::Flushed)),
-                Err(lost) => self.write_failed = Some(lost),
+                Err(lost) => self.write_failed = Some(Box::new(lost)),
             }
         }
         let received = match batch {
@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match (&self.write_failed, received) {
             // What the peer had sent before is read first: its Close may tell why it takes nothing any more.
-            (Some(lost), Poll::Pending) => Poll::Ready(Err(lost.clone())),
+            (Some(lost), Poll::Pending) => Poll::Ready(Err((**lost).clone())),
             (_, received) => received,
         }
     }

@@ -1,5 +1,6 @@
 //! When to ping, and when silence means that the connection is dead. No socket and no clock: the time goes in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -55,7 +56,7 @@ impl Due {
 /// deadlines (not the pings) until [`KeepAlive::resume`].
 #[derive(Debug)]
 pub struct KeepAlive {
-    config: KeepAliveConfig,
+    config: Arc<KeepAliveConfig>,
     heartbeat_interval: Option<Duration>,
     next_ping: Option<Instant>,
     next_heartbeat: Option<Instant>,
@@ -68,10 +69,10 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// The timers of a connection opened at `now`. The first heartbeat is due one interval later.
-    pub fn new(config: KeepAliveConfig, heartbeat_interval: Option<Duration>, now: Instant) -> Self {
+    /// The timers of a connection opened at `now`; connections may share their configuration. The first heartbeat is due one interval later.
+    pub fn new(config: impl Into<Arc<KeepAliveConfig>>, heartbeat_interval: Option<Duration>, now: Instant) -> Self {
+        let config = config.into();
         Self {
-            config,
             heartbeat_interval,
             next_ping: config.ping_interval.map(|interval| now + interval),
             next_heartbeat: heartbeat_interval.map(|interval| now + interval),
@@ -81,6 +82,7 @@ impl KeepAlive {
             chunks_sent: 0,
             idle_since: now,
             paused: false,
+            config,
         }
     }
 

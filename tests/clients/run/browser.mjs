@@ -52,6 +52,8 @@ const text = (value) => (typeof value === "string" ? value : JSON.stringify(valu
 // No sandbox, which root and many containers cannot have: it loads pages of ours alone.
 const browser = await puppeteer.launch({
   executablePath: chromium,
+  // The browser ends with this process, however that ends.
+  pipe: true,
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"],
   defaultViewport: { width: 1280, height: 800 },
 });

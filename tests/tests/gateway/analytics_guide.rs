@@ -1,14 +1,14 @@
 //! The analytics protocol, as its guide describes it: authentication, subscription types, filters, errors, configuration,
 //! statistics.
 
-use eventflux_core::Properties;
-use eventflux_testkit::peer::{Message, Script, ScriptedClient};
+mod configuration;
+mod errors;
+
+use eventflux_testkit::peer::Message;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::environment::Process;
 use super::served::{Plan, Served, serving};
-use super::support::context;
 
 /// What can be subscribed to.
 const TYPES: [&str; 6] = ["events", "metrics", "alerts", "predictions", "aggregations", "system_status"];
@@ -185,197 +185,6 @@ fn a_ping_is_answered_by_a_bare_pong() {
     served.stop();
 }
 
-// Errors
-
-#[test]
-fn an_authentication_timeout_closes_with_1008() {
-    let served = analytics().with("websocket.auth.timeout='300ms'").start();
-    let (silent, other) = (served.client(""), served.client(""));
-    other.ask(&auth("hunter2-token"));
-    silent.is_closed(1008, "authentication timeout");
-    served.counted_error("authentication_timeout", 1);
-    served.counted_violation("1008", 1);
-    assert_eq!(other.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.stop();
-}
-
-#[test]
-fn an_invalid_origin_closes_with_1008() {
-    let served = open().with("websocket.origins='https://good.example'").start();
-    let from = |origin: &str| Client::built(ScriptedClient::builder(served.url("")).header("Origin", origin));
-    from("https://evil.example").is_closed(1008, "origin not allowed");
-    assert_eq!(from("https://good.example").ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.counted_violation("1008", 1);
-    served.stop();
-}
-
-#[test]
-fn a_server_at_capacity_closes_with_1013() {
-    let served = open().with("websocket.max.connections='1'").start();
-    let first = served.client("");
-    served.client("").is_closed(1013, "server at capacity");
-    assert_eq!(first.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.counted_violation("1013", 1);
-    served.wait_for_metric("websocket_connections_failed_total", &[], 1);
-    served.stop();
-}
-
-#[test]
-fn a_rate_limit_that_is_exceeded_is_told_in_the_documented_words() {
-    let served = open().with("websocket.rate.limit='2'").start();
-    let (hasty, other) = (served.client(""), served.client(""));
-    hasty.send_all((0..3).map(|_| json!({"type": "ping"})));
-    hasty.take(2);
-    is_error(&hasty.next(), "Rate limit exceeded");
-    assert!(hasty.is_open());
-    assert_eq!(other.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.counted_error("rate_limit_exceeded", 1);
-    served.stop();
-}
-
-#[test]
-fn the_default_is_sixty_messages_a_minute() {
-    let served = open().start();
-    let client = served.client("");
-    client.send_all((0..61).map(|_| json!({"type": "ping"})));
-    assert!(client.take(60).iter().all(|message| *message == json!({"type": "pong"})));
-    is_error(&client.next(), "Rate limit exceeded");
-    served.stop();
-}
-
-#[test]
-fn an_invalid_message_is_an_error_with_details() {
-    let served = open().start();
-    let client = served.client("");
-    for (text, detail) in [
-        ("{broken", ""),
-        ("[]", ""),
-        ("{\"data\":{}}", "type"),
-        ("{\"type\":\"subscribe\",\"data\":{}}", "data.type"),
-        ("{\"type\":\"subscribe\",\"data\":{\"type\":\"everything\"}}", "system_status"),
-        ("{\"type\":\"subscribe\",\"data\":{\"type\":\"events\",\"filters\":3}}", "data.filters"),
-        ("{\"type\":\"unsubscribe\",\"data\":{}}", "data.subscription_id"),
-    ] {
-        client.peer.send_text(text).blocking();
-        let message = client.next();
-        let error = message["data"]["error"].as_str().unwrap();
-        assert_eq!(message["type"], "error");
-        assert!(error.starts_with("Invalid message format: ") && error.contains(detail), "{text}: {error}");
-    }
-    served.counted_error("invalid_message", 7);
-    served.stop();
-}
-
-#[test]
-fn an_unknown_type_is_an_error_in_the_documented_words() {
-    let served = open().start();
-    let client = served.client("");
-    is_error(&client.ask(&json!({"type": "nonsense"})), "Unknown message type");
-    served.counted_error("unknown_type", 1);
-    served.stop();
-}
-
-// Configuration
-
-/// The properties of a source or sink of this protocol for which nothing is given, in this environment.
-fn defaults(environment: &[(&str, &str)]) -> Properties {
-    let context = context();
-    let specs = context.sink_factory("websocket").unwrap().properties();
-    let given = [("websocket.mode", "server"), ("websocket.protocol", "analytics"), ("websocket.auth.tokens", "a=b")];
-    let lookup = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    Properties::resolve(specs, given, &lookup).unwrap()
-}
-
-/// The value of a property, whatever its kind, as it is shown.
-fn value(properties: &Properties, key: &str) -> String {
-    let text = properties.optional_text(key).map(str::to_owned);
-    let number = || properties.optional_integer(key).map(|number| number.to_string());
-    let span = || properties.optional_duration(key).map(|span| format!("{}s", span.as_secs()));
-    let size = || properties.size(key).ok().map(|size| size.to_string());
-    let flag = || properties.flag(key).ok().map(|flag| flag.to_string());
-    text.or_else(number).or_else(span).or_else(size).or_else(flag).unwrap_or_else(|| panic!("{key} has no value"))
-}
-
-/// Name of the variable behind its prefix, the property, the printed default as it is shown, another value as it is set
-/// and as it is shown.
-const CONFIGURATION: [(&str, &str, &str, &str, &str); 13] = [
-    ("HOST", "websocket.listen", "0.0.0.0:8765", "127.0.0.1", "127.0.0.1:8765"),
-    ("PORT", "websocket.listen", "0.0.0.0:8765", "9000", "0.0.0.0:9000"),
-    ("MAX_CONNECTIONS", "websocket.max.connections", "1000", "5", "5"),
-    ("PING_INTERVAL", "websocket.ping.interval", "20s", "3", "3s"),
-    ("PING_TIMEOUT", "websocket.pong.timeout", "10s", "4", "4s"),
-    ("CLOSE_TIMEOUT", "websocket.close.timeout", "10s", "6", "6s"),
-    ("MAX_MESSAGE_SIZE", "websocket.max.message.size", "1048576", "100", "100"),
-    ("COMPRESSION", "websocket.permessage-deflate", "deflate", "none", "none"),
-    ("REQUIRE_AUTH", "websocket.auth.required", "true", "false", "false"),
-    ("AUTH_TIMEOUT_SECONDS", "websocket.auth.timeout", "30s", "7", "7s"),
-    ("ALLOWED_ORIGINS", "websocket.origins", "*", "https://a.example", "https://a.example"),
-    ("ENABLE_RATE_LIMITING", "websocket.rate.limiting", "true", "false", "false"),
-    ("RATE_LIMIT_PER_MINUTE", "websocket.rate.limit", "60", "8", "8"),
-];
-
-#[test]
-fn defaults_are_those_of_the_guide_and_every_one_has_its_variable() {
-    for (variable, property, default, other, shown) in CONFIGURATION {
-        let name = format!("STREAMING_WEBSOCKET__{variable}");
-        assert_eq!(value(&defaults(&[]), property), default, "{property}");
-        assert_eq!(value(&defaults(&[(&name, other)]), property), shown, "{name}");
-    }
-    assert_eq!(defaults(&[]).duration("websocket.rate.period").unwrap().as_secs(), 60);
-}
-
-#[test]
-fn host_port_and_limits_come_from_the_environment_of_the_process() {
-    let process = Process::start(&[
-        ("STREAMING_WEBSOCKET__HOST", "127.0.0.1"),
-        ("STREAMING_WEBSOCKET__PORT", "0"),
-        ("STREAMING_WEBSOCKET__MAX_CONNECTIONS", "2"),
-        ("STREAMING_WEBSOCKET__MAX_MESSAGE_SIZE", "200"),
-        ("STREAMING_WEBSOCKET__RATE_LIMIT_PER_MINUTE", "3"),
-        ("STREAMING_WEBSOCKET__ALLOWED_ORIGINS", "https://good.example"),
-        ("STREAMING_WEBSOCKET__AUTH_TIMEOUT_SECONDS", "1"),
-        ("STREAMING_WEBSOCKET__COMPRESSION", "none"),
-        ("STREAMING_WEBSOCKET__CLOSE_TIMEOUT", "1"),
-    ]);
-    let (silent, client) = (Client::connect(&process.url), Client::connect(&process.url));
-    Client::connect(&process.url).is_closed(1013, "server at capacity");
-    assert_eq!(client.ask(&auth("hunter2-token"))["type"], "auth_success");
-    silent.is_closed(1008, "authentication timeout");
-    client.send_all((0..3).map(|_| json!({"type": "ping"})));
-    client.take(2);
-    is_error(&client.next(), "Rate limit exceeded");
-    client.peer.play(Script::new().send_text("x".repeat(201)).expect_close(1009)).blocking();
-    let from = ScriptedClient::builder(&process.url).header("Origin", "https://evil.example");
-    Client::built(from).is_closed(1008, "origin not allowed");
-    let compressing = ScriptedClient::builder(&process.url).extensions("permessage-deflate");
-    assert_eq!(Client::built(compressing).peer.extensions(), None);
-}
-
-#[test]
-fn what_is_turned_off_in_the_environment_of_the_process_is_off() {
-    let process = Process::start(&[
-        ("STREAMING_WEBSOCKET__HOST", "127.0.0.1"),
-        ("STREAMING_WEBSOCKET__PORT", "0"),
-        ("STREAMING_WEBSOCKET__REQUIRE_AUTH", "false"),
-        ("STREAMING_WEBSOCKET__ENABLE_RATE_LIMITING", "false"),
-        ("STREAMING_WEBSOCKET__COMPRESSION", "deflate"),
-        ("STREAMING_WEBSOCKET__PING_INTERVAL", "1"),
-        ("STREAMING_WEBSOCKET__PING_TIMEOUT", "1"),
-    ]);
-    let client = Client::built(ScriptedClient::builder(&process.url).extensions("permessage-deflate"));
-    assert!(client.peer.extensions().is_some());
-    subscribe_as(&client, "mine", &json!({"type": "events"}));
-    client.send_all((0..100).map(|_| json!({"type": "ping"})));
-    assert!(client.take(100).iter().all(|message| *message == json!({"type": "pong"})));
-    let deaf = Client::connect(&process.url);
-    deaf.peer.play(Script::new().ignore_pings()).blocking();
-    deaf.peer.wait_for_end().blocking();
-    client.peer.wait_for("a ping", |record| (record.pings > 0).then_some(())).blocking();
-    assert!(client.is_open());
-}
-
-// Statistics
-
 #[test]
 fn statistics_have_every_printed_field() {
     let served = analytics().with("websocket.max.connections='1000'").start();
@@ -436,12 +245,12 @@ fn each_user_gets_its_own(plan: Plan) {
 
 #[test]
 fn an_event_for_a_user_reaches_the_subscriptions_of_that_user_only() {
-    each_user_gets_its_own(serving("analytics").to_users());
+    each_user_gets_its_own(serving("analytics").for_users());
 }
 
 #[test]
 fn without_a_channel_an_event_for_a_user_is_of_the_type_events() {
-    each_user_gets_its_own(serving("analytics").to_users_without_channels());
+    each_user_gets_its_own(serving("analytics").for_users_without_channels());
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Client {
         let found = self.peer.wait_for(format!("message {index}"), move |record| {
             record.messages_of(0).nth(index).map(|message| message.as_text().map(str::to_owned))
         });
-        let text = found.blocking().expect("a text message");
+        let text = found.blocking().unwrap_or_else(|| panic!("message {index} is binary"));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
@@ -67,7 +67,9 @@ impl Client {
     pub(super) fn receives(&self, text: &str) {
         let wanted = text.to_owned();
         let has = move |message: &Message| message.as_text().is_some_and(|text| text.contains(&wanted));
-        self.peer.wait_for(format!("a message with {text}"), move |record| record.messages_of(0).any(&has).then_some(())).blocking();
+        self.peer
+            .wait_for(format!("a message with {text}"), move |record| record.messages_of(0).any(&has).then_some(()))
+            .blocking();
     }
 
     /// Subscribes in the channels protocol.

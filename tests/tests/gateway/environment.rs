@@ -41,6 +41,14 @@ impl Process {
         let url = lines.into_iter().find_map(|line| line.split_once(MARK).map(|(_, url)| url.to_owned()));
         Self { child, url: url.unwrap_or_else(|| panic!("the process did not start with {environment:?}")) }
     }
+
+    /// The memory it has in use, in bytes.
+    #[track_caller]
+    pub(super) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
 }
 
 impl Drop for Process {

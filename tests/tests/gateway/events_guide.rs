@@ -1,16 +1,15 @@
 //! The events protocol, as its guide describes it: how a connection begins, each printed message, patterns, the devices
 //! of a user, commands, limits, batches, health.
 
-use std::time::Duration;
+mod batches;
+mod limits;
 
-use eventflux_core::Properties;
-use eventflux_testkit::peer::{Message, Script, ScriptedClient};
+use eventflux_testkit::peer::{Message, ScriptedClient};
 use serde_json::{Value, json};
 
 use super::client::{Client, refusal};
 use super::jwt;
-use super::served::{Plan, Served, WATCHED, serving};
-use super::support::{DEADLINE, context};
+use super::served::{Plan, Served, serving};
 
 fn events() -> Plan {
     serving("events")
@@ -42,7 +41,7 @@ fn is_error(message: &Value, code: &str) {
 
 #[test]
 fn a_connection_begins_as_printed() {
-    let served = with_tokens().to_users().start();
+    let served = with_tokens().for_users().start();
     let client = served.client(&format!("?token={}", jwt::of("user_123")));
     let mut ready = client.next();
     let session = ready["data"]["session_id"].take();
@@ -73,7 +72,7 @@ fn who_has_no_valid_token_is_refused_with_401() {
 
 #[test]
 fn each_printed_message_of_the_server_arrives_as_printed() {
-    let served = with_tokens().to_users().start();
+    let served = with_tokens().for_users().start();
     let client = device(&served, "user_456");
     subscribe(&client, &["*"]);
     for (kind, data) in [
@@ -122,7 +121,7 @@ fn each_printed_message_of_the_server_arrives_as_printed() {
 
 #[test]
 fn each_printed_message_of_the_client_is_understood() {
-    let served = with_tokens().to_users().taking("websocket.accept='create_blob, process_blob'").start();
+    let served = with_tokens().for_users().taking("websocket.accept='create_blob, process_blob'").start();
     let client = device(&served, "ann");
     subscribe(&client, &["blob.*", "processor.*", "processor.status"]);
     let answer = client.ask(&json!({"type": "unsubscribe", "events": ["processor.status"]}));
@@ -167,7 +166,7 @@ fn a_pattern_stands_for_what_begins_like_it_and_an_event_comes_once() {
 
 #[test]
 fn events_of_a_user_reach_all_of_its_devices_and_nobody_else() {
-    let served = with_tokens().to_users().start();
+    let served = with_tokens().for_users().start();
     let anns: Vec<_> = (0..5).map(|_| device(&served, "ann")).collect();
     let bob = device(&served, "bob");
     anns.iter().chain([&bob]).for_each(|client| subscribe(client, &["*"]));
@@ -177,7 +176,8 @@ fn events_of_a_user_reach_all_of_its_devices_and_nobody_else() {
     served.publish_for("nobody", "blob.created", &json!({"secret of nobody": 1}));
     served.publish_for("bob", "blob.created", &json!("for bob"));
     for ann in &anns {
-        let numbers: Vec<_> = ann.take(100).into_iter().map(|message| message["data"]["secret of ann"].clone()).collect();
+        let numbers: Vec<_> =
+            ann.take(100).into_iter().map(|message| message["data"]["secret of ann"].clone()).collect();
         assert_eq!(numbers, (0..100).map(Value::from).collect::<Vec<_>>());
     }
     assert_eq!(bob.next(), json!({"type": "blob.created", "data": "for bob"}));
@@ -188,7 +188,7 @@ fn events_of_a_user_reach_all_of_its_devices_and_nobody_else() {
 
 #[test]
 fn devices_get_what_they_subscribed_to_each() {
-    let served = with_tokens().to_users().start();
+    let served = with_tokens().for_users().start();
     let (phone, desk) = (device(&served, "ann"), device(&served, "ann"));
     subscribe(&phone, &["book.*"]);
     subscribe(&desk, &["blob.*"]);
@@ -201,7 +201,7 @@ fn devices_get_what_they_subscribed_to_each() {
 
 #[test]
 fn an_event_for_a_user_without_a_channel_reaches_every_device_and_has_a_type() {
-    let served = with_tokens().to_users_without_channels().start();
+    let served = with_tokens().for_users_without_channels().start();
     let (phone, desk) = (device(&served, "ann"), device(&served, "ann"));
     subscribe(&phone, &["blob.*"]);
     served.publish_for("ann", "", &json!(1));
@@ -215,7 +215,7 @@ fn an_event_for_a_user_without_a_channel_reaches_every_device_and_has_a_type() {
 
 #[test]
 fn a_sixth_device_is_closed_with_1008_and_five_stay() {
-    let served = with_tokens().to_users().start();
+    let served = with_tokens().for_users().start();
     let mut devices: Vec<_> = (0..5).map(|_| device(&served, "ann")).collect();
     let sixth = served.client(&format!("?token={}", jwt::of("ann")));
     sixth.is_closed(1008, "too many connections of this user");
@@ -232,8 +232,8 @@ fn a_sixth_device_is_closed_with_1008_and_five_stay() {
 
 #[test]
 fn a_session_ends_with_its_token_unless_it_is_renewed() {
-    let served = with_tokens().with("websocket.auth.jwt.leeway='0'").to_users().start();
-    let soon = || jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(2)}));
+    let served = with_tokens().with("websocket.auth.jwt.leeway='0'").for_users().start();
+    let soon = || jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(3)}));
     let stays = served.client(&format!("?token={}", soon()));
     let goes = served.client(&format!("?token={}", soon()));
     assert_eq!((&stays.next()["type"], &goes.next()["type"]), (&json!("connected"), &json!("connected")));
@@ -246,199 +246,4 @@ fn a_session_ends_with_its_token_unless_it_is_renewed() {
     assert_eq!(stays.next()["data"], 1);
     served.counted_error("authentication_expired", 1);
     served.stop();
-}
-
-#[test]
-fn too_many_messages_of_a_client_are_answered_with_retry_after() {
-    let served = events().with("websocket.rate.limit='3'").taking("").start();
-    let (hasty, other) = (served.client(""), served.client(""));
-    (hasty.next(), other.next());
-    hasty.send_all((0..4).map(|n| json!({"type": "create_blob", "data": {"n": n}})));
-    let error = hasty.next();
-    is_error(&error, "RATE_LIMIT_EXCEEDED");
-    assert_eq!(error["data"]["message"], "Rate limit exceeded");
-    assert!((1..=60).contains(&error["data"]["retry_after"].as_u64().unwrap()), "{error}");
-    assert_eq!(served.came(3).len(), 3);
-    other.send(&json!({"type": "create_blob", "data": {"n": "other"}}));
-    assert_eq!(served.came(4)[3].json(), json!({"n": "other"}));
-    served.counted_error("rate_limit_exceeded", 1);
-    served.stop();
-}
-
-#[test]
-fn after_the_time_it_was_told_a_client_may_go_on() {
-    let served = events().with("websocket.rate.limit='1', websocket.rate.period='300ms'").start();
-    let client = served.client("");
-    client.next();
-    client.send_all([json!({"type": "ping"}), json!({"type": "ping"})]);
-    assert_eq!(client.next(), json!({"type": "pong"}));
-    let error = client.next();
-    assert_eq!(error["data"]["retry_after"], 1);
-    std::thread::sleep(Duration::from_secs(error["data"]["retry_after"].as_u64().unwrap()));
-    assert_eq!(client.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.stop();
-}
-
-#[test]
-fn a_message_may_have_64_kilobytes_and_no_more() {
-    let served = events().taking("").start();
-    let shell = json!({"type": "create_blob", "data": ""}).to_string().len();
-    let of_size = |bytes: usize| json!({"type": "create_blob", "data": "x".repeat(bytes - shell)}).to_string();
-    let (client, other) = (served.client(""), served.client(""));
-    (client.next(), other.next());
-    client.peer.send_text(of_size(65_536)).blocking();
-    served.came(1);
-    client.peer.play(Script::new().send_text(of_size(65_537)).expect_close(1009)).blocking();
-    assert_eq!(other.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
-    served.counted_violation("1009", 1);
-    served.stop();
-}
-
-#[test]
-fn messages_above_a_kilobyte_are_compressed_for_who_wants_it() {
-    let served = events().start();
-    let client = Client::built(ScriptedClient::builder(served.url("")).extensions("permessage-deflate"));
-    client.next();
-    subscribe(&client, &["*"]);
-    for (size, compressed) in [(900, 0), (1100, 1)] {
-        served.publish("blob.created", &json!("x".repeat(size)));
-        assert_eq!(client.next()["data"].as_str().unwrap().len(), size);
-        assert_eq!(client.peer.record().compressed_messages(), compressed, "{size}");
-    }
-    served.stop();
-}
-
-// Batches
-
-#[test]
-fn messages_within_the_delay_travel_as_one_in_order() {
-    let served = events().with("websocket.batch.delay='150ms'").start();
-    let client = served.client("");
-    assert_eq!(client.next()["type"], "connected");
-    subscribe(&client, &["*"]);
-    served.publish_all("blob.created", &[json!(1), json!(2), json!(3)]);
-    let inner = [1, 2, 3].map(|number| json!({"type": "blob.created", "data": number}));
-    assert_eq!(client.next(), json!({"type": "batch", "data": inner}));
-    served.publish("blob.created", &json!(4));
-    assert_eq!(client.next(), json!({"type": "blob.created", "data": 4}));
-    served.stop();
-}
-
-#[test]
-fn a_batch_does_not_grow_beyond_its_size() {
-    let served = events().with("websocket.batch.delay='1s', websocket.batch.size='1000'").start();
-    let client = served.client("");
-    client.next();
-    subscribe(&client, &["*"]);
-    let text = "x".repeat(300);
-    let payloads: Vec<_> = (0..20).map(|n| json!({"n": n, "text": text})).collect();
-    served.publish_all("blob.created", &payloads);
-    let mut numbers = Vec::new();
-    while numbers.len() < 20 {
-        let message = client.next();
-        let messages = match &message["type"] {
-            kind if kind == "batch" => message["data"].as_array().unwrap().clone(),
-            _ => vec![message.clone()],
-        };
-        assert!(message.to_string().len() < 1200, "a batch of {} messages", messages.len());
-        numbers.extend(messages.iter().map(|message| message["data"]["n"].as_u64().unwrap()));
-    }
-    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
-    served.stop();
-}
-
-#[test]
-fn without_a_delay_there_are_no_batches() {
-    let served = events().start();
-    let client = served.client("");
-    client.next();
-    subscribe(&client, &["*"]);
-    served.publish_all("blob.created", &[json!(1), json!(2)]);
-    assert_eq!(client.take(2), [1, 2].map(|number| json!({"type": "blob.created", "data": number})));
-    served.stop();
-}
-
-// Limits and health
-
-#[test]
-fn defaults_are_those_of_the_guide() {
-    let context = context();
-    let specs = context.sink_factory("websocket").unwrap().properties();
-    let given = [
-        ("websocket.mode", "server"),
-        ("websocket.listen", "127.0.0.1:0"),
-        ("websocket.protocol", "events"),
-        ("websocket.auth", "jwt"),
-        ("websocket.auth.jwt.secret", jwt::SECRET),
-    ];
-    let defaults = Properties::resolve(specs, given, &|_| None).unwrap();
-    assert_eq!(defaults.integer::<u64>("websocket.max.connections.per.user").unwrap(), 5);
-    assert_eq!(defaults.size("websocket.max.message.size").unwrap(), 65_536);
-    assert_eq!(defaults.size("websocket.permessage-deflate.threshold").unwrap(), 1024);
-    assert_eq!(defaults.text("websocket.permessage-deflate").unwrap(), "true");
-    assert!(defaults.duration("websocket.batch.delay").unwrap().is_zero());
-    assert_eq!(defaults.text("websocket.auth.query").unwrap(), "token");
-}
-
-#[test]
-fn a_client_that_is_full_is_closed_where_that_is_the_policy_and_others_do_not_notice() {
-    let served = with_tokens()
-        .with("websocket.permessage-deflate='false', websocket.close.timeout='300ms'")
-        .publishing("websocket.client.queue.full='disconnect', websocket.client.queue.bytes='100KiB'")
-        .to_users()
-        .start();
-    let url = served.url(&format!("?token={}", jwt::of("ann")));
-    let slow = Client::built(ScriptedClient::builder(url).receive_buffer(8 << 10));
-    slow.next();
-    let other = device(&served, "bob");
-    subscribe(&slow, &["*"]);
-    subscribe(&other, &[WATCHED]);
-    slow.peer.play(Script::new().stop_reading()).blocking();
-    let text = "x".repeat(10_000);
-    for number in 0..2_000 {
-        served.publish_for("ann", "blob.created", &json!({"n": number, "text": text}));
-    }
-    served.counted_violation("1008", 1);
-    served.publish_for("bob", WATCHED, &json!(1));
-    assert_eq!(other.next(), json!({"type": WATCHED, "data": 1}));
-    assert_eq!(served.metric("eventflux_sink_evicted_total", &[("stream", "Out")]), 1);
-    served.stop();
-}
-
-#[test]
-fn health_tells_connections_and_users() {
-    let served = with_tokens().to_users().start();
-    let _devices = [device(&served, "ann"), device(&served, "ann"), device(&served, "bob")];
-    served.wait_for_metric("websocket_connections_active", &[("path", "/ws")], 3);
-    let report = served.report();
-    assert_eq!(report["active_clients"], 3, "{report}");
-    assert_eq!(report["active_users"], 2, "{report}");
-    assert!(served.pipeline.flux.is_healthy());
-    served.stop();
-}
-
-#[test]
-fn subscriptions_are_limited_and_patterns_checked() {
-    let served = events().with("websocket.max.subscriptions='2'").start();
-    let client = served.client("");
-    client.next();
-    for bad in ["blob.*.x", "a b", "*blob", ""] {
-        is_error(&client.ask(&json!({"type": "subscribe", "events": [bad]})), "INVALID_CHANNEL");
-    }
-    subscribe(&client, &["a.*", "b.*"]);
-    is_error(&client.ask(&json!({"type": "subscribe", "events": ["c"]})), "SUBSCRIPTION_LIMIT_EXCEEDED");
-    served.publish("a.x", &json!(1));
-    assert_eq!(client.next()["data"], 1);
-    served.stop();
-}
-
-#[test]
-fn a_pipeline_that_stops_says_goodbye_with_1001() {
-    let served = events().start();
-    let client = served.client("");
-    client.next();
-    let before = std::time::Instant::now();
-    served.stop();
-    client.is_closed(1001, "going away");
-    assert!(before.elapsed() < DEADLINE);
 }

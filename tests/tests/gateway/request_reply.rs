@@ -95,19 +95,22 @@ fn a_request_without_a_correlation_id_is_answered_without_one() {
 
 #[test]
 fn no_answer_in_time_is_an_error_and_a_late_one_is_dropped() {
-    let served = asked("websocket.request.timeout='200ms'").start();
+    let served = asked("websocket.request.timeout='500ms'").start();
     let client = served.client("");
     client.send(&request("req-1", &json!({})));
     let late = where_to(&served, 1, "req-1");
     is_error(&client.next(), "request_timeout", "req-1");
+    // The connection has been quiet, and nothing else is due.
+    client.send(&request("req-2", &json!({})));
+    is_error(&client.next(), "request_timeout", "req-2");
     served.answer(&late, &json!("late")).unwrap();
     // The name is free again, and the late answer is none to it.
     client.send(&request("req-1", &json!({})));
-    let came = served.came(2);
-    assert_ne!(came[0].request, came[1].request);
-    served.answer(came[1].request.as_deref().unwrap(), &json!("in time")).unwrap();
+    let came = served.came(3);
+    assert_ne!(came[0].request, came[2].request);
+    served.answer(came[2].request.as_deref().unwrap(), &json!("in time")).unwrap();
     assert_eq!(client.next(), json!({"type": "response", "data": "in time", "correlation_id": "req-1"}));
-    served.counted_error("request_timeout", 1);
+    served.counted_error("request_timeout", 2);
     served.stop();
 }
 

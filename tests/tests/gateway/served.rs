@@ -68,12 +68,12 @@ impl Plan {
     }
 
     /// Each event goes to the connections of the user it names, and to nobody else.
-    pub(super) fn to_users(self) -> Self {
+    pub(super) fn for_users(self) -> Self {
         self.publishing("websocket.user='${person}'")
     }
 
     /// The same, whatever the connections have subscribed to.
-    pub(super) fn to_users_without_channels(mut self) -> Self {
+    pub(super) fn for_users_without_channels(mut self) -> Self {
         self.sink = "websocket.user='${person}'".to_owned();
         self
     }

@@ -25,8 +25,8 @@ pub(super) enum Item<'a> {
     Message(&'a [u8]),
     /// Something that wants the same payload back, or just an answer.
     Ping(&'a [u8]),
-    /// A goodbye.
-    Close,
+    /// A goodbye, with its code and reason.
+    Close(&'a [u8]),
     /// Something without meaning here.
     Other,
 }
@@ -83,7 +83,7 @@ fn next_frame(bytes: &[u8]) -> Result<Option<(Item<'_>, usize)>, BenchError> {
         OPCODE_TEXT | OPCODE_BINARY => Item::Message(payload),
         OPCODE_PING => Item::Ping(payload),
         OPCODE_PONG => Item::Other,
-        OPCODE_CLOSE => Item::Close,
+        OPCODE_CLOSE => Item::Close(payload),
         _ => return Err(BenchError::Protocol(format!("a frame that begins with {first:#04x} is not expected"))),
     };
     Ok(Some((item, end)))
@@ -181,7 +181,10 @@ mod tests {
         bytes.extend(from_server(OPCODE_BINARY, b"b"));
         bytes.extend(from_server(OPCODE_PONG, b""));
         bytes.extend(from_server(OPCODE_CLOSE, &[3, 232]));
-        assert_eq!(items(WEBSOCKET, &bytes), [Item::Ping(b"p"), Item::Message(b"b"), Item::Other, Item::Close]);
+        assert_eq!(
+            items(WEBSOCKET, &bytes),
+            [Item::Ping(b"p"), Item::Message(b"b"), Item::Other, Item::Close(&[3, 232])]
+        );
     }
 
     #[test]

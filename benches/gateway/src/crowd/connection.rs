@@ -12,10 +12,12 @@ use super::message::{Finder, Mark};
 use crate::job::Language;
 
 /// Whether a connection goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
+    /// It does.
     Open,
-    Ended,
+    /// It has ended, as the text says.
+    Ended(String),
 }
 
 /// A connection with what waits on its two sides.
@@ -53,12 +55,12 @@ impl Connection {
             return Err(BenchError::Protocol(format!("a message of more than {kept} bytes")));
         };
         let read = match (&self.stream).read(room) {
-            Ok(0) => return Ok(Status::Ended),
+            Ok(0) => return Ok(Status::Ended("without a goodbye".into())),
             Ok(read) => read,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(Status::Open);
             }
-            Err(_) => return Ok(Status::Ended),
+            Err(error) => return Ok(Status::Ended(error.to_string())),
         };
         buffer[..kept].copy_from_slice(&self.incomplete);
         self.incomplete.clear();
@@ -71,7 +73,7 @@ impl Connection {
                     }
                 }
                 Item::Ping(payload) => self.send(&codec::pong(self.language, payload))?,
-                Item::Close => return Ok(Status::Ended),
+                Item::Close(payload) => return Ok(Status::Ended(farewell(payload))),
                 Item::Other => {}
             }
             rest = &rest[length..];
@@ -111,6 +113,16 @@ impl Connection {
     fn send(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
         self.outbox.extend_from_slice(bytes);
         self.flush()
+    }
+}
+
+fn farewell(payload: &[u8]) -> String {
+    match payload {
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            format!("with code {code}: {}", String::from_utf8_lossy(reason))
+        }
+        _ => "with a goodbye".to_owned(),
     }
 }
 
@@ -175,11 +187,11 @@ mod tests {
     #[test]
     fn a_goodbye_ends_it() {
         let (mut connection, mut gateway) = pair(b"");
-        gateway.write_all(b"\x88\x00").unwrap();
+        gateway.write_all(b"\x88\x07\x03\xf0limit").unwrap();
         let mut status = Status::Open;
         while status == Status::Open {
             status = connection.receive(&mut [0; 64], |_| {}).unwrap();
         }
-        assert_eq!(status, Status::Ended);
+        assert_eq!(status, Status::Ended("with code 1008: limit".into()));
     }
 }

@@ -1,6 +1,6 @@
 //! Opens connections, many at once: TCP, handshake, subscription. Blocking: nothing is measured yet.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::job::{Job, Language};
 /// Connections under way at once.
 const AT_ONCE: usize = 64;
 
-/// Longest wait for the gateway to listen.
-const LISTEN_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for the gateway to be ready.
+const READY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Time between two tries to reach a gateway that does not listen yet.
+/// Time between two tries to reach a gateway that is not ready.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Longest wait for an answer.
@@ -40,21 +40,21 @@ pub(super) struct Opened {
     pub(super) rest: Vec<u8>,
 }
 
-/// Waits until the gateway listens.
+/// Waits until the gateway lets publishers and subscribers in; it may listen before that.
 ///
 /// # Errors
 /// When it does not.
-pub(super) fn await_listening(job: &Job) -> Result<(), BenchError> {
+pub(super) fn await_readiness(job: &Job) -> Result<(), BenchError> {
     let start = Instant::now();
-    loop {
-        match TcpStream::connect(job.address) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused && start.elapsed() < LISTEN_DEADLINE => {
-                thread::sleep(RETRY);
+    for part in [Part::Publisher, Part::Subscriber(0)] {
+        while let Err(error) = open(job, &[part]) {
+            if start.elapsed() > READY_DEADLINE {
+                return Err(error);
             }
-            Err(error) => return Err(BenchError::io(format!("connecting to {}", job.address))(error)),
+            thread::sleep(RETRY);
         }
     }
+    Ok(())
 }
 
 /// Opens a connection for each of `parts`.
@@ -123,7 +123,10 @@ impl Dial {
             while let Some((item, length)) = codec::next(job.language, &self.received)? {
                 let heard = match item {
                     Item::Message(message) => memmem::find(message, hear.as_bytes()).is_some(),
-                    Item::Close => return Err(BenchError::Protocol(format!("closed instead of saying {hear}"))),
+                    Item::Close(payload) => {
+                        let reason = String::from_utf8_lossy(payload);
+                        return Err(BenchError::Protocol(format!("closed ({reason}) instead of saying {hear}")));
+                    }
                     Item::Ping(_) | Item::Other => false,
                 };
                 self.received.drain(..length);
@@ -207,6 +210,23 @@ mod tests {
         ]);
         let opened = open(&job, &[Part::Subscriber(0)]).unwrap();
         assert_eq!(opened[0].rest, b"\x81\x01x");
+    }
+
+    #[test]
+    fn a_gateway_that_refuses_at_first_is_asked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut job = gateway(&[]);
+        (job.address, job.language) = (listener.local_addr().unwrap(), Language::WebSocket(Protocol::Raw));
+        let answers = ["404 Not Found", "101 Switching Protocols", "101 Switching Protocols"];
+        let serving = thread::spawn(move || {
+            for answer in answers {
+                let (mut client, _) = listener.accept().unwrap();
+                assert!(client.read(&mut [0; 4096]).unwrap() > 0);
+                client.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).unwrap();
+            }
+        });
+        await_readiness(&job).unwrap();
+        serving.join().unwrap();
     }
 
     #[test]

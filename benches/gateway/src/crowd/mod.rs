@@ -60,7 +60,7 @@ const PUBLISHER: u64 = u64::MAX;
 /// When a connection cannot be made or the publisher's ends, or what comes makes no sense.
 pub(crate) fn run(job: Job) -> Result<(), BenchError> {
     let gate = follow_runner();
-    dial::await_listening(&job)?;
+    dial::await_readiness(&job)?;
     let mut crowd = Crowd::new(job)?;
     let first = match crowd.job.work.task {
         Task::Idle { first } => first.min(crowd.job.work.subscribers),
@@ -94,6 +94,7 @@ struct Crowd {
     /// Never read.
     _frozen: Vec<dial::Opened>,
     disconnected: u64,
+    farewell: Option<String>,
     ledger: Ledger,
 }
 
@@ -117,6 +118,7 @@ impl Crowd {
             subscribers: Vec::with_capacity(job.work.subscribers),
             _frozen: frozen,
             disconnected: 0,
+            farewell: None,
             job,
         };
         if crowd.job.work.frozen > 0 {
@@ -178,6 +180,7 @@ impl Crowd {
         }
         Ok(Report {
             disconnected: self.disconnected,
+            farewell: self.farewell.take(),
             elapsed_ns: last_ns - start_ns,
             crowd_cpu_ns: self::cpu_ns() - cpu_ns,
             ..self.ledger.report(schedule.published())
@@ -256,8 +259,9 @@ impl Crowd {
             let now_ns = *now_ns.get_or_insert_with(monotonic_ns);
             ledger.book(subscriber, mark, now_ns);
         })?;
-        if status == Status::Ended {
+        if let Status::Ended(farewell) = status {
             self.disconnected += 1;
+            self.farewell.get_or_insert(farewell);
             epoll::delete(&self.poll, &*connection).map_err(os("forgetting a connection"))?;
         }
         Ok(())
@@ -267,7 +271,9 @@ impl Crowd {
     fn listen_to_publisher(&mut self) -> Result<(), BenchError> {
         match self.publisher.receive(&mut self.buffer, |_| {})? {
             Status::Open => Ok(()),
-            Status::Ended => Err(BenchError::Protocol("the gateway has closed the publisher's connection".into())),
+            Status::Ended(farewell) => {
+                Err(BenchError::Protocol(format!("the gateway has closed the publisher's connection {farewell}")))
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ const TELL: &str = "client.subscriptions = { get: (id) => (data) => console.log(
 fn the_javascript_class_authenticates_subscribes_receives_data_and_hears_of_errors() {
     for runtime in Runtime::ALL {
         let server = Server::as_printed(EXAMPLE, PORT, &[], &PING_OFTEN);
-        let Some(mut client) = runtime.start("analytics/client.js", TELL) else { return };
+        let Some(mut client) = runtime.start("analytics/client.js", TELL) else { continue };
         client.expect("log Connected to streaming server");
         client.expect("log Authentication successful");
 
@@ -36,7 +36,9 @@ fn the_javascript_class_authenticates_subscribes_receives_data_and_hears_of_erro
 
         let id = data.split(' ').nth(2).unwrap();
         client.evaluate(&format!("client.unsubscribe('{id}')"));
-        client.evaluate("client.subscribe('events', { event_type: ['login', 'purchase'], 'payload.user_id': 'user123' })");
+        client.evaluate(
+            "client.subscribe('events', { event_type: ['login', 'purchase'], 'payload.user_id': 'user123' })",
+        );
         for _ in 0..3 {
             let event = client.expect(r#""subscription_type":"events""#);
             assert!(!event.contains("user_action"), "{event}");
@@ -52,7 +54,7 @@ fn the_few_lines_that_authenticate_do() {
     for runtime in Runtime::ALL {
         let _server = Server::as_printed(EXAMPLE, PORT, &[], &[]);
         let then = "ws.onmessage = (event) => console.log('message', event.data)";
-        let Some(mut client) = runtime.start("analytics/authenticate.js", then) else { return };
+        let Some(mut client) = runtime.start("analytics/authenticate.js", then) else { continue };
         let message = client.expect("log message ");
         assert!(message.contains(r#"{"type":"auth_success","data":{"client_id":""#), "{message}");
     }

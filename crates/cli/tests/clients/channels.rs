@@ -15,7 +15,7 @@ pub(crate) const PING_OFTEN: [&str; 1] = ["Updates.websocket.ping.interval=200ms
 fn the_javascript_client_subscribes_receives_events_answers_pings_and_notices_the_end() {
     for runtime in Runtime::ALL {
         let server = Server::as_printed(EXAMPLE, PORT, &PING_OFTEN, &[]);
-        let Some(mut client) = runtime.start("channels/client.js", "") else { return };
+        let Some(mut client) = runtime.start("channels/client.js", "") else { continue };
         let event = client.expect("log Event received: ");
         assert!(event.contains(r#""type":"agent-status-changed""#), "{runtime:?}: {event}");
         assert!(event.contains(r#""agent_id":"agent-"#), "{runtime:?}: {event}");
@@ -30,9 +30,12 @@ fn the_javascript_client_subscribes_receives_events_answers_pings_and_notices_th
 fn the_javascript_client_is_told_when_nobody_listens() {
     for runtime in Runtime::ALL {
         let _port = Port::take(PORT);
-        let Some(mut client) = runtime.start("channels/client.js", "") else { return };
+        let Some(mut client) = runtime.start("channels/client.js", "") else { continue };
         client.expect("error WebSocket error:");
-        client.expect("log WebSocket closed");
+        // The WebSocket that Node 20 brings says nothing more where there was no connection.
+        if runtime != Runtime::NodeOwn {
+            client.expect("log WebSocket closed");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ const WAITING: &str = "document.getElementById('state').dataset.state === 'waiti
 
 #[test]
 fn trades_appear_and_a_filter_narrows_them() {
-    let (_server, port) = Server::anywhere(EXAMPLE, &STREAMS);
+    let (server, port) = Server::anywhere(EXAMPLE, &STREAMS);
     let Some(mut dashboard) = open(port) else { return };
     dashboard.until(LIVE);
     dashboard.until(&rows_are("new Set(symbols).size === 3 && symbols.length > 10"));
@@ -35,10 +35,16 @@ fn trades_appear_and_a_filter_narrows_them() {
     dashboard.until("document.getElementById('note').className === 'wrong'");
     let before = dashboard.evaluate(NEWEST).as_u64().unwrap();
     dashboard.until(&format!("{NEWEST} > {before}"));
-    assert_eq!(dashboard.evaluate(&rows_are("symbols.every((symbol) => symbol === 'BTC')")), true, "the old filter stays");
+    assert_eq!(
+        dashboard.evaluate(&rows_are("symbols.every((symbol) => symbol === 'BTC')")),
+        true,
+        "the old filter stays"
+    );
 
     dashboard.enter("#filter", "");
     dashboard.until(&rows_are("new Set(symbols).size === 3"));
+    assert_eq!(server.metric("websocket_connections_total"), 1.0, "all over one connection");
+    server.stop();
 }
 
 #[test]
@@ -65,6 +71,7 @@ fn after_an_interruption_it_goes_on_where_it_was() {
     offsets.retain(|offset| *offset >= before);
     let whole: Vec<_> = (before..before + offsets.len() as u64).rev().collect();
     assert_eq!(offsets, whole, "every trade once, the newest first");
+    server.stop();
 }
 
 #[test]

@@ -94,14 +94,20 @@ fn the_hook_connects_a_component_of_react() {
 
 #[test]
 fn the_load_test_finds_nothing_wrong() {
-    let _server = Server::as_printed(EXAMPLE, PORT, &[], &[]);
+    let mut server = Server::as_printed(EXAMPLE, PORT, &[], &[]);
     let Some((client, tool)) = load_test(&printed("events/load.js")) else { return };
     let output = client.finish();
     assert_eq!(output.code, Some(0), "{output:?}");
+    // Not by the server, before the test was over.
+    server.expect_stderr("closed by the peer");
+    server.stop();
     match tool {
         LoadTest::K6 => {
             assert!(output.stdout.contains("checks_succeeded...................: 100.00%"), "{output:?}");
-            assert!(output.stdout.contains("✓ message has type") && output.stdout.contains("✓ status is 101"), "{output:?}");
+            assert!(
+                output.stdout.contains("✓ message has type") && output.stdout.contains("✓ status is 101"),
+                "{output:?}"
+            );
         }
         LoadTest::StandIn => {
             for check in ["message has type", "message has data", "status is 101"] {

@@ -49,7 +49,9 @@ fn the_rust_client_subscribes_receives_events_answers_pings_and_ends_with_the_se
     let mut command = Command::new(this);
     command.args(["--ignored", "--exact", "--nocapture", "rust_client::a_process_of_its_own"]).stdin(Stdio::null());
     let mut client = Running::spawn(&mut command);
-    client.expect_stdout(r#"Received: {"type":"subscribe_response","data":{"success":true,"subscribed":["agent-updates"]"#);
+    client.expect_stdout(
+        r#"Received: {"type":"subscribe_response","data":{"success":true,"subscribed":["agent-updates"]"#,
+    );
     client.expect_stdout(r#"Received: {"type":"event","data":{"type":"agent-status-changed""#);
     answers_pings(&server);
     client.expect_stdout("Received: ");

@@ -26,7 +26,12 @@ struct Start {
 impl Server {
     /// Runs an example as it is, at the port it names.
     #[track_caller]
-    pub(crate) fn as_printed(file: &str, port: u16, sets: &[&str], environment: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) fn as_printed(
+        file: &str,
+        port: u16,
+        sets: &[&str],
+        environment: &[(&'static str, &'static str)],
+    ) -> Self {
         let lock = Port::take(port);
         let sets = sets.iter().map(|set| (*set).to_owned()).collect();
         Self { port: Some(lock), ..Self::run(file, sets, environment) }
@@ -62,6 +67,11 @@ impl Server {
         self.running.expect_stdout(part)
     }
 
+    /// Waits for a line of its log.
+    pub(crate) fn expect_stderr(&mut self, part: &str) -> String {
+        self.running.expect_stderr(part)
+    }
+
     /// The sum of a metric over all its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let page = http::get(self.admin, "/metrics").body;
@@ -82,6 +92,8 @@ impl Server {
         self.running.signal("TERM");
         let output = self.running.finish();
         assert_eq!(output.code, Some(0), "{output:?}");
+        // One that is contained ends a connection and nothing else, and clients come back.
+        assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
         Stopped { start: self.start, port: self.port }
     }
 }

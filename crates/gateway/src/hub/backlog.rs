@@ -27,8 +27,8 @@ pub(super) struct Backlog {
     /// Where the event of each key is: kept from when there was too much until all is taken.
     by_key: Option<HashMap<Key, u64>>,
     gaps: Vec<(Arc<str>, u64)>,
-    /// Whether something was left the last time events were taken.
-    behind: bool,
+    /// Since when not everything was taken.
+    behind_since: Option<Instant>,
 }
 
 /// A place in the order; without its event when that was dropped.
@@ -90,9 +90,10 @@ impl Backlog {
     /// # Errors
     /// When the client is to be closed.
     pub(super) fn prepare(&mut self, now: Instant) -> Result<(), TooSlow> {
-        // What came when nothing waited waits for us, not for the client.
-        if self.behind {
-            return self.overtake(now);
+        // Before something was left, events waited for us, and not for the client.
+        if self.limits.is_too_long(self.behind_since, now) && self.limits.full == FullPolicy::Disconnect && self.is_expired(now) {
+            self.losses.evicted.increment();
+            return Err(TooSlow);
         }
         self.drop_expired(now);
         Ok(())
@@ -103,17 +104,13 @@ impl Backlog {
     /// # Errors
     /// When the client is to be closed.
     pub(super) fn overtake(&mut self, now: Instant) -> Result<(), TooSlow> {
-        if self.limits.full == FullPolicy::Disconnect && self.is_expired(now) {
-            self.losses.evicted.increment();
-            return Err(TooSlow);
-        }
-        self.drop_expired(now);
-        Ok(())
+        self.note_lag(now);
+        self.prepare(now)
     }
 
-    /// Events were taken.
-    pub(super) fn taken(&mut self) {
-        self.behind = self.events > 0;
+    /// Notes whether something is left.
+    pub(super) fn note_lag(&mut self, now: Instant) {
+        self.behind_since = if self.events > 0 { self.behind_since.or(Some(now)) } else { None };
     }
 
     /// Takes the losses since the last time.
@@ -208,9 +205,8 @@ impl Backlog {
 
     /// Whether the oldest event waits longer than it may.
     fn is_expired(&self, now: Instant) -> bool {
-        let Some(age) = self.limits.age else { return false };
         let oldest = self.places.front().and_then(|place| place.event.as_ref());
-        oldest.is_some_and(|event| now.saturating_duration_since(event.at) > age)
+        self.limits.is_too_long(oldest.map(|event| event.at), now)
     }
 
     fn remove_front(&mut self) -> Option<Event> {

@@ -1,6 +1,6 @@
 //! Limits and policies of a hub. Every one has a property in the connector.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eventflux_core::metrics::Counter;
 
@@ -135,6 +135,11 @@ impl QueueLimits {
     /// How many events may wait; one always may.
     pub(crate) fn events(&self) -> usize {
         self.events.map_or(usize::MAX, |events| events.max(1))
+    }
+
+    /// Whether something waits longer than it may.
+    pub(super) fn is_too_long(&self, since: Option<Instant>, now: Instant) -> bool {
+        self.age.zip(since).is_some_and(|(age, since)| now.saturating_duration_since(since) > age)
     }
 }
 

@@ -136,7 +136,7 @@ impl Mailbox {
             taken += item.cost();
             items.push_back(item);
         }
-        queue.backlog.taken();
+        queue.backlog.note_lag(now);
         found.more = !queue.is_empty();
         found
     }

@@ -21,8 +21,8 @@ pub(super) struct Reader {
     pub(super) next: u64,
     /// Its place among those that wait for an event.
     pub(super) waiting: Option<u32>,
-    /// Whether it had read everything when it read the last time.
-    caught_up: bool,
+    /// Since when it has not read everything there was.
+    behind_since: Option<Instant>,
     /// Under [`FullPolicy::DropNewest`]: what waits for it, and no more comes until it has read that.
     aside: Option<Box<Track>>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Read {
 impl Reader {
     /// One that reads what is published from `next` on.
     pub(super) fn new(mailbox: Arc<Mailbox>, cursor: u32, framing: SharedFraming, next: u64) -> Self {
-        Self { mailbox, cursor, framing, next, waiting: None, caught_up: true, aside: None }
+        Self { mailbox, cursor, framing, next, waiting: None, behind_since: None, aside: None }
     }
 
     /// Appends the bytes of the next events to `out`, about `room` of them.
@@ -68,11 +68,11 @@ impl Reader {
                     FullPolicy::Disconnect => {}
                     FullPolicy::DropOldest => read.missed += self.skip_to(track.newest_within(self.next, now, limits)),
                     FullPolicy::DropNewest => self.set_aside(track, limits),
-                    FullPolicy::Conflate => return self.conflate(track, room, limits, read, out),
+                    FullPolicy::Conflate => return self.conflate(track, (room, now), limits, read, out),
                 }
             }
         }
-        self.read_on(track, room, &mut read, out);
+        self.read_on(track, room, now, &mut read, out);
         read
     }
 
@@ -82,12 +82,15 @@ impl Reader {
         if self.aside.is_some() {
             return read;
         }
-        let is_behind = track.exceeds(self.next, limits) || track.is_expired(self.next, now, limits);
+        if self.next < track.next() {
+            self.behind_since.get_or_insert(now);
+        }
         if limits.full == FullPolicy::Disconnect {
-            read.too_slow = self.next < track.first() || is_behind;
+            read.too_slow = self.is_too_slow(track, now, limits);
             return read;
         }
         read.missed = self.skip_to(track.first());
+        let is_behind = track.exceeds(self.next, limits) || track.is_expired(self.next, now, limits);
         // What the other policies pass over is decided when there is room again.
         if limits.full == FullPolicy::DropOldest && is_behind {
             read.missed += self.skip_to(track.newest_within(self.next, now, limits));
@@ -113,12 +116,13 @@ impl Reader {
     }
 
     fn is_too_slow(&self, track: &Track, now: Instant, limits: &QueueLimits) -> bool {
-        // What came when it had read everything waits for us, not for the client.
-        let is_expired = !self.caught_up && track.is_expired(self.next, now, limits);
+        // Before it was found to be behind, events waited for us, and not for the client.
+        let is_client_slow = limits.is_too_long(self.behind_since, now);
+        let is_expired = is_client_slow && track.is_expired(self.next, now, limits);
         self.next < track.first() || track.exceeds(self.next, limits) || is_expired
     }
 
-    fn read_on(&mut self, track: &mut Track, room: usize, read: &mut Read, out: &mut Vec<Bytes>) {
+    fn read_on(&mut self, track: &mut Track, room: usize, now: Instant, read: &mut Read, out: &mut Vec<Bytes>) {
         let source = self.aside.as_deref_mut().unwrap_or(track);
         let next = source.run(self.next, room).next;
         source.read(self.next, next, out);
@@ -128,14 +132,14 @@ impl Reader {
             self.aside = None;
             read.missed_behind = self.skip_to(track.next());
         }
-        self.finish(track, read);
+        self.finish(track, now, read);
     }
 
     /// The newest of each key, as much of it as may wait.
     fn conflate(
         &mut self,
         track: &mut Track,
-        room: usize,
+        (room, now): (usize, Instant),
         limits: &QueueLimits,
         mut read: Read,
         out: &mut Vec<Bytes>,
@@ -163,13 +167,13 @@ impl Reader {
             self.next = event + 1;
         }
         read.missed += self.next - begin - read.events;
-        self.finish(track, &mut read);
+        self.finish(track, now, &mut read);
         read
     }
 
-    fn finish(&mut self, track: &Track, read: &mut Read) {
+    fn finish(&mut self, track: &Track, now: Instant, read: &mut Read) {
         read.idle = self.aside.is_none() && self.next == track.next();
-        self.caught_up = read.idle;
+        self.behind_since = if read.idle { None } else { self.behind_since.or(Some(now)) };
     }
 
     fn skip_to(&mut self, event: u64) -> u64 {

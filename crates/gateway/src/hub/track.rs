@@ -93,8 +93,7 @@ impl Track {
 
     /// Whether `event` waits longer than it may.
     pub(super) fn is_expired(&self, event: u64, now: Instant, limits: &QueueLimits) -> bool {
-        let Some(age) = limits.age else { return false };
-        self.mark(event).is_some_and(|mark| now.saturating_duration_since(mark.at) > age)
+        limits.is_too_long(self.mark(event).map(|mark| mark.at), now)
     }
 
     /// The oldest event from `event` on that may wait.
@@ -166,7 +165,7 @@ impl Track {
     /// The events from `event` on that fit into `room` bytes, but at least one (if there is one).
     pub(super) fn run(&self, event: u64, room: usize) -> Run {
         let begin = self.begin(event);
-        let limit = begin + room as u64;
+        let limit = begin.saturating_add(room as u64);
         let index = (event - self.first) as usize;
         let fitting = self.marks.partition_point(|mark| mark.end <= limit);
         let behind = fitting.max(index + 1).min(self.marks.len());

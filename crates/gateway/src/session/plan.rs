@@ -1,5 +1,6 @@
 //! Which of a session's subscriptions gets an event that several of them match: an event reaches a client once.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::Pattern;
@@ -51,7 +52,7 @@ fn role(wishes: &[Wish<'_>], wide: &[usize], index: usize) -> Role {
     let before: Arc<[_]> = others
         .iter()
         .map(|other| (*other, &wishes[*other]))
-        .filter(|(other, theirs)| theirs.overlaps(wish) && theirs.rank(*other) < wish.rank(index))
+        .filter(|(other, theirs)| theirs.overlaps(wish) && theirs.goes_before(wish, *other < index))
         .map(|(_, theirs)| (theirs.pattern.clone(), theirs.filter.cloned()))
         .collect();
     match (wish.filter, before.is_empty()) {
@@ -61,10 +62,14 @@ fn role(wishes: &[Wish<'_>], wide: &[usize], index: usize) -> Role {
 }
 
 impl Wish<'_> {
-    /// Who is told the past gets what comes meanwhile when it is through, and nobody else does; then, who reads costs
-    /// less than who is given.
-    fn rank(&self, index: usize) -> (bool, bool, usize) {
-        (!self.replays, self.filter.is_some(), index)
+    /// Whether it gets the events that both match. Who is told the past gets what comes meanwhile when it is through, and
+    /// nobody else does; then, who reads costs less than who is given.
+    fn goes_before(&self, other: &Self, is_first: bool) -> bool {
+        let rank = |wish: &Self| (!wish.replays, wish.filter.is_some());
+        match rank(self).cmp(&rank(other)) {
+            Ordering::Equal => is_first && rank(self) != (true, false),
+            different => different == Ordering::Less,
+        }
     }
 
     /// Whether it gets all events of another one.

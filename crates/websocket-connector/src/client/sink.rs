@@ -49,7 +49,7 @@ impl ClientSink {
             outbox: outbox.clone(),
             connector,
             reconnect: client.reconnect,
-            connection: config.connection,
+            connection: config.connection.clone(),
             heartbeat: heartbeat.map(|beat| (Bytes::copy_from_slice(beat.message.expose().as_bytes()), beat.interval)),
             callback,
             signal,

@@ -146,7 +146,7 @@ impl Task {
         let mut session = Session {
             task: self,
             connection,
-            keep_alive: KeepAlive::new(self.connection.keep_alive, heartbeat, now),
+            keep_alive: KeepAlive::new(self.connection.keep_alive.clone(), heartbeat, now),
             pings: PingBudget::new(self.connection.max_pings, now),
             messages: Vec::new(),
             busy: false,

@@ -68,7 +68,7 @@ impl ClientSource {
         Ok(Self {
             connector: Connector::new(client, &config.connection)?,
             reconnect: client.reconnect,
-            connection: config.connection,
+            connection: config.connection.clone(),
             heartbeat: heartbeat.map(|beat| (Bytes::copy_from_slice(beat.message.expose().as_bytes()), beat.interval)),
             subscribe: config.subscribe.clone(),
             inflate: config.inflate,
@@ -162,7 +162,7 @@ impl ClientSource {
         let mut session = Session {
             source: self,
             connection,
-            keep_alive: KeepAlive::new(self.connection.keep_alive, heartbeat, now),
+            keep_alive: KeepAlive::new(self.connection.keep_alive.clone(), heartbeat, now),
             pings: PingBudget::new(self.connection.max_pings, now),
             subscription: Subscription::new(self.subscribe.clone()),
             delivery: Delivery::new(callback.clone(), self.inflate),

@@ -28,7 +28,7 @@ use crate::pings::PingBudget;
 /// Bytes handed to the socket before it is flushed.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How long a source may take to accept the report of a bad message.
+/// How long sources may take to accept what is left of a connection that is over.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How often it is looked what a client misses that takes nothing.
@@ -37,21 +37,43 @@ const OVERTAKE_INTERVAL: Duration = Duration::from_millis(250);
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Serves a connection to its end. What it needs is put together at once, so that the future holds a pointer and little
-/// else.
-pub(super) fn serve(admitted: Admitted) -> BoxFuture<'static, ()> {
-    let Admitted { connection, seat, session, permission } = admitted;
-    match session {
-        Err(ending) => Box::pin(refuse(connection, seat, ending)),
-        Ok(session) => Box::pin(run(Box::pin(Driver::new(connection, seat, session, permission)))),
-    }
+/// A connection that is served to its end: a pointer, whatever it points to.
+enum Serving {
+    Driven(Pin<Box<Driver>>),
+    /// The goodbye, or a refusal.
+    Ending(BoxFuture<'static, ()>),
 }
 
-async fn run(mut driver: Pin<Box<Driver>>) {
-    log::info!("{} connected", driver.name());
-    let end = poll_fn(|cx| driver.as_mut().poll(cx)).await;
-    // In a box, because most of its life a connection is not closing.
-    Box::pin(driver.finish(end)).await;
+/// Serves a connection.
+pub(super) fn serve(admitted: Admitted) -> BoxFuture<'static, ()> {
+    let Admitted { connection, seat, session, permission } = admitted;
+    Box::pin(match session {
+        Err(ending) => Serving::Ending(Box::pin(refuse(connection, seat, ending))),
+        Ok(session) => {
+            let driver = Driver::new(connection, seat, session, permission);
+            log::info!("{} connected", driver.name());
+            Serving::Driven(Box::pin(driver))
+        }
+    })
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Driven(driver) = &mut *self {
+            let end = std::task::ready!(driver.as_mut().poll(cx));
+            let driver = std::mem::replace(&mut *self, Self::Ending(Box::pin(std::future::ready(()))));
+            if let Self::Driven(driver) = driver {
+                *self = Self::Ending(Box::pin(driver.finish(end)));
+            }
+        }
+        match &mut *self {
+            Self::Ending(ending) => ending.as_mut().poll(cx),
+            // Became an ending above.
+            Self::Driven(_) => Poll::Pending,
+        }
+    }
 }
 
 async fn refuse(connection: Connection<ByteStream>, seat: Seat, ending: Ending) {
@@ -98,7 +120,7 @@ impl Driver {
     fn new(connection: Connection<ByteStream>, seat: Seat, session: Session, permission: Permission) -> Self {
         let now = Instant::now();
         Self {
-            keep_alive: KeepAlive::new(seat.config().keep_alive, None, now),
+            keep_alive: KeepAlive::new(seat.config().keep_alive.clone(), None, now),
             pings: PingBudget::new(seat.config().max_pings, now),
             timer: Box::pin(sleep_until(now)),
             connection,
@@ -249,6 +271,10 @@ impl Driver {
         }
         if self.unread.is_empty() {
             self.unread = VecDeque::new();
+        }
+        if progress {
+            // A request has a deadline, and nothing may be to send before.
+            self.arm_earlier(Instant::now());
         }
         self.effects(&mut inbound);
         progress |= !inbound.is_empty();
@@ -434,6 +460,7 @@ impl Driver {
     async fn finish(self: Pin<Box<Self>>, end: End) {
         let name = self.name();
         let mut driver = *Pin::into_inner(self);
+        driver.leave().await;
         let goodbye_by = Instant::now() + driver.seat.config().close_timeout;
         let (code, reason, by) = match end {
             End::Ended(Ending::GoingAway) => {
@@ -472,6 +499,29 @@ impl Driver {
         drop(session);
         close(connection, (code, &reason), flush_by, by).await;
         drop(seat);
+    }
+
+    /// Ends the subscriptions, which the sources may want to hear of, behind what they have yet to take.
+    async fn leave(&mut self) {
+        self.hand_over().await;
+        self.session.leave(std::time::Instant::now());
+        let mut inbound = Vec::new();
+        while let Some(effect) = self.session.next_effect() {
+            if let Effect::Deliver(message) = effect {
+                inbound.push(message);
+            }
+        }
+        self.pass_inbound(inbound);
+        self.hand_over().await;
+    }
+
+    /// Waits until the sources have taken what waits for them, but not for ever.
+    async fn hand_over(&mut self) {
+        let taken = poll_fn(|cx| {
+            self.poll_handing_over(cx);
+            if self.waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = tokio::time::timeout(REPORT_LIMIT, taken).await;
     }
 
     /// A message that never became one goes to the sources' error strategies.

@@ -287,7 +287,7 @@ impl Endpoint {
         let kinds = inboxes.iter().flat_map(|inbox| inbox.accepts.kinds.iter().cloned()).collect();
         self.hub.accept(Accepts { kinds, any: inboxes.iter().any(|inbox| inbox.accepts.any) });
         *self.inboxes.write().unwrap_or_else(PoisonError::into_inner) = inboxes;
-        let connection = users.values().map(|user| user.connection).reduce(ConnectionConfig::strictest);
+        let connection = users.values().map(|user| user.connection.clone()).reduce(ConnectionConfig::strictest);
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection.map(Arc::new);
         self.count(users, *self.clients.borrow());
     }

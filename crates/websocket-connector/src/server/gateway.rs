@@ -215,8 +215,10 @@ impl Routing {
             return Err(error.with_hint("remove it, or use a second sink"));
         }
         let named = properties.template("websocket.channel")?;
+        // Where every event belongs to a subscription there is none for all connections of a user.
+        let personal = dialects::named(properties.text("websocket.protocol")?).is_some_and(|dialect| dialect.traits().personal);
         let channel = match named {
-            Some(channel) if properties.is_given("websocket.channel") || user.is_none() => Some(channel),
+            Some(channel) if properties.is_given("websocket.channel") || user.is_none() || personal => Some(channel),
             _ => None,
         };
         Ok(Self {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use eventflux_core::metrics::Metrics;
-use eventflux_core::{EventFluxError, runtime};
+use eventflux_core::{BoxFuture, EventFluxError, runtime};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
@@ -138,8 +138,13 @@ impl Listener {
             match accepted {
                 (Ok((stream, peer)), permit) => {
                     pause = ACCEPT_PAUSES.0;
-                    let listener = self.clone();
-                    tokio::spawn(async move { listener.serve(stream, peer, permit).await });
+                    // In a box, because it is over when the long part begins.
+                    let handshake = Box::pin(self.clone().shake_hands(stream, peer, permit));
+                    tokio::spawn(async move {
+                        if let Some(serving) = handshake.await {
+                            serving.await;
+                        }
+                    });
                 }
                 (Err(error), _) => {
                     log::warn!("{}: cannot accept: {error}; next try in {}ms", self.address, pause.as_millis());
@@ -155,18 +160,15 @@ impl Listener {
         self.released.send_replace(true);
     }
 
-    /// From an accepted socket to the end of its connection. `permit` counts until the handshake is over.
-    async fn serve<P>(&self, stream: TcpStream, peer: SocketAddr, permit: P) {
+    /// From an accepted socket to a connection that is served. `permit` counts until the handshake is over.
+    async fn shake_hands<P>(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: P) -> Option<BoxFuture<'static, ()>> {
         let mut stop = self.stop.subscribe();
         let serving = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,
-            // In a box, because it is over when the long part begins.
-            serving = Box::pin(welcome(self, stream, peer)) => serving,
+            serving = welcome(&self, stream, peer) => serving,
         };
         drop(permit);
-        if let Some(serving) = serving {
-            serving.await;
-        }
+        serving
     }
 }
 

@@ -8,6 +8,12 @@ const KEYS: usize = 16;
 /// Masking keys. They cannot be foreseen, so that nobody can choose what goes over the wire (RFC 6455 section 10.3).
 #[derive(Default)]
 pub(super) struct MaskingKeys {
+    /// Drawn and not used; nothing at an end that does not mask.
+    drawn: Option<Box<Drawn>>,
+}
+
+#[derive(Default)]
+struct Drawn {
     keys: [[u8; 4]; KEYS],
     left: usize,
 }
@@ -16,12 +22,13 @@ impl MaskingKeys {
     /// The next key; each is used once.
     #[inline]
     pub(super) fn next(&mut self) -> [u8; 4] {
-        if self.left == 0 {
-            rand::rng().fill_bytes(self.keys.as_flattened_mut());
-            self.left = KEYS;
+        let drawn = self.drawn.get_or_insert_default();
+        if drawn.left == 0 {
+            rand::rng().fill_bytes(drawn.keys.as_flattened_mut());
+            drawn.left = KEYS;
         }
-        self.left -= 1;
-        self.keys[self.left]
+        drawn.left -= 1;
+        drawn.keys[drawn.left]
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use eventflux_testkit::peer::{HttpAnswer, ScriptedClient};
+use eventflux_testkit::peer::{HttpAnswer, RawFrame, ScriptedClient};
 use serde_json::{Value, json};
 
 use super::super::client::{Client, refusal};
+use super::super::environment::Process;
 use super::super::jwt;
 use super::super::served::{Served, WATCHED, serving};
+use super::super::support::child::allow_many_connections;
+use super::super::support::raw::Raw;
 use super::{TOKENS, bystander, unharmed};
 
 /// Nobody gets in with this token.
@@ -134,7 +137,7 @@ impl Issuer {
 
 #[test]
 fn who_stays_silent_is_closed_with_1008_and_counts_for_nothing_until_then() {
-    let served = serving("channels").with(TOKENS).with("websocket.auth.timeout='500ms'").start();
+    let served = serving("channels").with(TOKENS).with("websocket.auth.timeout='1500ms'").start();
     let bystander = bystander(&served, "?token=hunter2-bob");
     let silent: Vec<_> = (0..5).map(|_| served.client("")).collect();
     // Talking does not help, and nothing of it comes to anything.
@@ -152,13 +155,38 @@ fn who_stays_silent_is_closed_with_1008_and_counts_for_nothing_until_then() {
 }
 
 #[test]
+fn who_did_not_authenticate_costs_little_memory_whatever_it_declares() {
+    const CLIENTS: u64 = 400;
+    const BYTES_EACH: u64 = 24 * 1024;
+    allow_many_connections();
+    let process = Process::start(&[
+        ("STREAMING_WEBSOCKET__HOST", "127.0.0.1"),
+        ("STREAMING_WEBSOCKET__PORT", "0"),
+        ("STREAMING_WEBSOCKET__AUTH_TIMEOUT_SECONDS", "5"),
+        ("STREAMING_WEBSOCKET__CLOSE_TIMEOUT", "1"),
+    ]);
+    let address = process.url.trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
+    // The first one makes the process read in what it needs for all.
+    let _first = Raw::upgraded(address, "/");
+    let before = process.resident_bytes();
+    let large = RawFrame::text("x".repeat(1_000_000)).masked().encode();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Raw::upgraded(address, "/")).collect();
+    clients.iter_mut().for_each(|client| client.send(&large[..100]));
+    let grown = process.resident_bytes().saturating_sub(before);
+    assert!(grown < CLIENTS * BYTES_EACH, "{grown} bytes for {CLIENTS} clients");
+    for client in &mut clients {
+        assert_eq!(client.close_code(), 1008);
+    }
+}
+
+#[test]
 fn an_expiry_in_mid_session_closes_unless_it_is_refreshed_in_time() {
     let secret = jwt::SECRET;
     let served = serving("channels")
         .with(&format!("websocket.auth='jwt', websocket.auth.jwt.secret='{secret}', websocket.auth.jwt.leeway='0'"))
         .start();
     let bystander = bystander(&served, &format!("?token={}", jwt::of("bob")));
-    let soon = || jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(2)}));
+    let soon = || jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(3)}));
     let goes = served.client(&format!("?token={}", soon()));
     let stays = served.client(&format!("?token={}", soon()));
     // Another user's token does not renew anything.
@@ -180,13 +208,17 @@ fn an_expiry_in_mid_session_closes_unless_it_is_refreshed_in_time() {
 fn renewed_credentials_bring_their_own_grants() {
     let served = with_secret();
     let bystander = bystander(&served, &format!("?token={}", jwt::of("bob")));
-    let granted = |channels: &[&str]| {
-        jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(60), "channels": channels}))
-    };
+    let granted =
+        |channels: &[&str]| jwt::with(&json!({"sub": "ann", "exp": jwt::in_seconds(60), "channels": channels}));
     let client = served.client(&format!("?token={}", granted(&["a"])));
     client.subscribe(&["a"]);
     let answer = client.ask(&json!({"type": "auth", "data": {"token": granted(&["b"])}}));
     assert_eq!(answer["data"]["success"], true);
+    let ended = client.next();
+    assert_eq!(
+        (&ended["data"]["code"], ended["data"]["message"].as_str()),
+        (&json!("permission_denied"), Some("Permission denied for 'a'"))
+    );
     client.subscribe(&["b"]);
     let denied = client.ask(&json!({"type": "subscribe", "data": {"channels": ["c"]}}));
     assert_eq!(denied["data"]["code"], "permission_denied");

@@ -20,7 +20,7 @@ fn served(properties: &str) -> Served {
 
 #[test]
 fn a_silent_connection_and_a_head_that_dribbles_are_closed_at_the_deadline() {
-    let served = served("websocket.handshake.timeout='200ms'");
+    let served = served("websocket.handshake.timeout='500ms'");
     let bystander = bystander(&served, "?token=hunter2-bob");
     let mut silent = Raw::connect(served.address());
     let head = format!("{}X-Padding: ", request(PATH, "").trim_end());

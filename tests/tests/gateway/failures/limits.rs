@@ -185,7 +185,8 @@ fn many_full_replays_at_once_are_complete_and_hold_up_nobody() {
     served.serves(&bystander);
     for client in &clients {
         assert_eq!(client.next()["data"]["positions"]["a"]["recovered"], true);
-        let numbers: Vec<_> = client.take(EVENTS).into_iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+        let numbers: Vec<_> =
+            client.take(EVENTS).into_iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (0..EVENTS as u64).collect::<Vec<_>>());
     }
     unharmed(served, &bystander);
@@ -193,7 +194,8 @@ fn many_full_replays_at_once_are_complete_and_hold_up_nobody() {
 
 #[test]
 fn who_asks_and_does_not_read_the_answers_is_closed() {
-    let served = served("websocket.client.replies.bytes='10KiB', websocket.close.timeout='300ms', websocket.write.timeout='5s'");
+    let served =
+        served("websocket.client.replies.bytes='10KiB', websocket.close.timeout='300ms', websocket.write.timeout='5s'");
     let bystander = bystander(&served, "");
     let deaf = Client::built(ScriptedClient::builder(served.url("")).receive_buffer(8 << 10));
     deaf.peer.play(Script::new().stop_reading()).blocking();

@@ -76,9 +76,7 @@ impl Answer {
     /// What a request for an upgrade would be answered.
     pub(super) fn of_refusal(refusal: Refusal, code: &str) -> Self {
         match refusal {
-            Refusal::Status { status, reason, headers } => {
-                Self { headers, ..Self::error(status, code, &reason) }
-            }
+            Refusal::Status { status, reason, headers } => Self { headers, ..Self::error(status, code, &reason) },
             Refusal::Gone => Self::error(400, code, "the client went away"),
         }
     }

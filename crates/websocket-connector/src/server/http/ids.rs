@@ -35,7 +35,9 @@ impl Ids {
         let place = |(index, (channel, _)): (usize, &(String, _))| {
             let position = match offsets.get(index).filter(|_| is_known) {
                 Some(&NONE) => return None,
-                Some(offset) => offset.parse().map_or_else(|_| nowhere(), |offset| Position { epoch: epoch.to_owned(), offset }),
+                Some(offset) => {
+                    offset.parse().map_or_else(|_| nowhere(), |offset| Position { epoch: epoch.to_owned(), offset })
+                }
                 None => nowhere(),
             };
             Some((channel.clone(), position))

@@ -6,6 +6,7 @@ mod answer;
 mod config;
 mod event;
 mod ids;
+mod opening;
 mod publish;
 mod query;
 mod rates;

@@ -1,6 +1,7 @@
 //! Messages for the sources of a path by `POST`: all of a request, or none.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -129,6 +130,7 @@ impl Publication {
         let parameters = Parameters::of(request, KNOWN, visit.token_parameter())?;
         let (kind, channel) = target(&parameters, transparent)?;
         let max_bytes = visit.config.limits.max_message_bytes;
+        check_length(request)?;
         if request.header("content-length").any(|length| is_more_than(length, max_bytes)) {
             return Err(too_large(max_bytes));
         }
@@ -136,12 +138,8 @@ impl Publication {
         may_publish(&visit.endpoint, &identity, &kind, channel.as_deref())?;
         let user = identity.identity.user;
         let who = user.clone().map_or(Who::Address(visit.address), Who::User);
-        let sender = Sender {
-            connection: uuid::Uuid::new_v4().to_string().into(),
-            user,
-            address: visit.address,
-            received: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as i64,
-        };
+        let connection = uuid::Uuid::new_v4().to_string();
+        let sender = sender(&connection, user.as_ref(), visit.address);
         let body_by = visit.config.keep_alive.message_timeout.unwrap_or(BODY_LIMIT);
         Ok(Self { endpoint: visit.endpoint.clone(), sender, who, form, kind, channel, max_bytes, body_by })
     }
@@ -163,7 +161,8 @@ impl Publication {
             taken.map_err(|wait| match wait {
                 Some(retry_after) => Answer::of_problem(&Problem::RateLimitExceeded { retry_after }),
                 None => {
-                    let message = format!("{count} messages are more than may come at a time: at most {}", limit.messages);
+                    let message =
+                        format!("{count} messages are more than may come at a time: at most {}", limit.messages);
                     Answer::error(413, "too_many_messages", &message)
                 }
             })?;
@@ -219,6 +218,12 @@ pub(super) async fn hand_over(endpoint: &Endpoint, messages: Vec<Inbound>, sende
     Ok(())
 }
 
+/// Who sends messages now.
+pub(super) fn sender(connection: &str, user: Option<&Arc<str>>, address: IpAddr) -> Sender {
+    let received = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+    Sender { connection: connection.into(), user: user.cloned(), address, received }
+}
+
 /// Kind and channel of the messages.
 fn target(parameters: &Parameters, transparent: bool) -> Result<(String, Option<String>), Answer> {
     let default = if transparent { MESSAGE } else { EVENT };
@@ -236,12 +241,7 @@ fn target(parameters: &Parameters, transparent: bool) -> Result<(String, Option<
     Ok((kind.to_owned(), channel))
 }
 
-fn may_publish(
-    endpoint: &Endpoint,
-    identity: &Authenticated,
-    kind: &str,
-    channel: Option<&str>,
-) -> Result<(), Answer> {
+fn may_publish(endpoint: &Endpoint, identity: &Authenticated, kind: &str, channel: Option<&str>) -> Result<(), Answer> {
     let (hub, traits) = (endpoint.hub(), endpoint.hub().dialect().traits());
     // Only the hub itself says who comes and goes.
     let is_hubs_own = hub.config().presence && matches!(kind, JOIN | LEAVE);
@@ -273,10 +273,20 @@ fn form(request: &PlainRequest, transparent: bool) -> Result<Form, Answer> {
         (b"application/x-ndjson", true) => Ok(Form::Lines),
         (_, true) => Ok(Form::Whole),
         (_, false) => {
-            let message = "Content-Type must be application/json for one message, or application/x-ndjson for one in each line";
+            let message =
+                "Content-Type must be application/json for one message, or application/x-ndjson for one in each line";
             Err(Answer::error(415, "unsupported_type", message))
         }
     }
+}
+
+/// Two opinions of where a body ends are none: what stands between us and the client may have the other.
+fn check_length(request: &PlainRequest) -> Result<(), Answer> {
+    let lengths = request.header("content-length").count() + request.header("transfer-encoding").count();
+    if lengths > 1 {
+        return Err(Answer::bad_request("the body has more than one length"));
+    }
+    Ok(())
 }
 
 /// The messages in a body. One that is wrong is a reason to take none.
@@ -300,7 +310,8 @@ fn payloads(body: &Bytes, form: Form) -> Result<Vec<Bytes>, Answer> {
             return Err(Answer::error(413, "too_many_messages", &message));
         }
         if form == Form::JsonLines {
-            check_json(line).map_err(|reason| invalid(&format!("line {}: {reason}; nothing was accepted", index + 1)))?;
+            check_json(line)
+                .map_err(|reason| invalid(&format!("line {}: {reason}; nothing was accepted", index + 1)))?;
         }
         payloads.push(body.slice_ref(line));
     }
@@ -353,7 +364,8 @@ mod tests {
         let answer = payloads(&Bytes::from_static(b"1\n\n{hunter2\n4"), Form::JsonLines).unwrap_err();
         let text = String::from_utf8(answer.encode()).unwrap();
         assert!(text.contains("line 3: this is no JSON") && !text.contains("hunter2"), "{text}");
-        for (body, form) in [("", Form::Json), ("1 2", Form::Json), (" \n", Form::JsonLines), ("\u{feff}1", Form::Json)] {
+        for (body, form) in [("", Form::Json), ("1 2", Form::Json), (" \n", Form::JsonLines), ("\u{feff}1", Form::Json)]
+        {
             assert_eq!(lines(body, form), Err(400), "{body:?}");
         }
         assert_eq!(payloads(&Bytes::from_static(b"\"\xff\""), Form::Json).unwrap_err().status, 400);

@@ -20,7 +20,9 @@ impl Parameters {
         for (name, value) in pairs.filter(|(name, _)| ignored != Some(&**name)) {
             if !known.contains(&&*name) {
                 let known = known.join(", ");
-                return Err(Answer::bad_request(&format!("there is a parameter that is not known here; known are: {known}")));
+                return Err(Answer::bad_request(&format!(
+                    "there is a parameter that is not known here; known are: {known}"
+                )));
             }
             parameters.push((name.into_owned(), value.into_owned()));
         }

@@ -28,7 +28,13 @@ impl Rates {
     ///
     /// # Errors
     /// How long to wait when they are too many; `None` when they are more than ever pass at a time.
-    pub(super) fn take(&mut self, who: Who, messages: usize, limit: &RateLimit, now: Instant) -> Result<(), Option<Duration>> {
+    pub(super) fn take(
+        &mut self,
+        who: Who,
+        messages: usize,
+        limit: &RateLimit,
+        now: Instant,
+    ) -> Result<(), Option<Duration>> {
         if messages > limit.messages {
             return Err(None);
         }
@@ -45,7 +51,8 @@ impl Rates {
         while window.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= limit.per) {
             window.pop_front();
         }
-        let mut excess = (window.iter().map(|(_, count)| count).sum::<usize>() + messages).saturating_sub(limit.messages);
+        let mut excess =
+            (window.iter().map(|(_, count)| count).sum::<usize>() + messages).saturating_sub(limit.messages);
         for (at, count) in window.iter() {
             if excess == 0 {
                 break;
@@ -74,7 +81,8 @@ mod tests {
     fn as_many_messages_as_allowed_are_taken_in_any_span_for_each_sender() {
         let start = Instant::now();
         let mut rates = Rates::default();
-        let mut at = |who: &str, seconds, count| rates.take(user(who), count, &LIMIT, start + Duration::from_secs(seconds));
+        let mut at =
+            |who: &str, seconds, count| rates.take(user(who), count, &LIMIT, start + Duration::from_secs(seconds));
         assert_eq!(at("ann", 0, 1), Ok(()));
         assert_eq!(at("ann", 10, 2), Ok(()));
         assert_eq!(at("ann", 20, 1), Err(Some(Duration::from_secs(40))));

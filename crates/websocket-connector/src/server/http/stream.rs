@@ -1,4 +1,4 @@
-//! A stream of events: opens a session, and drives it over the client's connection.
+//! A stream of events: drives a session over the client's connection.
 //!
 //! Not by the HTTP library, because what a client does not read must wait where the limits of the hub apply: a session is
 //! asked for more when the socket has taken all it got before. The end of the answer is the end of the connection.
@@ -8,24 +8,20 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use eventflux_core::BoxFuture;
-use eventflux_gateway::{Arrival, Effect, Ending, Outgoing, Session};
-use eventflux_websocket_wire::handshake::PlainRequest;
+use eventflux_gateway::{Ending, Outgoing, Session};
 use eventflux_websocket_wire::{Due, KeepAlive, KeepAliveConfig};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-use super::answer::Answer;
 use super::event::{HEARTBEAT, write_data, write_id};
 use super::ids::Ids;
-use super::publish::hand_over;
-use super::subscription::Wanted;
-use super::visit::Visit;
+use super::opening::announce;
 use crate::net::stream::ByteStream;
-use crate::server::endpoint::{Seat, Sender};
+use crate::server::endpoint::Seat;
 use crate::server::scratch::with_outgoing;
 
 /// Bytes handed to the socket before it is asked whether it took them.
@@ -40,21 +36,8 @@ const OVERTAKE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long what was said last may take.
 const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
 
-/// When a client that lost its connection comes back, in milliseconds: the least, and a span of which each gets another
-/// part, so that they do not all come at once.
-const RETRY_MS: (u128, u128) = (1_000, 4_000);
-
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// A session that has yet to get its connection.
-pub(super) struct Opening {
-    session: Session,
-    seat: Seat,
-    ids: Ids,
-    /// The answer's head, and what comes before the first event.
-    head: Vec<u8>,
-}
 
 /// A stream of events to one client.
 pub(in crate::server) struct Stream {
@@ -73,108 +56,29 @@ pub(in crate::server) struct Stream {
 }
 
 enum End {
-    /// The client is gone, or does not read.
-    Dead(String),
+    /// The client is gone.
+    Gone(String),
+    /// Given up.
+    Dead(&'static str),
     /// Ended by the session.
     Ended(Ending),
 }
 
-/// Opens the session that a request asks for.
-///
-/// # Errors
-/// Why there is none.
-pub(super) async fn open(visit: &Visit, request: &PlainRequest) -> Result<Opening, Answer> {
-    let (endpoint, now) = (&visit.endpoint, std::time::Instant::now());
-    let traits = endpoint.hub().dialect().traits();
-    let mut wanted = Wanted::of(request, visit.token_parameter(), endpoint.hub().epoch(), traits)?;
-    let identity = visit.identify(request).await?;
-    let seat = Seat::take(endpoint, visit.address, visit.config.clone());
-    let framing = endpoint.http().framing(wanted.is_one_channel());
-    let arrival =
-        Arrival { address: visit.address, identity: Some(identity), framing, singly: false, subscriptions: Vec::new() };
-    let mut session = seat.session(arrival).map_err(Answer::of_ending)?;
-    authorize(visit, &session, &wanted).await?;
-    let subscribed = session.subscribe_on_connect(&wanted.subscriptions(traits), wanted.placing(), now);
-    let places = subscribed.map_err(|problem| Answer::of_problem(&problem))?;
-    announce(visit, &mut session).await?;
-    wanted.ids.begin(&wanted.recover, &places, wanted.snapshot);
-    let mut head = head(visit, &session, &wanted.ids);
-    // Other protocols have words of their own for it.
-    if traits.transparent && places.iter().any(|(_, place)| place.complete == Some(false)) {
-        head.extend_from_slice(b"event: gap\ndata: {}\n\n");
-    }
-    Ok(Opening { session, seat, ids: wanted.ids, head })
-}
-
-/// Asks the service that has a say in each subscription, where there is one.
-async fn authorize(visit: &Visit, session: &Session, wanted: &Wanted) -> Result<(), Answer> {
-    let authenticator = visit.endpoint.authenticator();
-    for pattern in &wanted.patterns {
-        let allowed = authenticator.may_subscribe(session.user().map(|user| &**user), &session.id(), pattern.text()).await;
-        match allowed {
-            Ok(true) => {}
-            Ok(false) => {
-                let message = format!("Permission denied for '{}'", pattern.text());
-                return Err(Answer::error(403, "permission_denied", &message));
-            }
-            Err(denied) => return Err(Answer::of_refusal(authenticator.refusal(&denied), denied.problem().code())),
-        }
-    }
-    Ok(())
-}
-
-/// Tells the pipeline who came, where it wants to know.
-async fn announce(visit: &Visit, session: &mut Session) -> Result<(), Answer> {
-    let mut messages = Vec::new();
-    while let Some(effect) = session.next_effect() {
-        if let Effect::Deliver(message) = effect {
-            messages.push(message);
-        }
-    }
-    if messages.is_empty() {
-        return Ok(());
-    }
-    let sender = Sender {
-        connection: session.id().into(),
-        user: session.user().cloned(),
-        address: visit.address,
-        received: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as i64,
-    };
-    hand_over(&visit.endpoint, messages, sender).await
-}
-
-fn head(visit: &Visit, session: &Session, ids: &Ids) -> Vec<u8> {
-    let mut head = String::from(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\
-         X-Accel-Buffering: no\r\n",
-    );
-    for (name, value) in visit.cors() {
-        // An origin that was parsed holds no line end.
-        head.extend([name, ": ", &value, "\r\n"]);
-    }
-    let part = session.id().bytes().fold(0_u128, |sum, byte| sum.wrapping_mul(31).wrapping_add(u128::from(byte)));
-    let retry = RETRY_MS.0 + part % RETRY_MS.1;
-    head.push_str(&format!("\r\nretry: {retry}\n"));
-    let mut head = head.into_bytes();
-    if let Some(id) = ids.text() {
-        write_id(&id, &mut head);
-    }
-    head.push(b'\n');
-    head
-}
-
-impl Opening {
-    /// The stream over `connection`; `received`: the request, and what came with it.
-    pub(super) fn begin(self, connection: ByteStream, received: BytesMut) -> Stream {
-        let Self { session, seat, ids, head } = self;
+impl Stream {
+    /// A stream that begins with `head`; `ignored`: bytes that came behind the request.
+    pub(super) fn new(
+        connection: ByteStream,
+        (session, seat, ids): (Session, Seat, Ids),
+        head: Vec<u8>,
+        ignored: usize,
+    ) -> Self {
         let now = Instant::now();
-        let every = seat.config().keep_alive;
+        let every = *seat.config().keep_alive;
         // The client says nothing, so that silence proves nothing: that it is gone shows when it does not take a heartbeat.
         let config = KeepAliveConfig { ping_interval: None, idle_timeout: None, message_timeout: None, ..every };
         let mut keep_alive = KeepAlive::new(config, every.ping_interval, now);
         keep_alive.sending(now);
-        let request_end = received.windows(4).position(|window| window == b"\r\n\r\n").map_or(received.len(), |at| at + 4);
-        Stream {
+        Self {
             connection,
             session,
             seat,
@@ -185,12 +89,10 @@ impl Opening {
             overtake_at: Some(now + OVERTAKE_INTERVAL),
             keep_alive,
             timer: Box::pin(sleep_until(now)),
-            ignored: received.len() - request_end,
+            ignored,
         }
     }
-}
 
-impl Stream {
     /// Serves it to its end.
     pub(in crate::server) fn serve(self) -> BoxFuture<'static, ()> {
         Box::pin(run(Box::pin(self)))
@@ -221,12 +123,14 @@ impl Stream {
             let mut space = ReadBuf::new(&mut buffer);
             match Pin::new(&mut self.connection).poll_read(cx, &mut space) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(End::Dead(error.to_string())),
-                Poll::Ready(Ok(())) if space.filled().is_empty() => return Err(End::Dead("the client left".to_owned())),
+                Poll::Ready(Err(error)) => return Err(End::Gone(error.to_string())),
+                Poll::Ready(Ok(())) if space.filled().is_empty() => {
+                    return Err(End::Gone("the client left".to_owned()));
+                }
                 Poll::Ready(Ok(())) => self.ignored += space.filled().len(),
             }
             if self.ignored > MAX_IGNORED_BYTES {
-                return Err(End::Dead("the client goes on talking behind its request".to_owned()));
+                return Err(End::Dead("the client goes on talking behind its request"));
             }
         }
     }
@@ -286,7 +190,7 @@ impl Stream {
         }
         match self.poll_flush(cx) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Err(error)) => Err(End::Dead(error.to_string())),
+            Poll::Ready(Err(error)) => Err(End::Gone(error.to_string())),
             Poll::Ready(Ok(())) => {
                 self.busy = false;
                 self.overtake_at = None;
@@ -323,7 +227,7 @@ impl Stream {
         self.keep_alive.progressed(self.chunks_sent, now);
         while let Some(due) = self.keep_alive.due(now) {
             if due != Due::Heartbeat {
-                return Err(End::Dead(due.reason().to_owned()));
+                return Err(End::Dead(due.reason()));
             }
             self.session.shrink(now.into_std());
             if !self.busy {
@@ -356,26 +260,40 @@ impl Stream {
         }
     }
 
-    /// Sends what was said last, and ends the answer.
+    /// Sends what was said last, ends the answer, and leaves.
     async fn finish(self: Pin<Box<Self>>, end: End) {
         let name = self.name();
         let mut driver = *Pin::into_inner(self);
-        let ending = match end {
-            End::Dead(reason) => return log::info!("{name} is over: {reason}"),
-            End::Ended(ending) => ending,
-        };
-        if ending == Ending::GoingAway {
-            log::info!("{name} is over: {}", ending.reason());
-        } else {
-            log::warn!("{name} closed: {}", ending.reason());
-            driver.seat.count_violation(Some(ending.code()));
+        match end {
+            End::Gone(reason) => log::info!("{name} is over: {reason}"),
+            End::Dead(reason) => {
+                log::info!("{name} dropped: {reason}");
+                driver.seat.count_violation(None);
+            }
+            End::Ended(ending) => {
+                if ending == Ending::GoingAway {
+                    log::info!("{name} is over: {}", ending.reason());
+                } else {
+                    log::warn!("{name} closed: {}", ending.reason());
+                    driver.seat.count_violation(Some(ending.code()));
+                }
+                driver.say_goodbye().await;
+            }
         }
-        let _ = driver.transmit(Instant::now());
+        let Self { connection, mut session, seat, .. } = driver;
+        drop(connection);
+        session.leave(std::time::Instant::now());
+        // Nobody waits for an answer any more.
+        let _ = announce(seat.endpoint(), &mut session, seat.address()).await;
+    }
+
+    async fn say_goodbye(&mut self) {
+        let _ = self.transmit(Instant::now());
         let goodbye_by = Instant::now() + FAREWELL_LIMIT;
-        let by = driver.seat.endpoint().stop_by().map_or(goodbye_by, |by| by.min(goodbye_by));
+        let by = self.seat.endpoint().stop_by().map_or(goodbye_by, |by| by.min(goodbye_by));
         let farewell = async {
-            poll_fn(|cx| driver.poll_flush(cx)).await?;
-            driver.connection.shutdown().await
+            poll_fn(|cx| self.poll_flush(cx)).await?;
+            self.connection.shutdown().await
         };
         // Who does not take it in time has missed it.
         let _ = timeout_at(by, farewell).await;

@@ -29,15 +29,11 @@ pub(super) struct Wanted {
 impl Wanted {
     /// # Errors
     /// What is wrong with the request.
-    pub(super) fn of(
-        request: &RequestHead,
-        token: Option<&str>,
-        epoch: &str,
-        traits: Traits,
-    ) -> Result<Self, Answer> {
+    pub(super) fn of(request: &RequestHead, token: Option<&str>, epoch: &str, traits: Traits) -> Result<Self, Answer> {
         let parameters = Parameters::of(request, KNOWN, token)?;
         let patterns = patterns(&parameters, traits)?;
-        let channels = patterns.iter().filter(|pattern| pattern.is_exact());
+        // Without structure there are no histories either.
+        let channels = patterns.iter().filter(|pattern| pattern.is_exact() && !traits.transparent);
         let ids = Ids::new(epoch, channels.map(|pattern| pattern.text().to_owned()));
         let snapshot = match parameters.one("snapshot")? {
             None | Some("false") => false,
@@ -94,7 +90,9 @@ fn patterns(parameters: &Parameters, traits: Traits) -> Result<Vec<Pattern>, Ans
     };
     // Which of them goes on where the client was could not be told.
     if patterns.iter().enumerate().any(covers_another) {
-        return Err(Answer::bad_request("the same channel is asked for twice, by name or by a pattern: leave one of them out"));
+        return Err(Answer::bad_request(
+            "the same channel is asked for twice, by name or by a pattern: leave one of them out",
+        ));
     }
     Ok(patterns)
 }

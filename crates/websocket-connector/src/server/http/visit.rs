@@ -9,7 +9,8 @@ use eventflux_websocket_wire::handshake::{self, PlainRequest, has_token};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Answer;
-use super::{publish, stream};
+use super::stream::Stream;
+use super::{opening, publish};
 use crate::config::ConnectionConfig;
 use crate::counters::Refused;
 use crate::net::origin::SiteRefusal;
@@ -48,7 +49,7 @@ pub(in crate::server) async fn welcome(
     peer: SocketAddr,
     request: PlainRequest,
     by: Instant,
-) -> Option<stream::Stream> {
+) -> Option<Stream> {
     let endpoint = listener.served(request.path()).filter(|endpoint| endpoint.config().http.is_on());
     let served = endpoint.and_then(|endpoint| endpoint.connection_config().map(|config| (endpoint, config)));
     let Some((endpoint, config)) = served else {
@@ -76,8 +77,8 @@ pub(in crate::server) async fn welcome(
                 return None;
             }
         },
-        Ok(Purpose::Stream) => match timeout_at(by, stream::open(&visit, &request)).await {
-            Ok(Ok(opening)) => return Some(opening.begin(stream, request.into_bytes())),
+        Ok(Purpose::Stream) => match timeout_at(by, opening::open(&visit, &request)).await {
+            Ok(Ok(opening)) => return Some(opening.begin(stream, &request.into_bytes())),
             Ok(Err(answer)) => answer,
             Err(_) => Answer::error(408, "timeout", "it took too long to find out who the client is"),
         },
@@ -154,7 +155,10 @@ impl Visit {
         }
         answer
             .with("Access-Control-Allow-Methods", methods)
-            .with("Access-Control-Allow-Headers", "Authorization, Cache-Control, Content-Type, Last-Event-ID".to_owned())
+            .with(
+                "Access-Control-Allow-Headers",
+                "Authorization, Cache-Control, Content-Type, Last-Event-ID".to_owned(),
+            )
             .with("Access-Control-Max-Age", PREFLIGHT_SECONDS.to_string())
     }
 

@@ -1,0 +1,19 @@
+//! The hub and its sessions as a driver sees them, in simulated time and without a socket.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod batching;
+mod fan_out;
+mod history;
+mod identity;
+mod limits;
+mod memory;
+mod model;
+mod overlaps;
+mod pressure;
+mod presence;
+mod requests;
+mod slow;
+mod subscriptions;
+mod support;
+mod threads;
+mod users;
