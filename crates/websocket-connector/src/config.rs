@@ -73,7 +73,7 @@ pub(crate) enum SinkMode {
     /// Connects out; what waits is queued.
     Client(Box<ClientConfig>, QueueConfig),
     /// Listens, and publishes to whoever connects.
-    Server(Box<ServerConfig>, Publishing),
+    Server(Box<ServerConfig>, Box<Publishing>),
 }
 
 /// How to connect.
@@ -139,7 +139,11 @@ impl WebSocketSourceConfig {
             connection: ConnectionConfig::from_properties(properties)?,
             subscribe: SubscribeStep::from_properties(properties)?.into(),
             inflate,
-            accepts: if properties.text("websocket.mode")? == "server" { accepts(properties)? } else { Accepts::default() },
+            accepts: if properties.text("websocket.mode")? == "server" {
+                accepts(properties)?
+            } else {
+                Accepts::default()
+            },
         })
     }
 }
@@ -152,7 +156,7 @@ impl WebSocketSinkConfig {
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let mode = match Mode::from_properties(properties)? {
             Mode::Client(client) => SinkMode::Client(client, QueueConfig::from_properties(properties)?),
-            Mode::Server(server) => SinkMode::Server(server, Publishing::from_properties(properties)?),
+            Mode::Server(server) => SinkMode::Server(server, Box::new(Publishing::from_properties(properties)?)),
         };
         let message_type = MessageType::parse(properties.text("websocket.message.type")?)?;
         let compression = Format::from_properties(properties)?;
@@ -160,12 +164,7 @@ impl WebSocketSinkConfig {
             let error = EventFluxError::property("websocket.compression", "makes payloads that are no text");
             return Err(error.with_hint("add websocket.message.type='binary'"));
         }
-        Ok(Self {
-            mode,
-            connection: ConnectionConfig::from_properties(properties)?,
-            message_type,
-            compression,
-        })
+        Ok(Self { mode, connection: ConnectionConfig::from_properties(properties)?, message_type, compression })
     }
 }
 

@@ -46,7 +46,7 @@ impl WebSocketSink {
     ) -> Result<Self, EventFluxError> {
         let declaration = match &config.mode {
             SinkMode::Client(..) => None,
-            SinkMode::Server(server, _) => Some(listeners.declare(server)?),
+            SinkMode::Server(server, _) => Some(listeners.declare(server, crate::SINK_PROPERTIES)?),
         };
         Ok(Self { config, context, listeners, declaration, role: OnceLock::new(), stopped: Mutex::new(false) })
     }

@@ -45,7 +45,7 @@ impl WebSocketSource {
     ) -> Result<Self, EventFluxError> {
         let declaration = match &config.mode {
             Mode::Client(_) => None,
-            Mode::Server(server) => Some(listeners.declare(server)?),
+            Mode::Server(server) => Some(listeners.declare(server, crate::SOURCE_PROPERTIES)?),
         };
         Ok(Self { config, context, listeners, declaration, state: State::New })
     }
@@ -66,9 +66,14 @@ impl Source for WebSocketSource {
                     SourceWorker::spawn(&name, callback, move |signal, callback| source.run(signal, callback))?;
                 State::Client { worker, stop_by }
             }
-            (Mode::Server(server), Some(declaration)) => {
-                State::Server(ServerSource::start(&self.listeners, server, declaration, &self.config, context, callback)?)
-            }
+            (Mode::Server(server), Some(declaration)) => State::Server(ServerSource::start(
+                &self.listeners,
+                server,
+                declaration,
+                &self.config,
+                context,
+                callback,
+            )?),
             // Who listens has said where.
             (Mode::Server(_), None) => return Err(EventFluxError::Stopped),
         };

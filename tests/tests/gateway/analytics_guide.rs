@@ -198,7 +198,7 @@ fn statistics_have_every_printed_field() {
     clients[0].next();
     let [first, second, third] = clients;
     third.leave();
-    served.wait_for_metric("websocket_connections_active", &[], 2);
+    served.has_connections(2);
     let report = served.report();
     for (field, value) in [
         ("is_running", json!(true)),

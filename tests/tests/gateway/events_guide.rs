@@ -221,7 +221,7 @@ fn a_sixth_device_is_closed_with_1008_and_five_stay() {
     sixth.is_closed(1008, "too many connections of this user");
     device(&served, "bob");
     devices.pop().unwrap().leave();
-    served.wait_for_metric("websocket_connections_active", &[], 4);
+    served.has_connections(4);
     devices.push(device(&served, "ann"));
     devices.iter().for_each(|device| subscribe(device, &["blob.*"]));
     served.publish_for("ann", "blob.created", &json!(1));
@@ -245,5 +245,26 @@ fn a_session_ends_with_its_token_unless_it_is_renewed() {
     served.publish_for("ann", "blob.created", &json!(1));
     assert_eq!(stays.next()["data"], 1);
     served.counted_error("authentication_expired", 1);
+    served.stop();
+}
+
+#[test]
+fn a_device_that_authenticates_by_a_message_counts_among_the_users_devices() {
+    let served = with_tokens().with("websocket.max.connections.per.user='1'").for_users().start();
+    let first = device(&served, "ann");
+    let by_message = || {
+        let client = served.client("");
+        client.send(&json!({"type": "auth", "data": {"token": jwt::of("ann")}}));
+        client
+    };
+    by_message().is_closed(1008, "too many connections of this user");
+    first.leave();
+    served.has_connections(0);
+    let second = by_message();
+    let greetings = second.take(2).into_iter().map(|message| message["type"].clone()).collect::<Vec<_>>();
+    assert!(greetings.contains(&json!("authenticated")) && greetings.contains(&json!("connected")), "{greetings:?}");
+    subscribe(&second, &["blob.*"]);
+    served.publish_for("ann", "blob.created", &json!(1));
+    assert_eq!(second.next()["data"], 1);
     served.stop();
 }

@@ -1,7 +1,7 @@
 //! Requests of clients that the pipeline answers, and what comes with the messages of clients.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn what_is_answered_to_a_client_that_left_reaches_nobody() {
     goes.send(&request("req-1", &json!({})));
     let request_1 = where_to(&served, 1, "req-1");
     goes.leave();
-    served.wait_for_metric("websocket_connections_active", &[], 0);
+    served.has_connections(0);
     // The same user, and the same name.
     let comes = served.client("?token=hunter2-ann");
     comes.send(&request("req-1", &json!({})));
@@ -256,5 +256,63 @@ fn only_kinds_that_are_accepted_come_in() {
     assert_eq!(refused, BTreeSet::from(["delete_blob".to_owned(), "CREATE_BLOB".to_owned()]));
     let kinds: Vec<_> = served.came(2).into_iter().map(|came| came.kind).collect();
     assert_eq!(kinds, ["create_blob", "process_blob"]);
+    served.stop();
+}
+
+#[test]
+fn what_a_client_sent_before_it_hung_up_comes_in() {
+    const MESSAGES: usize = 5_000;
+    let served = serving("channels").taking("websocket.accept='ack'").start();
+    let client = served.client("");
+    client.send_all((0..MESSAGES).map(|n| json!({"type": "ack", "correlation_id": n.to_string()})));
+    drop(client);
+    let names: Vec<_> = served.came(MESSAGES).into_iter().map(|came| came.correlation.unwrap()).collect();
+    assert_eq!(names, (0..MESSAGES).map(|n| n.to_string()).collect::<Vec<_>>());
+    served.stop();
+}
+
+#[test]
+fn an_event_with_a_name_can_be_acknowledged() {
+    let served =
+        serving("channels").publishing("websocket.correlation='${item}'").taking("websocket.accept='ack'").start();
+    let client = served.client("");
+    client.subscribe(&["a"]);
+    served.publish_of("order-7", "a", &json!({"n": 1}));
+    let event = client.next();
+    assert_eq!(event, json!({"type": "event", "data": {"n": 1}, "correlation_id": "order-7"}));
+    client.send(&json!({"type": "ack", "correlation_id": event["correlation_id"]}));
+    assert_eq!(served.came(1)[0].correlation.as_deref(), Some("order-7"));
+    served.stop();
+}
+
+#[test]
+fn while_the_pipeline_is_busy_clients_wait_and_nothing_is_lost() {
+    const MESSAGES: usize = 20_000;
+    let served = serving("channels")
+        .with("websocket.ping.interval='100ms', websocket.pong.timeout='800ms'")
+        .taking("websocket.accept='ack'")
+        .start();
+    let (client, listener) = (served.client(""), served.client(""));
+    let busy = served.hold_up();
+    let text = "x".repeat(1_000);
+    let sending = std::thread::spawn(move || {
+        for chunk in 0..20 {
+            let acks = (0..MESSAGES / 20)
+                .map(|n| json!({"type": "ack", "correlation_id": format!("{chunk}-{n}"), "data": text}));
+            client.send_all(acks);
+        }
+        client
+    });
+    // Who only listens does not notice.
+    listener.subscribe(&[WATCHED]);
+    served.serves(&listener);
+    // Longer than anybody may be silent: who is not read is not silent.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!sending.is_finished(), "more was taken than the pipeline had room for");
+    drop(busy);
+    let came = served.came(MESSAGES);
+    let client = sending.join().unwrap();
+    assert!(client.is_open() && listener.is_open());
+    assert!(came.iter().all(|message| message.connection == came[0].connection));
     served.stop();
 }

@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use eventflux_core::{EventBatch, EventFluxError, Row, Value as Cell, ValueRef};
 use eventflux_engine::Summary;
-use eventflux_testkit::wait::eventually_some_blocking;
+use eventflux_testkit::wait::{eventually_blocking, eventually_some_blocking};
 use serde_json::Value;
 
 use super::client::Client;
@@ -197,6 +197,11 @@ impl Served {
         came
     }
 
+    /// The pipeline takes nothing of what comes in, until this is dropped.
+    pub(super) fn hold_up(&self) -> MutexGuard<'_, Vec<Came>> {
+        self.came.lock().unwrap()
+    }
+
     /// What has come in until now.
     pub(super) fn came_until_now(&self) -> Vec<Came> {
         self.came.lock().unwrap().clone()
@@ -228,6 +233,17 @@ impl Served {
             assert!(begin.elapsed() < DEADLINE, "{name} {labels:?} is {seen}, not {value}");
             std::thread::sleep(eventflux_testkit::wait::POLL_INTERVAL);
         }
+    }
+
+    /// Waits until so many clients have their place: a handshake may be over a moment before.
+    #[track_caller]
+    pub(super) fn has_connections(&self, count: u64) {
+        self.wait_for_metric("websocket_connections_active", &[], count);
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for_metric_at_least(&self, name: &str, labels: &[(&str, &str)], value: u64) {
+        eventually_blocking(DEADLINE, || self.metric(name, labels) >= value);
     }
 
     /// Errors told to clients, by code.

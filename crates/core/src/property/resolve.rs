@@ -32,6 +32,19 @@ impl<'a> Resolver<'a> {
                 Err(error) => self.errors.push(error),
             }
         }
+        self.complete()
+    }
+
+    /// The same from values that were given and validated.
+    pub(super) fn resolve_given(
+        mut self,
+        given: BTreeMap<String, Entry>,
+    ) -> Result<BTreeMap<String, Entry>, Vec<PropertyError>> {
+        self.values = given;
+        self.complete()
+    }
+
+    fn complete(mut self) -> Result<BTreeMap<String, Entry>, Vec<PropertyError>> {
         for spec in self.specs {
             self.fill_in(spec, MAX_DEPENDENCY_CHAIN);
         }

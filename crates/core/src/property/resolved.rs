@@ -74,22 +74,31 @@ impl Properties {
         Self::resolve(specs, raw, &env::process).map_err(|mut errors| errors.swap_remove(0).into())
     }
 
-    /// These properties, and those of `keys` that were given in `other` and not here: for connectors that share something,
-    /// so that it is enough when one of them describes it.
+    /// These properties of `specs`, and those of `keys` that were given in `other` and not here, with the defaults that go
+    /// with them: for connectors that share something, so that it is enough when one of them describes it.
     ///
     /// # Errors
-    /// The first of `keys` that was given in both with different values.
-    pub fn together_with(&self, other: &Self, keys: &[&'static str]) -> Result<Self, &'static str> {
-        let mut together = self.clone();
-        for key in keys {
-            let Some(theirs) = other.values.get(*key).filter(|entry| entry.given) else { continue };
-            match together.values.get(*key).filter(|entry| entry.given) {
-                Some(ours) if ours.value != theirs.value => return Err(key),
+    /// The first property that was given in both with different values, or that does not fit the others.
+    pub fn together_with(
+        &self,
+        other: &Self,
+        keys: &[&'static str],
+        specs: &[PropertySpec],
+    ) -> Result<Self, EventFluxError> {
+        let given =
+            |of: &Self| of.values.clone().into_iter().filter(|(_, entry)| entry.given).collect::<BTreeMap<_, _>>();
+        let mut together = given(self);
+        for (key, theirs) in given(other).into_iter().filter(|(key, _)| keys.contains(&key.as_str())) {
+            match together.get(&key) {
+                Some(ours) if ours.value != theirs.value => {
+                    return Err(EventFluxError::property(&key, "differs from what another one says"));
+                }
                 Some(_) => {}
-                None => drop(together.values.insert((*key).to_owned(), theirs.clone())),
+                None => drop(together.insert(key, theirs)),
             }
         }
-        Ok(together)
+        let resolved = Resolver::new(specs, &env::process).resolve_given(together);
+        resolved.map(|values| Self { values }).map_err(|mut errors| errors.swap_remove(0).into())
     }
 
     /// The text of a property that has a value; `None` without one.

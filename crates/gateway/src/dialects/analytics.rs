@@ -15,7 +15,7 @@ use super::{ClientMessage, Dialect, Event, Recovered, Rejected, Reply, Request, 
 use crate::Problem;
 
 /// What can be subscribed to: each is a channel of that name.
-const SUBSCRIPTION_TYPES: [&str; 6] = ["events", "metrics", "alerts", "predictions", "aggregations", "system_status"];
+const SUBSCRIPTION_TYPES: &[&str] = &["events", "metrics", "alerts", "predictions", "aggregations", "system_status"];
 
 /// What `auth_failed` says of credentials that are not accepted.
 const INVALID_CREDENTIALS: &str = "Invalid credentials";
@@ -34,6 +34,10 @@ impl Dialect for Analytics {
 
     fn traits(&self) -> Traits {
         Traits { personal: true, refuses_by_close: true, message_authentication: true, ..Traits::default() }
+    }
+
+    fn channels(&self) -> Option<&'static [&'static str]> {
+        Some(SUBSCRIPTION_TYPES)
     }
 
     fn parse(&self, message: &Bytes) -> Result<Request, Rejected> {

@@ -62,6 +62,11 @@ pub trait Dialect: Send + Sync + fmt::Debug {
         let _ = (subscription, text);
     }
 
+    /// The channels there are, where clients cannot subscribe to any other.
+    fn channels(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// How many messages become one; `None` where the protocol has no such thing.
     fn batch(&self) -> Option<BatchFrame> {
         None

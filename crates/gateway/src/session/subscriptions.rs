@@ -72,10 +72,11 @@ impl Session {
                 self.subscriptions.push(new);
             }
         }
-        self.settle(change);
+        // Its places are free for the new one.
         if let Some(old) = old {
             self.give_up(&old, true, change);
         }
+        self.settle(change);
         Ok(())
     }
 
@@ -84,8 +85,8 @@ impl Session {
         let Some(index) = self.index_of(name) else { return false };
         let subscription = self.subscriptions.remove(index);
         self.hub.counters().unsubscribed();
-        self.settle(change);
         self.give_up(&subscription, true, change);
+        self.settle(change);
         true
     }
 

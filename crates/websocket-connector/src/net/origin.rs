@@ -104,6 +104,28 @@ impl SitePolicy {
         }
     }
 
+    /// As [`SitePolicy::check`], for a request that asks for no upgrade. To the host it came from itself, a page sends such
+    /// requests without an origin; so without one, the host itself has to be one that a page may have come from.
+    ///
+    /// # Errors
+    /// Why it is not answered.
+    pub(crate) fn check_plain(&self, host: &str, origin: Option<&[u8]>, local: IpAddr) -> Result<(), SiteRefusal> {
+        self.check(Some(host.as_bytes()), origin, local)?;
+        let site = Site::parse(host.as_bytes()).ok_or(SiteRefusal::BadHost)?;
+        if origin.is_some() || !self.could_be_rebound(&site, local) {
+            return Ok(());
+        }
+        let is_listed = match &self.origins {
+            OriginPolicy::SameHost => false,
+            OriginPolicy::Any => true,
+            OriginPolicy::Listed(patterns) => ["http", "https"].iter().any(|scheme| {
+                let page = Origin::parse(format!("{scheme}://{host}").as_bytes());
+                page.is_some_and(|page| patterns.iter().any(|pattern| pattern.matches(&page)))
+            }),
+        };
+        if is_listed { Ok(()) } else { Err(SiteRefusal::Rebound) }
+    }
+
     fn could_be_rebound(&self, site: &Site, local: IpAddr) -> bool {
         self.hosts.0.is_empty() && local.to_canonical().is_loopback() && !site.stays_here()
     }
@@ -227,6 +249,24 @@ mod tests {
         // A proxy on the same machine that passes the name on: the name must be listed.
         assert_eq!(check(&[(HOSTS.key, "evil.example")], host, page, LOOPBACK), Ok(()));
         assert_eq!(check(&[(ORIGINS.key, "http://evil.example:8080")], host, page, LOOPBACK), Ok(()));
+    }
+
+    #[test]
+    fn a_plain_request_without_an_origin_may_come_from_a_page_of_the_host_it_names() {
+        let check = |raw: &[(&str, &str)], host: &str, origin: Option<&str>, local: &str| {
+            let origin = origin.map(str::as_bytes);
+            policy(raw).unwrap().check_plain(host, origin, local.parse().unwrap())
+        };
+        let host = "evil.example:8080";
+        assert_eq!(check(&[], host, None, LOOPBACK), Err(SiteRefusal::Rebound));
+        assert_eq!(check(&[(ORIGINS.key, "https://good.example")], host, None, LOOPBACK), Err(SiteRefusal::Rebound));
+        for raw in [(ORIGINS.key, "http://evil.example:8080"), (ORIGINS.key, "*"), (HOSTS.key, "evil.example")] {
+            assert_eq!(check(&[raw], host, None, LOOPBACK), Ok(()), "{raw:?}");
+        }
+        for (host, local) in [("localhost:8080", LOOPBACK), ("127.0.0.1", LOOPBACK), (host, OUTSIDE)] {
+            assert_eq!(check(&[], host, None, local), Ok(()), "{host}");
+        }
+        assert_eq!(check(&[], host, Some("https://other.example"), OUTSIDE), Err(SiteRefusal::ForeignOrigin));
     }
 
     #[test]

@@ -81,21 +81,15 @@ pub(super) const RATE_LIMIT: PropertySpec = PropertySpec::new(
 )
 .only_if("websocket.mode", SERVER);
 
-pub(super) const RATE_PERIOD: PropertySpec = PropertySpec::new(
-    "websocket.rate.period",
-    PropertyKind::Duration,
-    "The span of websocket.rate.limit.",
-)
-.default("1m")
-.only_if("websocket.mode", SERVER);
+pub(super) const RATE_PERIOD: PropertySpec =
+    PropertySpec::new("websocket.rate.period", PropertyKind::Duration, "The span of websocket.rate.limit.")
+        .default("1m")
+        .only_if("websocket.mode", SERVER);
 
-pub(super) const FILTER_MAX_SIZE: PropertySpec = PropertySpec::new(
-    "websocket.filter.max.size",
-    PropertyKind::Size,
-    "Largest filter of a subscription.",
-)
-.default("4KiB")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+pub(super) const FILTER_MAX_SIZE: PropertySpec =
+    PropertySpec::new("websocket.filter.max.size", PropertyKind::Size, "Largest filter of a subscription.")
+        .default("4KiB")
+        .only_if_any(PROTOCOL_KEY, STRUCTURED);
 
 pub(super) const FILTER_MAX_TERMS: PropertySpec = PropertySpec::new(
     "websocket.filter.max.terms",
@@ -137,13 +131,10 @@ pub(super) const BATCH_DELAY: PropertySpec = PropertySpec::new(
 .default("0")
 .only_if(PROTOCOL_KEY, "events");
 
-pub(super) const BATCH_SIZE: PropertySpec = PropertySpec::new(
-    "websocket.batch.size",
-    PropertyKind::Size,
-    "Messages of this size together wait no longer.",
-)
-.default("16KiB")
-.only_if(PROTOCOL_KEY, "events");
+pub(super) const BATCH_SIZE: PropertySpec =
+    PropertySpec::new("websocket.batch.size", PropertyKind::Size, "Messages of this size together wait no longer.")
+        .default("16KiB")
+        .only_if(PROTOCOL_KEY, "events");
 
 pub(super) const ACCEPT: PropertySpec = PropertySpec::new(
     "websocket.accept",
@@ -153,7 +144,7 @@ pub(super) const ACCEPT: PropertySpec = PropertySpec::new(
 .default("*")
 .default_for(PROTOCOL_KEY, &[("channels", "request, event, ack")])
 .example("create_blob, process_blob")
-.only_if("websocket.mode", SERVER);
+.only_if_any(PROTOCOL_KEY, STRUCTURED);
 
 pub(super) const CHANNEL: PropertySpec = PropertySpec::new(
     "websocket.channel",
@@ -220,13 +211,10 @@ pub(super) const HISTORY_BYTES: PropertySpec = PropertySpec::new(
 .default("1MiB")
 .only_if_any(PROTOCOL_KEY, STRUCTURED);
 
-pub(super) const HISTORY_AGE: PropertySpec = PropertySpec::new(
-    "websocket.history.age",
-    PropertyKind::Duration,
-    "How long events are remembered at most.",
-)
-.default("5m")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+pub(super) const HISTORY_AGE: PropertySpec =
+    PropertySpec::new("websocket.history.age", PropertyKind::Duration, "How long events are remembered at most.")
+        .default("5m")
+        .only_if_any(PROTOCOL_KEY, STRUCTURED);
 
 pub(super) const SNAPSHOT_KEYS: PropertySpec = PropertySpec::new(
     "websocket.snapshot.keys",

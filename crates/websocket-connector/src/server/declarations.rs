@@ -30,6 +30,8 @@ pub(crate) struct Declaration {
     listen: String,
     path: String,
     properties: Properties,
+    /// All there are for such a one.
+    specs: &'static [PropertySpec],
 }
 
 /// What holds at a place, from what everybody there says.
@@ -48,9 +50,16 @@ impl Declarations {
     ///
     /// # Errors
     /// [`EventFluxError::Configuration`] when somebody else says otherwise.
-    pub(super) fn add(&self, listen: &str, path: &str, properties: &Properties) -> Result<Arc<Declaration>, EventFluxError> {
-        let declaration =
-            Declaration { listen: listen.to_owned(), path: path.to_owned(), properties: properties.clone() };
+    pub(super) fn add(
+        &self,
+        listen: &str,
+        path: &str,
+        properties: &Properties,
+        specs: &'static [PropertySpec],
+    ) -> Result<Arc<Declaration>, EventFluxError> {
+        // Another way to write the same.
+        let listen = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
+        let declaration = Declaration { listen, path: path.to_owned(), properties: properties.clone(), specs };
         self.together(&declaration)?;
         let declaration = Arc::new(declaration);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,8 +87,20 @@ impl Declarations {
         others.into_iter().try_fold(declaration.properties.clone(), |properties, other| {
             let keys = if other.path == declaration.path { shared() } else { OF_ADDRESS.to_vec() };
             let place = if other.path == declaration.path { &declaration.path } else { &declaration.listen };
-            properties.together_with(&other.properties, &keys).map_err(|key| disagreement(key, place))
+            let together = properties.together_with(&other.properties, &keys, declaration.specs);
+            together.map_err(|error| at_place(error, place))
         })
+    }
+}
+
+/// The same error, with where it is.
+fn at_place(error: EventFluxError, place: &str) -> EventFluxError {
+    match error {
+        EventFluxError::Configuration { property: Some(key), reason, hint: None } => {
+            EventFluxError::property(&key, format!("{reason} at {place}"))
+                .with_hint("they share its connections: say it in one of them, or the same in all")
+        }
+        other => other,
     }
 }
 
@@ -108,25 +129,32 @@ mod tests {
     #[test]
     fn what_one_says_holds_for_all_at_the_path() {
         let declarations = Declarations::default();
-        let source = properties(SOURCE_PROPERTIES, &[("websocket.protocol", "channels")]);
-        let source = declarations.add("a", "/", &source).unwrap();
+        let source = properties(SOURCE_PROPERTIES, &[]);
+        let source = declarations.add("a", "/", &source, SOURCE_PROPERTIES).unwrap();
         let sink = [("websocket.protocol", "channels"), ("websocket.max.connections", "7")];
-        let _sink = declarations.add("a", "/", &properties(SINK_PROPERTIES, &sink)).unwrap();
-        let other = properties(SINK_PROPERTIES, &[("websocket.max.head.size", "1KiB"), ("websocket.max.connections", "9")]);
-        let _other = declarations.add("a", "/other", &other).unwrap();
+        let _sink = declarations.add("a", "/", &properties(SINK_PROPERTIES, &sink), SINK_PROPERTIES).unwrap();
+        let other =
+            properties(SINK_PROPERTIES, &[("websocket.max.head.size", "1KiB"), ("websocket.max.connections", "9")]);
+        let _other = declarations.add("a", "/other", &other, SINK_PROPERTIES).unwrap();
         let place = declarations.place(&source).unwrap();
         assert_eq!((place.path.gateway.hub.max_connections, place.listener.max_head_bytes), (7, 1024));
+        // Defaults go with what was said.
+        let per_address = place.path.gateway.hub.max_connections_per_address;
+        assert_eq!((place.path.gateway.dialect.name(), per_address), ("channels", Some(10)));
     }
 
     #[test]
     fn who_says_otherwise_is_refused_by_name_and_who_is_gone_says_nothing() {
         let declarations = Declarations::default();
         let with = |limit| properties(SINK_PROPERTIES, &[("websocket.max.connections", limit)]);
-        let first = declarations.add("a", "/", &with("7")).unwrap();
-        let error = declarations.add("a", "/", &with("8")).unwrap_err().to_string();
+        let first = declarations.add("a", "/", &with("7"), SINK_PROPERTIES).unwrap();
+        let error = declarations.add("a", "/", &with("8"), SINK_PROPERTIES).unwrap_err().to_string();
         assert!(error.contains("'websocket.max.connections'") && error.contains("at /"), "{error}");
-        assert!(declarations.add("a", "/", &with("7")).is_ok() && declarations.add("a", "/b", &with("8")).is_ok());
+        assert!(
+            declarations.add("a", "/", &with("7"), SINK_PROPERTIES).is_ok()
+                && declarations.add("a", "/b", &with("8"), SINK_PROPERTIES).is_ok()
+        );
         drop(first);
-        assert!(declarations.add("a", "/", &with("8")).is_ok());
+        assert!(declarations.add("a", "/", &with("8"), SINK_PROPERTIES).is_ok());
     }
 }

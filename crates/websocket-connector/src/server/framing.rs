@@ -18,11 +18,7 @@ pub(super) struct Framings {
 
 impl Framings {
     pub(super) fn new() -> Self {
-        Self {
-            plain: SharedFraming::new(Plain),
-            texts: SharedFraming::new(Texts),
-            deflated: Mutex::default(),
-        }
+        Self { plain: SharedFraming::new(Plain), texts: SharedFraming::new(Texts), deflated: Mutex::default() }
     }
 
     /// The framing of a connection, and whether it wants events one by one instead: with context takeover each connection

@@ -6,7 +6,8 @@ use eventflux_core::{EncodedBatch, EventFluxError, Properties, Template};
 use eventflux_gateway::dialects::{self, Dialect};
 use eventflux_gateway::filter::FilterLimits;
 use eventflux_gateway::{
-    Accepts, Address, Batching, FullPolicy, HistoryLimits, HubConfig, Losses, Publication, QueueLimits, RateLimit, Retention,
+    Accepts, Address, Batching, FullPolicy, HistoryLimits, HubConfig, Losses, Publication, QueueLimits, RateLimit,
+    Retention,
 };
 
 use crate::access::AccessConfig;
@@ -133,7 +134,10 @@ fn batching(properties: &Properties) -> Result<Option<Batching>, EventFluxError>
 /// [`EventFluxError::Configuration`] when none is named.
 pub(crate) fn accepts(properties: &Properties) -> Result<Accepts, EventFluxError> {
     const ACCEPT: &str = "websocket.accept";
-    let text = properties.text(ACCEPT)?;
+    // Without a protocol every message is taken.
+    let Some(text) = properties.optional_text(ACCEPT) else {
+        return Ok(Accepts { any: true, kinds: Vec::new() });
+    };
     let kinds: Vec<_> = text.split(',').map(|kind| kind.trim().to_owned()).collect();
     if kinds.iter().any(String::is_empty) {
         let error = EventFluxError::property(ACCEPT, format!("'{text}' has an empty name"));
@@ -181,7 +185,8 @@ fn retention(properties: &Properties) -> Result<Retention, EventFluxError> {
 fn history(properties: &Properties) -> Result<Option<HistoryLimits>, EventFluxError> {
     let events = properties.optional_integer("websocket.history.events").unwrap_or(0);
     if events == 0 {
-        let given = ["websocket.history.bytes", "websocket.history.age"].into_iter().find(|key| properties.is_given(key));
+        let given =
+            ["websocket.history.bytes", "websocket.history.age"].into_iter().find(|key| properties.is_given(key));
         return match given {
             Some(key) => Err(EventFluxError::property(key, "has no effect without websocket.history.events")),
             None => Ok(None),
@@ -198,8 +203,41 @@ impl Publishing {
     /// # Errors
     /// [`EventFluxError::Configuration`] for properties that exclude each other, or have no effect.
     pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        Ok(Self { routing: Routing::from_properties(properties)?, retention: retention(properties)? })
+        let (routing, retention) = (Routing::from_properties(properties)?, retention(properties)?);
+        if retention.remembers() && (routing.user.is_some() || routing.reply.is_some()) {
+            let history = retention.history.is_some();
+            let key = if history { "websocket.history.events" } else { "websocket.snapshot.keys" };
+            let error =
+                EventFluxError::property(key, "has no effect: only what is published to channels is remembered");
+            return Err(error.with_hint("remove it, or websocket.user and websocket.reply"));
+        }
+        check_texts(properties)?;
+        Ok(Self { routing, retention })
     }
+}
+
+/// Protocols put payloads into texts of theirs.
+fn check_texts(properties: &Properties) -> Result<(), EventFluxError> {
+    let name = properties.text("websocket.protocol")?;
+    let Some(dialect) = dialects::named(name).filter(|dialect| !dialect.traits().transparent) else { return Ok(()) };
+    for (key, plain) in [("websocket.compression", "none"), ("websocket.message.type", "text")] {
+        if properties.text(key)? != plain {
+            let error = EventFluxError::property(key, format!("'{name}' puts payloads into messages of JSON"));
+            return Err(
+                error.with_hint(format!("remove it; websocket.permessage-deflate compresses what '{name}' sends"))
+            );
+        }
+    }
+    let channel = properties.template("websocket.channel")?;
+    let named = channel.as_ref().and_then(Template::constant);
+    if let (Some(named), Some(known)) = (named, dialect.channels())
+        && !known.contains(&named)
+    {
+        let reason = format!("nobody can subscribe to '{named}' with '{name}'");
+        let hint = format!("use one of {}", known.join(", "));
+        return Err(EventFluxError::property("websocket.channel", reason).with_hint(hint));
+    }
+    Ok(())
 }
 
 impl Routing {
@@ -207,16 +245,19 @@ impl Routing {
     /// [`EventFluxError::Configuration`] for properties that exclude each other.
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let (user, reply) = (properties.template("websocket.user")?, properties.template("websocket.reply")?);
-        let excluded = [("websocket.user", user.is_some()), ("websocket.channel", properties.is_given("websocket.channel"))];
+        let excluded =
+            [("websocket.user", user.is_some()), ("websocket.channel", properties.is_given("websocket.channel"))];
         if reply.is_some()
             && let Some((key, _)) = excluded.into_iter().find(|(_, given)| *given)
         {
-            let error = EventFluxError::property(key, "has no effect with websocket.reply: an answer goes to whoever asked");
+            let error =
+                EventFluxError::property(key, "has no effect with websocket.reply: an answer goes to whoever asked");
             return Err(error.with_hint("remove it, or use a second sink"));
         }
         let named = properties.template("websocket.channel")?;
         // Where every event belongs to a subscription there is none for all connections of a user.
-        let personal = dialects::named(properties.text("websocket.protocol")?).is_some_and(|dialect| dialect.traits().personal);
+        let personal =
+            dialects::named(properties.text("websocket.protocol")?).is_some_and(|dialect| dialect.traits().personal);
         let channel = match named {
             Some(channel) if properties.is_given("websocket.channel") || user.is_none() || personal => Some(channel),
             _ => None,

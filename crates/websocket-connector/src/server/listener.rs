@@ -161,7 +161,12 @@ impl Listener {
     }
 
     /// From an accepted socket to a connection that is served. `permit` counts until the handshake is over.
-    async fn shake_hands<P>(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: P) -> Option<BoxFuture<'static, ()>> {
+    async fn shake_hands<P>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: P,
+    ) -> Option<BoxFuture<'static, ()>> {
         let mut stop = self.stop.subscribe();
         let serving = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,

@@ -16,13 +16,22 @@ pub(crate) const METADATA: &[MetadataSpec] = &[
     MetadataSpec::new("kind", DataType::String, "Type of the message, as `websocket.accept` names it."),
     MetadataSpec::new("channel", DataType::String, "The channel the message names; NULL when it names none."),
     MetadataSpec::new("correlation", DataType::String, "The client's own name for the message; NULL when it has none."),
-    MetadataSpec::new("request", DataType::String, "Where an answer goes, for `websocket.reply`; NULL when none is expected."),
+    MetadataSpec::new(
+        "request",
+        DataType::String,
+        "Where an answer goes, for `websocket.reply`; NULL when none is expected.",
+    ),
 ];
 
 /// The fields of a message that the protocol passed on.
 pub(super) fn of_message(message: &Inbound, sender: &Sender) -> Arc<[Value]> {
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::String);
-    let from = [Value::String(message.kind.clone()), text(&message.channel), text(&message.correlation), text(&message.request)];
+    let from = [
+        Value::String(message.kind.clone()),
+        text(&message.channel),
+        text(&message.correlation),
+        text(&message.request),
+    ];
     of_sender(sender).into_iter().chain(from).collect()
 }
 

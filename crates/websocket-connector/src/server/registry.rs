@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use eventflux_core::EventFluxError;
+use eventflux_core::{EventFluxError, PropertySpec};
 use tokio::time::{Instant, timeout_at};
 
 use super::config::ServerConfig;
@@ -41,8 +41,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`EventFluxError::Configuration`] when another one says otherwise.
-    pub(crate) fn declare(&self, server: &ServerConfig) -> Result<Arc<Declaration>, EventFluxError> {
-        self.declarations.add(&server.listen, &server.path, server.properties())
+    pub(crate) fn declare(
+        &self,
+        server: &ServerConfig,
+        specs: &'static [PropertySpec],
+    ) -> Result<Arc<Declaration>, EventFluxError> {
+        self.declarations.add(&server.listen, &server.path, server.properties(), specs)
     }
 
     /// Joins the path, and binds the address when nobody has yet.

@@ -11,10 +11,10 @@ use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure}
 use eventflux_gateway::{Losses, Retention};
 use tokio::time::{Instant, sleep};
 
-use super::gateway::{Publishing, Routing};
 use super::ServerConfig;
 use super::declarations::Declaration;
 use super::endpoint::Member;
+use super::gateway::{Publishing, Routing};
 use super::registry::{Attachment, Registry};
 use crate::blocking;
 
@@ -76,7 +76,12 @@ impl ServerSink {
     ///
     /// # Errors
     /// The first that cannot be published; those behind it are not tried.
-    pub(crate) fn publish(&self, batch: &EncodedBatch, payloads: &EncodedBatch, binary: bool) -> Result<(), RowFailure> {
+    pub(crate) fn publish(
+        &self,
+        batch: &EncodedBatch,
+        payloads: &EncodedBatch,
+        binary: bool,
+    ) -> Result<(), RowFailure> {
         let failed = RefCell::new(None);
         let rows = Cell::new(0);
         let publications = (0..payloads.len()).map_while(|row| {

@@ -68,7 +68,7 @@ pub(super) async fn welcome(
         Ok(Err(refusal)) => return refuse(listener, client, &refusal).await,
         Err(_) => return refuse(listener, client, &Refusal::timeout()).await,
     }
-    timeout_at(by, upgrade(request, client, welcome)).await.ok().flatten().map(connection::serve)
+    timeout_at(by, upgrade(listener, request, client, welcome)).await.ok().flatten().map(connection::serve)
 }
 
 /// What a request leads to.
@@ -93,35 +93,36 @@ async fn identify(request: &UpgradeRequest, welcome: &mut Welcome) -> Result<(),
     let may_wait = rules.gateway.hub.authentication.is_some();
     let required = rules.access.is_required();
     let identity = authenticate(authenticator, credentials, may_wait, required, welcome.address).await;
-    welcome.identity = identity.map_err(|denied| {
-        log::info!("{} from {} refused: {denied}", welcome.endpoint.path(), welcome.address);
-        authenticator.refusal(&denied)
-    })?;
+    welcome.identity = identity.map_err(|denied| authenticator.refusal(&denied))?;
     welcome.subprotocol = subprotocol.map(str::to_owned).or_else(|| welcome.subprotocol.take());
     Ok(())
 }
 
-async fn upgrade(request: UpgradeRequest, client: Secured, welcome: Welcome) -> Option<Admitted> {
+/// Takes the client in and tells it so, in this order: what is published once it knows that it is connected reaches it.
+async fn upgrade(listener: &Listener, request: UpgradeRequest, client: Secured, welcome: Welcome) -> Option<Admitted> {
     let Welcome { endpoint, config, address, subprotocol, identity, ending } = welcome;
     // A socket that refuses an option works all the same.
     let _ = config.tcp.apply(client.stream.tcp());
-    let accept = Accept { limits: config.limits, subprotocol: subprotocol.as_deref(), deflate: config.deflate };
-    let connected = request.accept(client.stream, accept).await.ok()?;
-    let (framing, singly) = endpoint.framing(config.deflate.zip(connected.deflate));
-    let seat = Seat::take(&endpoint, address, config);
+    let (framing, singly) = endpoint.framing(config.deflate.zip(request.negotiated(config.deflate)));
+    let seat = Seat::take(&endpoint, address, config.clone());
     let permission = Permission::new(endpoint.authenticator().clone(), address);
-    let arrival = Arrival {
-        address,
-        identity,
-        framing,
-        singly,
-        subscriptions: endpoint.subscriptions_of_everybody(),
-    };
+    let arrival = Arrival { address, identity, framing, singly, subscriptions: endpoint.subscriptions_of_everybody() };
     let session = match ending {
         Some(ending) => Err(ending),
         None => seat.session(arrival),
     };
-    Some(Admitted { connection: connected.connection, seat, session, permission })
+    let by_close = endpoint.config().gateway.dialect.traits().refuses_by_close;
+    match session {
+        // Others came first since there was room.
+        Err(full @ (Ending::Capacity | Ending::AddressLimit | Ending::GoingAway)) if !by_close => {
+            refuse(listener, client, &no_room(full)).await
+        }
+        session => {
+            let accept = Accept { limits: config.limits, subprotocol: subprotocol.as_deref(), deflate: config.deflate };
+            let connected = request.accept(client.stream, accept).await.ok()?;
+            Some(Admitted { connection: connected.connection, seat, session, permission })
+        }
+    }
 }
 
 /// A client that may send its request.

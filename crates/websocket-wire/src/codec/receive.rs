@@ -38,7 +38,8 @@ impl Codec {
             return Err(ended.clone());
         }
         let result = self.read_frames(input, batch, is_last);
-        let is_at_rest = !self.scanner.is_mid_message() && !self.is_closing && self.ended.is_none() && !self.has_buffered;
+        let is_at_rest =
+            !self.scanner.is_mid_message() && !self.is_closing && self.ended.is_none() && !self.has_buffered;
         if is_at_rest && self.context.is_some() {
             // Thousands of connections wait, and most of them are here.
             self.context = None;

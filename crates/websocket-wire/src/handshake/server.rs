@@ -55,6 +55,14 @@ impl UpgradeRequest {
         Ok(request)
     }
 
+    /// What will be agreed upon of permessage-deflate when this request is accepted with `config`: for servers that have
+    /// to be ready before the client knows that it is connected.
+    #[must_use]
+    pub fn negotiated(&self, config: Option<DeflateConfig>) -> Option<Negotiated> {
+        let offers = self.header("sec-websocket-extensions");
+        config.and_then(|config| deflate::accept(&config, offers)).map(|(_, agreed)| agreed)
+    }
+
     /// Answers with the upgrade. Bytes that came with the request are the connection's first. Has no deadline of its own.
     ///
     /// # Errors

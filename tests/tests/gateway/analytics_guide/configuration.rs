@@ -70,11 +70,14 @@ fn host_port_and_limits_come_from_the_environment_of_the_process() {
         ("STREAMING_WEBSOCKET__CLOSE_TIMEOUT", "1"),
     ]);
     let (silent, client) = (Client::connect(&process.url), Client::connect(&process.url));
+    for client in [&silent, &client] {
+        assert_eq!(client.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
+    }
     Client::connect(&process.url).is_closed(1013, "server at capacity");
     assert_eq!(client.ask(&auth("hunter2-token"))["type"], "auth_success");
     silent.is_closed(1008, "authentication timeout");
     client.send_all((0..3).map(|_| json!({"type": "ping"})));
-    client.take(2);
+    client.take(1);
     is_error(&client.next(), "Rate limit exceeded");
     client.peer.play(Script::new().send_text("x".repeat(201)).expect_close(1009)).blocking();
     let from = ScriptedClient::builder(&process.url).header("Origin", "https://evil.example");

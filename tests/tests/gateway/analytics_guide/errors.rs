@@ -32,6 +32,7 @@ fn an_invalid_origin_closes_with_1008() {
 fn a_server_at_capacity_closes_with_1013() {
     let served = open().with("websocket.max.connections='1'").start();
     let first = served.client("");
+    served.has_connections(1);
     served.client("").is_closed(1013, "server at capacity");
     assert_eq!(first.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
     served.counted_violation("1013", 1);

@@ -14,6 +14,7 @@ use super::{TOKENS, channels, event, is_error, subscribe};
 fn every_metric_of_the_guide_is_there_and_counts() {
     let served = channels().with(TOKENS).with("websocket.max.connections='2'").start();
     let clients = [served.client("?token=hunter2-ann"), served.client("?token=hunter2-bob")];
+    served.has_connections(2);
     assert_eq!(refusal(ScriptedClient::builder(served.url("?token=hunter2-ann"))).status, 503);
     clients.iter().for_each(|client| client.subscribe(&["a"]));
     is_error(&clients[0].ask(&subscribe(&["a b"])), "invalid_channel");
@@ -34,7 +35,7 @@ fn every_metric_of_the_guide_is_there_and_counts() {
     served.counted_error("invalid_channel", 1);
     let [first, _second] = clients;
     first.leave();
-    served.wait_for_metric("websocket_connections_active", &[], 1);
+    served.has_connections(1);
     served.wait_for_metric("websocket_connections_total", &[], 2);
     let families: BTreeSet<_> =
         served.pipeline.flux.metrics().families().into_iter().map(|family| family.name).collect();

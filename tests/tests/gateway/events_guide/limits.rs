@@ -16,7 +16,8 @@ use super::{device, events, is_error, subscribe, with_tokens};
 fn too_many_messages_of_a_client_are_answered_with_retry_after() {
     let served = events().with("websocket.rate.limit='3'").taking("").start();
     let (hasty, other) = (served.client(""), served.client(""));
-    [&hasty, &other].map(Client::next);
+    hasty.next();
+    other.next();
     hasty.send_all((0..4).map(|n| json!({"type": "create_blob", "data": {"n": n}})));
     let error = hasty.next();
     is_error(&error, "RATE_LIMIT_EXCEEDED");
@@ -49,7 +50,8 @@ fn a_message_may_have_64_kilobytes_and_no_more() {
     let shell = json!({"type": "create_blob", "data": ""}).to_string().len();
     let of_size = |bytes: usize| json!({"type": "create_blob", "data": "x".repeat(bytes - shell)}).to_string();
     let (client, other) = (served.client(""), served.client(""));
-    [&client, &other].map(Client::next);
+    client.next();
+    other.next();
     client.peer.send_text(of_size(65_536)).blocking();
     served.came(1);
     client.peer.play(Script::new().send_text(of_size(65_537)).expect_close(1009)).blocking();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::client::Client;
 use super::super::jwt;
 use super::super::served::{Served, serving};
-use super::{bystander, unharmed};
+use super::{TOKENS, bystander, unharmed};
 
 fn served() -> Served {
     serving("channels")
@@ -113,5 +113,60 @@ fn the_name_of_a_user_does_not_widen_its_grants() {
     ann.subscribe(&["user.ann.*"]);
     assert_eq!(ann.ask(&subscribe("user.bob.*"))["data"]["code"], "permission_denied");
     served.counted_error("permission_denied", 1);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn who_is_nobody_may_do_little_until_it_says_who_it_is() {
+    let served = serving("channels")
+        .with(TOKENS)
+        .with("websocket.auth.required='false'")
+        .with("websocket.grants.subscribe='watched, public.*, user.${user}.*', websocket.grants.publish=''")
+        .taking("websocket.accept='event'")
+        .start();
+    let bystander = bystander(&served, "?token=hunter2-bob");
+    let client = served.client("");
+    client.subscribe(&["public.news"]);
+    for name in ["user.ann.a", "user..a", "user.${user}.a", "user.*"] {
+        let answer = client.ask(&subscribe(name));
+        assert_eq!(answer["data"]["code"], "permission_denied", "{name}: {answer}");
+    }
+    let event = json!({"type": "event", "data": {}, "metadata": {"channel": "public.news"}});
+    assert_eq!(client.ask(&event)["data"]["code"], "permission_denied");
+    let answer = client.ask(&json!({"type": "auth", "data": {"token": "hunter2-ann"}}));
+    assert_eq!(answer["data"]["success"], true);
+    client.subscribe(&["user.ann.a"]);
+    assert_eq!(client.ask(&subscribe("user.bob.a"))["data"]["code"], "permission_denied");
+    served.counted_error("permission_denied", 6);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn history_and_presence_of_what_is_not_granted_stay_hidden() {
+    let served = serving("channels")
+        .with(&format!("websocket.auth='jwt', websocket.auth.jwt.secret='{}'", jwt::SECRET))
+        .with("websocket.presence='true'")
+        .publishing("websocket.history.events='10', websocket.key='${item}', websocket.snapshot.keys='10'")
+        .start();
+    let bystander = bystander(&served, &format!("?token={}", jwt::of("bob")));
+    served.publish_of("k", "other.a", &json!("secret"));
+    let one = tenant(&served, "one");
+    for wish in [
+        json!({"channels": ["other.a"], "recover": {"other.a": {"epoch": "x", "offset": 0}}}),
+        json!({"channels": ["other.a"], "snapshot": true}),
+        json!({"channels": ["other.a", "other.*"]}),
+    ] {
+        let denied = wish["channels"].as_array().unwrap().len();
+        one.send(&json!({"type": "subscribe", "data": wish}));
+        let answers = one.take(denied);
+        assert!(answers.iter().all(|answer| answer["data"]["code"] == "permission_denied"), "{answers:?}");
+    }
+    let answer = one.ask(&json!({"type": "presence", "data": {"channel": "other.a"}}));
+    assert_eq!(answer["data"]["code"], "permission_denied");
+    one.subscribe(&["*"]);
+    served.publish("one.a", &json!("mine"));
+    assert_eq!(one.next()["data"], "mine");
+    assert!(!one.peer.record().messages_of(0).filter_map(Message::as_text).any(|text| text.contains("secret")));
+    served.counted_error("permission_denied", 5);
     unharmed(served, &bystander);
 }

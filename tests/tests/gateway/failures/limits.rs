@@ -134,6 +134,7 @@ fn an_address_has_so_many_connections_and_only_trusted_proxies_say_whose() {
     let bystander = bystander(&served, "");
     let claims = |address: &str| ScriptedClient::builder(served.url("")).header("X-Forwarded-For", address);
     let second = Client::built(claims("192.0.2.1"));
+    served.has_connections(2);
     // Nobody is trusted here: all of them are this machine.
     let answer = refusal(claims("192.0.2.2"));
     assert_eq!(answer.status, 429);
@@ -149,6 +150,7 @@ fn over_the_limit_of_connections_clients_are_refused_as_the_protocol_says() {
     for (protocol, status) in [("channels", Some(503)), ("events", Some(503)), ("analytics", None)] {
         let served = serving(protocol).with("websocket.auth='none', websocket.max.connections='1'").start();
         let first = served.client("");
+        served.has_connections(1);
         match status {
             Some(status) => {
                 let answer = refusal(ScriptedClient::builder(served.url("")));

@@ -56,7 +56,7 @@ fn a_subscriber_that_stopped_is_evicted_by_the_size_of_what_waits() {
     publish_bulk(&served, 1_500);
     served.counted_violation("1008", 1);
     assert_eq!(served.metric("eventflux_sink_evicted_total", &[("stream", "Out")]), 1);
-    served.wait_for_metric("websocket_connections_active", &[], 1);
+    served.has_connections(1);
     unharmed(served, &bystander);
 }
 
@@ -156,20 +156,38 @@ fn who_is_too_slow_misses_what_is_newest_where_that_is_the_policy() {
     publish_bulk(&served, 1_500);
     frozen.peer.play(Script::new().resume_reading()).blocking();
     frozen.receives("\"gap\"");
-    // Until it has caught up, what comes is what it misses.
+    goes_on_with_gaps(&served, &frozen);
+    unharmed(served, &bystander);
+}
+
+#[test]
+fn what_waited_too_long_is_dropped_where_that_is_the_policy() {
+    let served = plan("websocket.client.queue.age='300ms', websocket.client.queue.bytes='64MiB'").start();
+    let bystander = bystander(&served, "");
+    let frozen = frozen(&served);
+    publish_bulk(&served, 1_500);
+    served.wait_for_metric_at_least("websocket_messages_dropped_total", &[("path", "/ws")], 1);
+    frozen.peer.play(Script::new().resume_reading()).blocking();
+    goes_on_with_gaps(&served, &frozen);
+    unharmed(served, &bystander);
+}
+
+/// A client that reads again after 1,500 events gets later ones, and was told of each one that it did not get.
+#[track_caller]
+fn goes_on_with_gaps(served: &Served, client: &Client) {
+    // Until it has caught up, it may miss what comes, too.
     let mut published = 1_500;
     eventually_blocking(DEADLINE, || {
         served.publish("bulk", &json!({ "n": published }));
         published += 1;
-        numbers(&frozen, "n").last().is_some_and(|last| *last >= 1_500)
+        numbers(client, "n").last().is_some_and(|last| *last >= 1_500)
     });
-    let received = || numbers(&frozen, "n");
+    let received = || numbers(client, "n");
     eventually_blocking(DEADLINE, || {
-        received().len() as u64 + numbers(&frozen, "missed").iter().sum::<u64>() == published
+        received().len() as u64 + numbers(client, "missed").iter().sum::<u64>() == published
     });
     assert!(received().windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
     assert!(received().len() < 1_500, "nothing was dropped");
-    unharmed(served, &bystander);
 }
 
 /// The numbers of this name among the data that a client has received.

@@ -3,6 +3,7 @@
 //! Who is let in, and what for, is decided as for WebSocket connections; only the words are those of HTTP.
 
 mod answer;
+mod body;
 mod config;
 mod event;
 mod ids;

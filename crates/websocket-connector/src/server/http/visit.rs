@@ -93,8 +93,8 @@ impl Visit {
     fn admit(&mut self, request: &PlainRequest, local: Option<SocketAddr>) -> Result<Purpose, Answer> {
         let rules = self.endpoint.config();
         let local = local.ok_or_else(|| Answer::bad_request("the client went away"))?;
-        let host = Some(request.host().as_bytes());
-        rules.sites.check(host, request.header("origin"), local.ip()).map_err(site_refusal)?;
+        let origin = request.header("origin").next();
+        rules.sites.check_plain(request.host(), origin, local.ip()).map_err(site_refusal)?;
         self.origin = request.origin().map(str::to_owned);
         match request.method() {
             "OPTIONS" => Ok(Purpose::Preflight),

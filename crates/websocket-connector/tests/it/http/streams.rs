@@ -246,6 +246,9 @@ fn every_protocol_has_its_own_words() {
             assert!(text.contains(expected), "{protocol}: {text}");
         }
         assert!(stream.last_id.ends_with(":1"), "{protocol}: {}", stream.last_id);
+        let mut lost = EventStream::open(&sink.detail(), "?channel=a", &[("Last-Event-ID", "elsewhere:1")]);
+        let told = std::iter::from_fn(|| lost.next()).find(|event| event.data.contains(NOT_RECOVERED));
+        assert!(told.is_some(), "{protocol}");
     }
 }
 
@@ -379,6 +382,13 @@ fn only_pages_that_may_connect_can_read_what_is_answered() {
     assert_eq!(allowed.header("access-control-allow-methods"), Some("get, options"));
     assert!(allowed.header("access-control-allow-headers").unwrap().contains("authorization"));
     assert_eq!(preflight("https://evil.example").status, 403);
+}
+
+#[test]
+fn a_page_whose_name_was_made_to_lead_here_gets_nothing() {
+    let raw = b"GET /feed?channel=a HTTP/1.1\r\nHost: evil.example\r\nAccept: text/event-stream\r\n\r\n";
+    let answer = exchange(&sink(&[]).detail(), raw);
+    assert_eq!((answer.status, answer.code().as_str()), (403, "origin_not_allowed"));
 }
 
 #[test]
