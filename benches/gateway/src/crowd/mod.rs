@@ -140,8 +140,11 @@ impl Crowd {
         let deadline = monotonic_ns() + nanoseconds(AWAKE_DEADLINE);
         while !self.ledger.everybody_awake() {
             if monotonic_ns() > deadline {
-                let asleep = self.ledger.asleep();
-                return Err(BenchError::Protocol(format!("{asleep} of {count} subscribers get no messages")));
+                let (asleep, gone) = (self.ledger.asleep(), self.disconnected);
+                let farewell = self.farewell.as_deref().unwrap_or_default();
+                return Err(BenchError::Protocol(format!(
+                    "{asleep} of {count} subscribers get no messages; {gone} connections have ended {farewell}"
+                )));
             }
             self.alarm()?;
         }

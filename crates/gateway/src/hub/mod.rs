@@ -149,6 +149,11 @@ impl Hub {
         room.inspect_err(|_| self.counters.refused())
     }
 
+    /// Counts a connection that the driver refused: it was not let in, or did not authenticate.
+    pub fn count_refused(&self) {
+        self.counters.refused();
+    }
+
     /// Says which messages of clients the pipeline takes.
     pub fn accept(&self, accepts: Accepts) {
         *self.accepts.write().unwrap_or_else(PoisonError::into_inner) = accepts;

@@ -63,6 +63,9 @@ struct At<'a> {
     time_ms: u64,
 }
 
+/// What an event is called that goes to a user and to no channel.
+const UNNAMED: &str = "message";
+
 /// Reused from one event to the next.
 #[derive(Default)]
 struct Scratch {
@@ -172,7 +175,7 @@ impl Hub {
         if members.is_empty() {
             return 0;
         }
-        let name: Arc<str> = channel.unwrap_or_default().into();
+        let name: Arc<str> = channel.unwrap_or(UNNAMED).into();
         let document = Document::new(event.payload);
         scratch.text.clear();
         self.write(&name, event, None, at, &mut scratch.text);

@@ -27,6 +27,8 @@ impl Session {
     /// When the session ends; `out` then holds what is to be sent before the goodbye.
     pub fn transmit(&mut self, now: Instant, room: usize, out: &mut Vec<Outgoing>) -> Result<(), Ending> {
         self.now = now;
+        // What is on its way out of the hub is not sent yet.
+        self.member.set_unsent(self.unsent + self.items.len() as u64 + 1);
         let filled = out.len();
         let mut output = Output { now, left: room, messages: out };
         let result = self.fill(&mut output);

@@ -158,7 +158,7 @@ pub(super) const CHANNEL: PropertySpec = PropertySpec::new(
 pub(super) const USER: PropertySpec = PropertySpec::new(
     "websocket.user",
     PropertyKind::Template,
-    "The user each event is for. It goes to those of the user's connections that subscribed to websocket.channel, or to all of them when no channel is given.",
+    "The user each event is for. It goes to those of the user's connections that subscribed to websocket.channel, or to all of them when no channel is given (with `analytics`, to the subscriptions of type `events`).",
 )
 .example("${user_id}")
 .only_if_any(PROTOCOL_KEY, STRUCTURED);

@@ -93,7 +93,10 @@ async fn identify(request: &UpgradeRequest, welcome: &mut Welcome) -> Result<(),
     let may_wait = rules.gateway.hub.authentication.is_some();
     let required = rules.access.is_required();
     let identity = authenticate(authenticator, credentials, may_wait, required, welcome.address).await;
-    welcome.identity = identity.map_err(|denied| authenticator.refusal(&denied))?;
+    welcome.identity = identity.map_err(|denied| {
+        welcome.endpoint.hub().count_refused();
+        authenticator.refusal(&denied)
+    })?;
     welcome.subprotocol = subprotocol.map(str::to_owned).or_else(|| welcome.subprotocol.take());
     Ok(())
 }
@@ -173,8 +176,14 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
     let site = rules.sites.check(Some(request.host().as_bytes()), request.header("origin"), local.ip());
     let mut ending = match site {
         Ok(()) => None,
-        Err(site) if by_close && site.is_origin() => Some(Ending::Origin),
-        Err(site) => return Err(refusal(site)),
+        Err(site) if by_close && site.is_origin() => {
+            endpoint.hub().count_refused();
+            Some(Ending::Origin)
+        }
+        Err(site) => {
+            endpoint.hub().count_refused();
+            return Err(refusal(site));
+        }
     };
     let subprotocol = request.choose_subprotocol(&rules.subprotocols).map(str::to_owned);
     if rules.subprotocol_required && subprotocol.is_none() {

@@ -21,8 +21,8 @@ use crate::pings::PingBudget;
 /// Bytes handed to the socket before it is flushed.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How often it is looked what a client misses that takes nothing.
-const OVERTAKE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long after something was given to the connection it is looked at what became of it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Further away than any deadline of ours.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -36,8 +36,8 @@ pub(super) struct Driver {
     pub(super) timer: Pin<Box<Sleep>>,
     /// Whether something is in flight.
     pub(super) busy: bool,
-    /// While something is in flight: when to look what the client misses meanwhile.
-    pub(super) overtake_at: Option<Instant>,
+    /// When to look at what became of what was sent.
+    pub(super) look_at: Option<Instant>,
     pub(super) pings: PingBudget,
     /// Messages that were received and wait for what came before them.
     pub(super) unread: VecDeque<(Bytes, bool)>,
@@ -77,7 +77,7 @@ impl Driver {
             seat,
             permission,
             busy: false,
-            overtake_at: None,
+            look_at: None,
             unread: VecDeque::new(),
             waiting: VecDeque::new(),
             handing_over: None,
@@ -151,7 +151,7 @@ impl Driver {
         })?;
         if self.busy {
             self.keep_alive.sending(now);
-            self.overtake_at = Some(now + OVERTAKE_INTERVAL);
+            self.look_at.get_or_insert(now + LOOK_INTERVAL);
         }
         self.arm_earlier(now);
         Ok(self.busy)
@@ -164,7 +164,6 @@ impl Driver {
     pub(super) fn flushed(&mut self) {
         self.keep_alive.flushed();
         self.busy = false;
-        self.overtake_at = None;
         self.session.flushed();
     }
 
@@ -198,8 +197,6 @@ impl Driver {
         while let Some(due) = self.keep_alive.due(now) {
             match due {
                 Due::Ping => {
-                    self.connection.shrink();
-                    self.session.shrink(now.into_std());
                     self.connection.queue(Message::ping());
                     self.session.ping();
                 }
@@ -209,15 +206,27 @@ impl Driver {
             }
             self.keep_alive.sending(now);
         }
-        if self.overtake_at.is_some_and(|at| at <= now) {
-            self.session.overtake(now.into_std()).map_err(End::Ended)?;
-            self.overtake_at = Some(now + OVERTAKE_INTERVAL);
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look(now)?;
         }
         if let Err(ending) = self.session.timers(now.into_std()) {
             self.last_words();
             return Err(End::Ended(ending));
         }
         self.arm(now);
+        Ok(())
+    }
+
+    /// A while after something was given to the connection: what the client misses if it has not taken it yet, and what is
+    /// needed no longer if it has.
+    fn look(&mut self, now: Instant) -> Result<(), End> {
+        if self.busy {
+            self.look_at = Some(now + LOOK_INTERVAL);
+            return self.session.overtake(now.into_std()).map_err(End::Ended);
+        }
+        self.look_at = None;
+        self.connection.shrink();
+        self.session.shrink(now.into_std());
         Ok(())
     }
 
@@ -247,7 +256,7 @@ impl Driver {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let session = self.session.deadline().map(Instant::from_std);
-        [self.keep_alive.deadline(), session, self.overtake_at].into_iter().flatten().min()
+        [self.keep_alive.deadline(), session, self.look_at].into_iter().flatten().min()
     }
 
     /// Path, connection, address and user, for the log.

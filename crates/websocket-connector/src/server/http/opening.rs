@@ -34,8 +34,8 @@ pub(super) struct Opening {
 /// Why there is none.
 pub(super) async fn open(visit: &Visit, request: &PlainRequest) -> Result<Opening, Answer> {
     let (endpoint, now) = (&visit.endpoint, std::time::Instant::now());
-    let traits = endpoint.hub().dialect().traits();
-    let mut wanted = Wanted::of(request, visit.token_parameter(), endpoint.hub().epoch(), traits)?;
+    let dialect = endpoint.hub().dialect();
+    let mut wanted = Wanted::of(request, visit.token_parameter(), endpoint.hub().epoch(), dialect)?;
     let identity = visit.identify(request).await?;
     let seat = Seat::take(endpoint, visit.address, visit.config.clone());
     let framing = endpoint.http().framing(wanted.is_one_channel());
@@ -43,7 +43,7 @@ pub(super) async fn open(visit: &Visit, request: &PlainRequest) -> Result<Openin
         Arrival { address: visit.address, identity: Some(identity), framing, singly: false, subscriptions: Vec::new() };
     let mut session = seat.session(arrival).map_err(Answer::of_ending)?;
     authorize(visit, &session, &wanted).await?;
-    let subscribed = session.subscribe_on_connect(&wanted.subscriptions(traits), wanted.placing(), now);
+    let subscribed = session.subscribe_on_connect(&wanted.subscriptions(dialect.traits()), wanted.placing(), now);
     let places = subscribed.map_err(|problem| Answer::of_problem(&problem))?;
     announce(endpoint, &mut session, visit.address).await?;
     wanted.ids.begin(&wanted.recover, &places, wanted.snapshot);

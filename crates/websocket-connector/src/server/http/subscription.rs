@@ -1,7 +1,7 @@
 //! What a request for events wants, from its query and its `Last-Event-ID`.
 
-use eventflux_gateway::dialects::{Position, Subscribe, SubscriptionId, Traits};
-use eventflux_gateway::{Pattern, Placing};
+use eventflux_gateway::dialects::{Dialect, Position, Subscribe, SubscriptionId, Traits};
+use eventflux_gateway::{Pattern, Placing, Problem};
 use eventflux_websocket_wire::handshake::RequestHead;
 
 use super::answer::Answer;
@@ -29,9 +29,16 @@ pub(super) struct Wanted {
 impl Wanted {
     /// # Errors
     /// What is wrong with the request.
-    pub(super) fn of(request: &RequestHead, token: Option<&str>, epoch: &str, traits: Traits) -> Result<Self, Answer> {
+    pub(super) fn of(
+        request: &RequestHead,
+        token: Option<&str>,
+        epoch: &str,
+        dialect: &dyn Dialect,
+    ) -> Result<Self, Answer> {
+        let traits = dialect.traits();
         let parameters = Parameters::of(request, KNOWN, token)?;
         let patterns = patterns(&parameters, traits)?;
+        check_exist(&patterns, dialect)?;
         // Without structure there are no histories either.
         let channels = patterns.iter().filter(|pattern| pattern.is_exact() && !traits.transparent);
         let ids = Ids::new(epoch, channels.map(|pattern| pattern.text().to_owned()));
@@ -95,6 +102,15 @@ fn patterns(parameters: &Parameters, traits: Traits) -> Result<Vec<Pattern>, Ans
         ));
     }
     Ok(patterns)
+}
+
+fn check_exist(patterns: &[Pattern], dialect: &dyn Dialect) -> Result<(), Answer> {
+    let Some(channels) = dialect.channels() else { return Ok(()) };
+    if patterns.iter().all(|pattern| channels.contains(&pattern.text())) {
+        return Ok(());
+    }
+    let reason = format!("there are {} and no others", channels.join(", "));
+    Err(Answer::of_problem(&Problem::InvalidChannel(reason)))
 }
 
 /// The header is newer: a browser that comes back repeats the query as it was in the beginning.

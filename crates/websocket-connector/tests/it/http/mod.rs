@@ -2,4 +2,5 @@
 
 mod client;
 mod publish;
+mod recovery;
 mod streams;
