@@ -39,7 +39,6 @@ CREATE STREAM Events (event_id STRING, event_type STRING, user_id STRING, timest
     websocket.channel='metrics',
     websocket.key='${name}',
     websocket.snapshot.keys='100',
-    websocket.auth.tokens='your-auth-token=demo, your-token=demo',
     @map(type='json')
 )
 CREATE STREAM Metrics (name STRING, value DOUBLE);

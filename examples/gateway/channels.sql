@@ -39,7 +39,7 @@ INSERT INTO Updates
 SELECT channel, 'agent-status-changed' AS type, agent_id, status, load
 FROM Agents;
 
--- Requests of clients come in here, with where their answers go ...
+-- Requests of clients come in here, with where their answers go; what is said of the place above holds here too ...
 @source(
     type='websocket',
     websocket.mode='server',
@@ -47,9 +47,6 @@ FROM Agents;
     websocket.path='/ws',
     websocket.protocol='channels',
     websocket.accept='request',
-    websocket.auth='token',
-    websocket.auth.tokens='abc123=demo',
-    websocket.origins='*',
     metadata.request='request',
     @map(type='json')
 )
@@ -63,9 +60,6 @@ CREATE STREAM Requests (request STRING, agent_id STRING);
     websocket.path='/ws',
     websocket.protocol='channels',
     websocket.reply='${request}',
-    websocket.auth='token',
-    websocket.auth.tokens='abc123=demo',
-    websocket.origins='*',
     @map(type='json', exclude='request')
 )
 CREATE STREAM Answers (request STRING, agent_id STRING, known BOOL);

@@ -43,9 +43,6 @@ FROM Activity;
     websocket.path='/api/v1/ws',
     websocket.protocol='events',
     websocket.accept='create_blob, process_blob',
-    websocket.auth='token',
-    websocket.auth.tokens='test_token=user_123',
-    websocket.origins='*',
     metadata.user_id='user',
     metadata.command='kind',
     @map(type='json')
