@@ -34,8 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Connectors, and the crates of their own protocols.
-const CONNECTORS: [(&str, &[&str]); 2] =
-    [
+const CONNECTORS: [(&str, &[&str]); 2] = [
     ("eventflux-websocket-connector", &["eventflux-gateway", "eventflux-websocket-wire"]),
     ("eventflux-local-connectors", &[]),
 ];

@@ -91,7 +91,10 @@ impl Backlog {
     /// When the client is to be closed.
     pub(super) fn prepare(&mut self, now: Instant) -> Result<(), TooSlow> {
         // Before something was left, events waited for us, and not for the client.
-        if self.limits.is_too_long(self.behind_since, now) && self.limits.full == FullPolicy::Disconnect && self.is_expired(now) {
+        if self.limits.is_too_long(self.behind_since, now)
+            && self.limits.full == FullPolicy::Disconnect
+            && self.is_expired(now)
+        {
             self.losses.evicted.increment();
             return Err(TooSlow);
         }
@@ -242,4 +245,120 @@ impl Backlog {
 
 fn key(event: &Event) -> Key {
     (event.channel.clone(), event.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::super::item::Content;
+    use super::*;
+
+    fn event(channel: &str, key: u64, size: usize, at: Instant) -> Event {
+        let content = Content::Whole { text: Bytes::from(vec![b'x'; size]), binary: false };
+        Event { channel: channel.into(), key, number: None, at, content }
+    }
+
+    fn retention(bytes: usize, full: FullPolicy) -> Retention {
+        Retention { queue: QueueLimits { bytes, full, ..QueueLimits::default() }, ..Retention::default() }
+    }
+
+    fn keys(backlog: &mut Backlog) -> Vec<u64> {
+        std::iter::from_fn(|| backlog.pop_before(u64::MAX)).map(|event| event.key).collect()
+    }
+
+    #[test]
+    fn conflation_keeps_the_newest_of_each_key_and_channel() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let retention = retention(64 * 6, FullPolicy::Conflate);
+        for (channel, key) in [("a", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 0), ("a", 2), ("a", 1)] {
+            assert_eq!(backlog.push(event(channel, key, 0, now), &retention), Ok(true));
+        }
+        assert_eq!(keys(&mut backlog), [1, 0, 2, 1]);
+        assert_eq!(backlog.take_gaps(), [("a".into(), 3)]);
+    }
+
+    #[test]
+    fn places_that_are_gone_are_given_back() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let retention = retention(64 * 3, FullPolicy::Conflate);
+        backlog.push(event("a", 9, 0, now), &retention).unwrap();
+        for n in 0..100_000 {
+            backlog.push(event("a", n % 2 + 1, 0, now), &retention).unwrap();
+            assert!(backlog.places.len() <= 3 * 2 + MIN_GONE + 1);
+        }
+        assert_eq!(keys(&mut backlog), [9, 1, 2]);
+    }
+
+    #[test]
+    fn losses_of_many_channels_are_counted_though_not_told_one_by_one() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        for n in 0..100 {
+            backlog.push(event(&format!("c{n}"), 0, 0, now), &retention(64, FullPolicy::DropOldest)).unwrap();
+        }
+        let gaps = backlog.take_gaps();
+        assert_eq!((gaps.len(), gaps.iter().map(|(_, missed)| missed).sum::<u64>()), (MAX_GAPS, 99));
+        assert!(!backlog.is_empty() && backlog.take_gaps().is_empty());
+    }
+
+    #[test]
+    fn limits_are_those_of_whoever_published_last() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        for _ in 0..10 {
+            backlog.push(event("a", 0, 36, now), &retention(1000, FullPolicy::DropOldest)).unwrap();
+        }
+        assert_eq!(backlog.len(), 10);
+        backlog.push(event("a", 0, 36, now), &retention(300, FullPolicy::DropOldest)).unwrap();
+        assert_eq!(backlog.len(), 3);
+        assert_eq!(backlog.push(event("a", 0, 36, now), &retention(300, FullPolicy::Disconnect)), Err(TooSlow));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_it_is_within_its_limits_and_every_loss_is_told(
+            full in prop_oneof![Just(FullPolicy::DropOldest), Just(FullPolicy::DropNewest), Just(FullPolicy::Conflate)],
+            bytes in 64..2000_usize,
+            events in prop::option::of(1..10_usize),
+            age in prop::option::of(1..20_u64),
+            steps in prop::collection::vec((0..5_u8, 0..4_u64, 0..300_usize), 1..200),
+        ) {
+            let mut now = Instant::now();
+            let queue = QueueLimits { bytes, events, age: age.map(Duration::from_secs), full };
+            let retention = Retention { queue, ..Retention::default() };
+            let mut backlog = Backlog::default();
+            let (mut pushed, mut taken, mut missed, mut last) = (0, 0, 0, None);
+            for (step, key, size) in steps {
+                match step {
+                    0 => {
+                        backlog.prepare(now).unwrap();
+                        let place = backlog.places.front().map(|place| place.number);
+                        taken += u64::from(backlog.pop_before(u64::MAX).is_some());
+                        prop_assert!(place.is_none() || place > last, "in order");
+                        last = place.or(last);
+                        backlog.note_lag(now);
+                    }
+                    1 => now += Duration::from_secs(key),
+                    _ => {
+                        pushed += 1;
+                        backlog.push(event("a", key, size, now), &retention).unwrap();
+                    }
+                }
+                missed += backlog.take_gaps().iter().map(|(_, missed)| missed).sum::<u64>();
+                prop_assert_eq!(taken + missed + backlog.len() as u64, pushed);
+                let held: Vec<_> = backlog.places.iter().filter_map(|place| place.event.as_ref()).collect();
+                prop_assert_eq!((held.len(), held.iter().map(|event| event.cost()).sum()), (backlog.events, backlog.bytes));
+                prop_assert!(backlog.bytes <= bytes || backlog.events == 1);
+                prop_assert!(backlog.events <= queue.events());
+                prop_assert!(backlog.places.front().is_none_or(|place| place.event.is_some()));
+            }
+            prop_assert_eq!(missed, backlog.losses.dropped.value());
+        }
+    }
 }

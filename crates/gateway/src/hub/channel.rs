@@ -4,25 +4,23 @@
 //! a publisher nothing but waking it when it has read everything. One that wants some events, or its own text of them,
 //! gets items.
 
-use std::cell::OnceCell;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
 use slab::Slab;
 
 use super::config::{FullPolicy, Retention};
-use super::framing::{Framed, SharedFraming};
+use super::framing::Framed;
 use super::history::{History, Kept, Latest};
-use super::item::{Content, Event, Wanted};
-use super::mailbox::{Mailbox, Pushed};
+use super::item::{Content, Event};
+use super::mailbox::Mailbox;
+use super::passing::{Passing, Woken, hash};
 use super::past::Replay;
 use super::reader::{Read, Reader};
+use super::seats::{Joining, Matched, Seat};
 use super::track::Track;
-use crate::Pattern;
-use crate::filter::{Document, Filter, FilterIndex, FilterKey};
+use crate::filter::FilterIndex;
 
 /// What a track keeps beyond what may wait for a reader: one that is just within its limit loses nothing.
 const SPARE_BYTES: usize = 64 * 1024;
@@ -38,72 +36,20 @@ pub(crate) struct Channel {
 pub(super) struct State {
     /// The event to come.
     pub(super) next: u64,
-    tracks: Vec<Track>,
+    pub(super) tracks: Vec<Track>,
     pub(super) history: Option<History>,
     pub(super) latest: Option<Latest>,
-    readers: Slab<Reader>,
+    pub(super) readers: Slab<Reader>,
     /// Seats of the readers that have read everything.
-    waiting: Vec<u32>,
+    pub(super) waiting: Vec<u32>,
     /// `None` while nobody gets items.
-    matched: Option<Box<FilterIndex<Matched>>>,
+    pub(super) matched: Option<Box<FilterIndex<Matched>>>,
     /// Subscribers that are told the past first.
     pub(super) replays: Slab<Replay>,
     /// What whoever published last wants; `None` before.
-    retention: Option<Retention>,
+    pub(super) retention: Option<Retention>,
     /// Whether it is a pattern: its channels remember, it does not.
     is_pattern: bool,
-}
-
-/// A subscriber that gets items.
-#[derive(Debug, Clone)]
-pub(crate) struct Matched {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) wanted: Wanted,
-    /// Subscriptions of the same session that get the events they match instead of this one.
-    pub(crate) before: Before,
-}
-
-/// Other subscriptions: their patterns and filters.
-pub(crate) type Before = Option<Arc<[(Pattern, Option<Filter>)]>>;
-
-/// How a subscriber wants its events.
-#[derive(Debug, Clone)]
-pub(crate) enum Joining {
-    /// All of them, framed.
-    Reading { mailbox: Arc<Mailbox>, cursor: u32, framing: SharedFraming },
-    /// Those that match, as items.
-    Matching(Matched),
-}
-
-/// A place taken in a channel; given back with [`Channel::leave`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seat {
-    Reader(u32),
-    Matched(FilterKey),
-    Replay(u32),
-}
-
-/// An event on its way to a channel and to patterns.
-pub(super) struct Passing<'a, 'p> {
-    pub(super) channel: &'a str,
-    pub(super) key: Option<&'a str>,
-    pub(super) text: &'a [u8],
-    /// Where in the text the payload is.
-    pub(super) payload: Range<usize>,
-    pub(super) binary: bool,
-    pub(super) at: Instant,
-    pub(super) retention: &'a Retention,
-    pub(super) document: &'a Document<'p>,
-    /// The text, once somebody keeps it.
-    pub(super) shared: OnceCell<Bytes>,
-}
-
-/// Who is to be woken when no lock is held. Done when it is dropped, so that nobody is forgotten.
-#[derive(Default)]
-pub(super) struct Woken {
-    /// Sessions that have something to read, and where.
-    readers: Vec<(Arc<Mailbox>, u32)>,
-    wakers: Vec<Waker>,
 }
 
 /// A channel while an event passes: nothing else is published to it, and nobody comes or goes.
@@ -307,152 +253,8 @@ impl State {
         for seat in self.waiting.drain(..) {
             if let Some(reader) = self.readers.get_mut(seat as usize) {
                 reader.waiting = None;
-                woken.readers.push((reader.mailbox.clone(), reader.cursor));
+                woken.read(reader.mailbox.clone(), reader.cursor);
             }
         }
     }
-
-    pub(super) fn join(&mut self, joining: Joining) -> Seat {
-        match joining {
-            Joining::Reading { mailbox, cursor, framing } => {
-                let track = self.tracks.iter().position(|track| track.is_of(&framing)).unwrap_or_else(|| {
-                    self.tracks.push(Track::new(framing.clone(), self.next));
-                    self.tracks.len() - 1
-                });
-                self.tracks[track].readers += 1;
-                let seat = self.readers.insert(Reader::new(mailbox, cursor, framing, self.next)) as u32;
-                self.wait(seat);
-                Seat::Reader(seat)
-            }
-            Joining::Matching(matched) => {
-                let filter = matched.wanted.filter.clone();
-                Seat::Matched(self.matched.get_or_insert_default().insert(filter, matched))
-            }
-        }
-    }
-
-    fn leave(&mut self, seat: Seat) {
-        match seat {
-            Seat::Reader(seat) => self.leave_reader(seat),
-            Seat::Replay(seat) => drop(self.replays.try_remove(seat as usize)),
-            Seat::Matched(key) => {
-                let Some(matched) = &mut self.matched else { return };
-                matched.remove(key);
-                if matched.is_empty() {
-                    self.matched = None;
-                }
-            }
-        }
-    }
-
-    fn leave_reader(&mut self, seat: u32) {
-        let Some(reader) = self.readers.try_remove(seat as usize) else { return };
-        if let Some(index) = reader.waiting {
-            self.waiting.swap_remove(index as usize);
-            if let Some(moved) = self.waiting.get(index as usize)
-                && let Some(moved) = self.readers.get_mut(*moved as usize)
-            {
-                moved.waiting = Some(index);
-            }
-        }
-        if let Some(index) = self.tracks.iter().position(|track| track.is_of(&reader.framing)) {
-            self.tracks[index].readers -= 1;
-            if self.tracks[index].readers == 0 {
-                self.tracks.swap_remove(index);
-            }
-        }
-        self.forget_if_read();
-    }
-
-    fn read(&mut self, seat: u32, room: usize, now: Instant, out: &mut Vec<Bytes>) -> Read {
-        let nothing = Read { idle: true, ..Read::default() };
-        let Some(retention) = &self.retention else { return nothing };
-        let Some(reader) = self.readers.get_mut(seat as usize) else { return nothing };
-        let Some(track) = self.tracks.iter_mut().find(|track| track.is_of(&reader.framing)) else { return nothing };
-        let read = reader.read(track, room, now, &retention.queue, out);
-        retention.losses.count(&read);
-        if read.idle {
-            self.wait(seat);
-        }
-        read
-    }
-
-    fn overtake(&mut self, seat: u32, now: Instant) -> Read {
-        let (Some(retention), Some(reader)) = (&self.retention, self.readers.get_mut(seat as usize)) else {
-            return Read::default();
-        };
-        let Some(track) = self.tracks.iter().find(|track| track.is_of(&reader.framing)) else { return Read::default() };
-        let read = reader.overtake(track, now, &retention.queue);
-        retention.losses.count(&read);
-        read
-    }
-
-    pub(super) fn is_new(&self) -> bool {
-        self.retention.is_none()
-    }
-
-    /// The reader has read everything.
-    fn wait(&mut self, seat: u32) {
-        let Some(reader) = self.readers.get_mut(seat as usize) else { return };
-        if reader.waiting.is_none() {
-            reader.waiting = Some(self.waiting.len() as u32);
-            self.waiting.push(seat);
-        }
-        self.forget_if_read();
-    }
-
-    /// What everybody has read is needed no longer.
-    fn forget_if_read(&mut self) {
-        if self.waiting.len() == self.readers.len() {
-            self.tracks.iter_mut().for_each(Track::clear);
-        }
-    }
-}
-
-impl Joining {
-    /// What the subscriber wants of remembered events.
-    pub(crate) fn wanted(&self) -> Wanted {
-        match self {
-            Self::Reading { .. } => Wanted { filter: None, subscription: None },
-            Self::Matching(matched) => matched.wanted.clone(),
-        }
-    }
-}
-
-impl Matched {
-    /// Whether another subscription of the session gets the event.
-    fn is_for_another(&self, event: &Passing<'_, '_>) -> bool {
-        self.before.iter().flat_map(|before| before.iter()).any(|(pattern, filter)| {
-            pattern.matches(event.channel) && filter.as_ref().is_none_or(|filter| filter.matches(event.document))
-        })
-    }
-}
-
-impl Passing<'_, '_> {
-    fn shared(&self) -> &Bytes {
-        self.shared.get_or_init(|| Bytes::copy_from_slice(self.text))
-    }
-}
-
-impl Woken {
-    /// Remembers whom to wake for what was left; returns whether it was taken.
-    pub(super) fn push(&mut self, Pushed { taken, waker }: Pushed) -> bool {
-        self.wakers.extend(waker);
-        taken
-    }
-}
-
-impl Drop for Woken {
-    fn drop(&mut self) {
-        for (mailbox, cursor) in self.readers.drain(..) {
-            mailbox.ready(cursor);
-        }
-        self.wakers.drain(..).for_each(Waker::wake);
-    }
-}
-
-/// Keys are compared by hash: two keys that share one are thinned as if they were the same.
-pub(super) fn hash(key: &str) -> u64 {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(key).max(1)
 }

@@ -9,9 +9,11 @@ mod framing;
 mod history;
 mod item;
 mod mailbox;
+mod passing;
 mod past;
 mod publish;
 mod reader;
+mod seats;
 mod stats;
 mod track;
 
@@ -21,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-pub(crate) use channel::{Before, Channel, Joining, Matched, Seat};
+pub(crate) use channel::Channel;
 pub(crate) use channels::Change;
 use channels::Channels;
 pub use config::{Batching, FullPolicy, HubConfig, Losses, QueueLimits, RateLimit, Retention};
@@ -33,6 +35,7 @@ pub(crate) use item::{Content, Event, Item, Snapshot, Wanted};
 pub(crate) use mailbox::Mailbox;
 pub use publish::{Address, Publication, Published};
 pub(crate) use reader::Read;
+pub(crate) use seats::{Before, Joining, Matched, Seat};
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 

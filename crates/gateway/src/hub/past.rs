@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::channel::{Channel, Joining, Seat, State};
+use super::channel::{Channel, State};
 use super::history::{Kept, Latest};
 use super::item::{Content, Event, Wanted};
 use super::mailbox::Mailbox;
+use super::seats::{Joining, Seat};
 use crate::filter::Document;
 
 /// A subscriber that is told the past first. It keeps the channel from being removed.

@@ -8,8 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::channel::{Passage, Passing, Woken, hash};
+use super::channel::Passage;
 use super::item::{Content, Event};
+use super::passing::{Passing, Woken, hash};
 use super::{Hub, Interest, Member, Retention};
 use crate::Problem;
 use crate::dialects::{self, Dialect};

@@ -6,6 +6,7 @@
 mod direct;
 mod exchange;
 mod gathering;
+mod places;
 mod plan;
 mod presence;
 mod rate;
@@ -24,10 +25,11 @@ use slab::Slab;
 
 pub use self::exchange::{Arrival, Authenticated, Effect, Inbound, Outgoing, Placing};
 use self::gathering::Gathering;
+use self::places::Cursor;
 use self::rate::Window;
 use self::requests::Requests;
 use self::subscribe::Asked;
-use self::subscriptions::{Cursor, Subscription};
+use self::subscriptions::Subscription;
 use crate::auth::Identity;
 use crate::dialects::{Dialect, Reply};
 use crate::hub::{Hub, HubConfig, Item, Member, SharedFraming};
@@ -293,4 +295,15 @@ impl Drop for Session {
 
 fn other_user() -> Problem {
     Problem::AuthenticationFailed("Invalid credentials".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        let bytes = size_of::<Session>();
+        assert!(bytes <= 512, "{bytes} bytes for each connection");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::subscriptions::Cursor;
+use super::places::Cursor;
 use super::{Outgoing, Placing, Session};
 use crate::Ending;
 use crate::dialects::{BatchFrame, Reply};

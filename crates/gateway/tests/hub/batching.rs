@@ -54,7 +54,10 @@ fn messages_wait_for_each_other_until_the_first_has_waited_long_enough() {
     assert!(client.session.has_more(), "or nobody would send it");
     let heard = hear(&mut client);
     let types: Vec<_> = heard[0]["data"].as_array().unwrap().iter().map(|message| &message["type"]).collect();
-    assert_eq!((heard.len(), &heard[0]["type"], types), (1, &json!("batch"), [&json!("a"), &json!("a"), &json!("a"), &json!("pong")].into()));
+    assert_eq!(
+        (heard.len(), &heard[0]["type"], types),
+        (1, &json!("batch"), [&json!("a"), &json!("a"), &json!("a"), &json!("pong")].into())
+    );
     assert_eq!(client.session.deadline(), None);
 }
 
@@ -102,7 +105,8 @@ fn events_that_are_framed_for_all_do_not_overtake_what_waits() {
     client.transmit(1000);
     world.publish("a", 1);
     let outgoing = client.hear_outgoing();
-    let [Outgoing::Message { text: reply, .. }, Outgoing::Message { text: pong, .. }, Outgoing::Framed(event)] = &outgoing[..]
+    let [Outgoing::Message { text: reply, .. }, Outgoing::Message { text: pong, .. }, Outgoing::Framed(event)] =
+        &outgoing[..]
     else {
         // The reply to the subscription may be in the batch.
         let [Outgoing::Message { text, .. }, Outgoing::Framed(event)] = &outgoing[..] else { panic!("{outgoing:?}") };

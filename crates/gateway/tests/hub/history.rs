@@ -369,7 +369,8 @@ fn a_snapshot_is_filtered_and_personal() {
     }));
     world.publish_key("metrics", "5", json!({"n": 5}));
     let heard = client.hear();
-    let told: Vec<_> = heard.iter().map(|m| (m["data"]["event"]["n"].as_u64(), m["subscription_id"].as_str().unwrap())).collect();
+    let told: Vec<_> =
+        heard.iter().map(|m| (m["data"]["event"]["n"].as_u64(), m["subscription_id"].as_str().unwrap())).collect();
     assert_eq!(told, [(None, "mine"), (Some(3), "mine"), (Some(4), "mine"), (Some(5), "mine")]);
 }
 

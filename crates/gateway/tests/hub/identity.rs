@@ -167,7 +167,8 @@ fn what_renewed_credentials_no_longer_allow_ends() {
 
 #[test]
 fn a_user_with_too_many_connections_is_not_told_that_it_is_welcome() {
-    let config = HubConfig { authentication: Some(seconds(10)), max_connections_per_user: Some(1), ..HubConfig::default() };
+    let config =
+        HubConfig { authentication: Some(seconds(10)), max_connections_per_user: Some(1), ..HubConfig::default() };
     let world = World::new("events", config);
     let mut first = stranger(&world);
     token(&mut first, "ann:*");

@@ -66,8 +66,8 @@ impl Expected {
         for wanted in self.owed.values_mut() {
             wanted.remove(pattern);
         }
-        let ended: Vec<_> = self.owed.extract_if(.., |_, wanted| wanted.is_empty()).collect();
-        self.allowed.extend(ended.into_iter().map(|(n, _)| n));
+        self.allowed.extend(self.owed.iter().filter(|(_, wanted)| wanted.is_empty()).map(|(n, _)| *n));
+        self.owed.retain(|_, wanted| !wanted.is_empty());
     }
 
     fn heard(&mut self, message: &Value) {

@@ -21,7 +21,10 @@ fn messages_beyond_the_rate_are_refused_with_the_time_to_wait() {
     }
     client.say(json!({"type": "ping"}));
     let heard = client.hear();
-    assert_eq!(heard[3]["data"], json!({"code": "RATE_LIMIT_EXCEEDED", "message": "Rate limit exceeded", "retry_after": 30}));
+    assert_eq!(
+        heard[3]["data"],
+        json!({"code": "RATE_LIMIT_EXCEEDED", "message": "Rate limit exceeded", "retry_after": 30})
+    );
     world.pass(seconds(30));
     client.say(json!({"type": "ping"}));
     client.say(json!({"type": "ping"}));

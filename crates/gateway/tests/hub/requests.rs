@@ -22,7 +22,10 @@ fn an_answer_reaches_the_client_that_asked_and_no_other() {
     let (to_ann, to_bob) = (ask(&mut ann, "1").unwrap(), ask(&mut bob, "1").unwrap());
     assert_ne!(to_ann, to_bob);
     assert_eq!(answer(&world, &to_bob, "3"), Ok(1));
-    assert_eq!((ann.hear().len(), bob.hear()), (0, vec![json!({"type": "sum.result", "data": 3, "correlation_id": "1"})]));
+    assert_eq!(
+        (ann.hear().len(), bob.hear()),
+        (0, vec![json!({"type": "sum.result", "data": 3, "correlation_id": "1"})])
+    );
     assert_eq!(answer(&world, &to_ann, "4"), Ok(1));
     assert_eq!(ann.hear()[0]["data"], 4);
 }

@@ -187,7 +187,8 @@ fn the_number_of_events_is_a_limit_of_its_own() {
             let mut client = subscriber(&world, filter);
             publish(&world, 1..=100);
             let Flow { numbers, missed } = flow(&client.hear());
-            let expected: Vec<_> = if full == FullPolicy::DropNewest { (1..=7).collect() } else { (94..=100).collect() };
+            let expected: Vec<_> =
+                if full == FullPolicy::DropNewest { (1..=7).collect() } else { (94..=100).collect() };
             assert_eq!((numbers, missed), (expected, 93), "{filter:?} {full:?}");
         }
     }
@@ -323,7 +324,11 @@ fn losses_of_one_slow_client_are_told_by_channel() {
     }
     let heard = client.hear();
     for channel in ["a", "b"] {
-        let missed: u64 = heard.iter().filter(|m| m["data"]["channel"] == channel).map(|m| m["data"]["missed"].as_u64().unwrap()).sum();
+        let missed: u64 = heard
+            .iter()
+            .filter(|m| m["data"]["channel"] == channel)
+            .map(|m| m["data"]["missed"].as_u64().unwrap())
+            .sum();
         let got = heard.iter().filter(|message| message["type"] == channel).count();
         assert_eq!(missed + got as u64, 500, "{channel}");
     }

@@ -254,7 +254,8 @@ fn each_subscription_of_a_personal_dialect_gets_its_own_copy() {
     let world = World::new("analytics", HubConfig::default());
     let mut client = world.client();
     for (id, filters) in [("all", json!({})), ("s1", json!({"symbol": "S1"})), ("s2", json!({"symbol": "S2"}))] {
-        client.say(json!({"type": "subscribe", "data": {"type": "metrics", "filters": filters}, "subscription_id": id}));
+        client
+            .say(json!({"type": "subscribe", "data": {"type": "metrics", "filters": filters}, "subscription_id": id}));
     }
     client.hear();
     assert_eq!(world.publish("metrics", json!({"symbol": "S1"})), 2);

@@ -12,8 +12,9 @@ use eventflux_core::metrics::Metrics;
 use eventflux_gateway::auth::{Grants, Identity};
 use eventflux_gateway::dialects;
 use eventflux_gateway::{
-    Accepts, Address, Arrival, Authenticated, Effect, Ending, Framed, Framing, FullPolicy, HistoryLimits, Hub, HubConfig,
-    Inbound, Origin, Outgoing, Pattern, Problem, Publication, Published, QueueLimits, Retention, Session, SharedFraming,
+    Accepts, Address, Arrival, Authenticated, Effect, Ending, Framed, Framing, FullPolicy, HistoryLimits, Hub,
+    HubConfig, Inbound, Origin, Outgoing, Pattern, Problem, Publication, Published, QueueLimits, Retention, Session,
+    SharedFraming,
 };
 use serde_json::Value;
 
@@ -32,13 +33,16 @@ pub(crate) struct World {
     now: Rc<Cell<Instant>>,
 }
 
+/// Who a token stands for.
+pub(crate) type Judge = Box<dyn FnMut(&str) -> Result<Authenticated, Problem>>;
+
 /// A connection and its driver.
 pub(crate) struct Client {
     pub(crate) session: Session,
     /// Messages for the pipeline.
     pub(crate) delivered: Vec<Inbound>,
     /// Who a token stands for.
-    pub(crate) authenticate: Box<dyn FnMut(&str) -> Result<Authenticated, Problem>>,
+    pub(crate) authenticate: Judge,
     /// Whether a channel may be subscribed to.
     pub(crate) authorize: Box<dyn FnMut(&Pattern) -> bool>,
     /// Why the session ended.
@@ -115,7 +119,8 @@ impl World {
     /// A hub whose channels keep all of their past, and the latest event of each key.
     pub(crate) fn with_history(dialect: &str) -> Self {
         let world = Self::new(dialect, HubConfig::default());
-        *world.retention.borrow_mut() = Retention { history: history(1000), snapshot_keys: Some(100), ..Retention::default() };
+        *world.retention.borrow_mut() =
+            Retention { history: history(1000), snapshot_keys: Some(100), ..Retention::default() };
         world
     }
 

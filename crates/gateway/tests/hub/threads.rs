@@ -43,7 +43,8 @@ impl Driver {
     fn new(world: &World, subscriptions: &[Value]) -> Self {
         let mut sessions = Vec::new();
         for subscribe in subscriptions {
-            let mut session = world.hub.connect(world.arrival(Some(identity(None, Grants::everything()))), Instant::now()).unwrap();
+            let mut session =
+                world.hub.connect(world.arrival(Some(identity(None, Grants::everything()))), Instant::now()).unwrap();
             session.receive(&Bytes::from(subscribe.to_string()), false, Instant::now()).unwrap();
             let (bell, ring) = mpsc::sync_channel(1);
             sessions.push((session, Waker::from(Arc::new(Bell(bell))), ring));
@@ -59,7 +60,8 @@ impl Driver {
                 if session.register(waker) {
                     transmit(session, heard, 1 + index * 3000);
                 } else {
-                    ring.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("a session was not woken: {} heard", heard.len()));
+                    ring.recv_timeout(PATIENCE)
+                        .unwrap_or_else(|_| panic!("a session was not woken: {} heard", heard.len()));
                 }
             }
         }
@@ -72,7 +74,9 @@ fn transmit(session: &mut Session, heard: &mut Vec<Value>, room: usize) {
     session.flushed();
     for outgoing in out {
         match outgoing {
-            Outgoing::Framed(bytes) => heard.extend(split(&bytes).iter().map(|text| serde_json::from_str::<Value>(text).unwrap())),
+            Outgoing::Framed(bytes) => {
+                heard.extend(split(&bytes).iter().map(|text| serde_json::from_str::<Value>(text).unwrap()))
+            }
             Outgoing::Message { text, .. } => heard.push(serde_json::from_slice(&text).unwrap()),
         }
     }
@@ -248,7 +252,8 @@ fn sessions_come_and_go_while_everything_else_happens() {
         let workers: Vec<_> = (0..3)
             .map(|worker: usize| {
                 let hub = world.hub.clone();
-                let arrivals: Vec<_> = (0..300).map(|_| world.arrival(Some(identity(Some("ann"), Grants::everything())))).collect();
+                let arrivals: Vec<_> =
+                    (0..300).map(|_| world.arrival(Some(identity(Some("ann"), Grants::everything())))).collect();
                 scope.spawn(move || {
                     for (round, arrival) in arrivals.into_iter().enumerate() {
                         let mut session = hub.connect(arrival, Instant::now()).unwrap();

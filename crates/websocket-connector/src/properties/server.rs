@@ -34,6 +34,14 @@ pub(super) const MAX_CONNECTIONS: PropertySpec = PropertySpec::new(
 .default_for(PROTOCOL, &[("analytics", "${env:STREAMING_WEBSOCKET__MAX_CONNECTIONS:1000}")])
 .only_if("websocket.mode", SERVER);
 
+pub(super) const MAX_CONNECTIONS_TOTAL: PropertySpec = PropertySpec::new(
+    "websocket.max.connections.total",
+    PropertyKind::Integer { min: 0, max: 10_000_000 },
+    "Largest number of connections to all paths of the address together; more are refused as those beyond websocket.max.connections are. 0 for no limit.",
+)
+.default("0")
+.only_if("websocket.mode", SERVER);
+
 pub(super) const MAX_CONNECTIONS_PER_ADDRESS: PropertySpec = PropertySpec::new(
     "websocket.max.connections.per.address",
     PropertyKind::Integer { min: 0, max: 1_000_000 },

@@ -31,6 +31,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) max_handshakes: usize,
     pub(crate) max_head_bytes: usize,
     pub(crate) handshake_timeout: Duration,
+    /// Of all paths together.
+    pub(crate) max_connections: Option<usize>,
 }
 
 /// Who is let in at a path, and how they are served. Everybody at the path must say the same.
@@ -84,6 +86,7 @@ impl ListenerConfig {
             max_handshakes: properties.integer("websocket.max.handshakes")?,
             max_head_bytes: at_least_one_byte(properties, "websocket.max.head.size")?,
             handshake_timeout: positive(properties, "websocket.handshake.timeout")?,
+            max_connections: Some(properties.integer("websocket.max.connections.total")?).filter(|limit| *limit > 0),
         })
     }
 
@@ -96,6 +99,7 @@ impl ListenerConfig {
             ("websocket.max.handshakes", self.max_handshakes != other.max_handshakes),
             ("websocket.max.head.size", self.max_head_bytes != other.max_head_bytes),
             ("websocket.handshake.timeout", self.handshake_timeout != other.handshake_timeout),
+            ("websocket.max.connections.total", self.max_connections != other.max_connections),
         ];
         differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
     }

@@ -22,6 +22,7 @@ const OF_ADDRESS: &[&str] = &[
     "websocket.max.handshakes",
     "websocket.max.head.size",
     "websocket.handshake.timeout",
+    "websocket.max.connections.total",
 ];
 
 /// Where one source or sink listens, and what it says of the place.

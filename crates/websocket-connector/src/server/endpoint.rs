@@ -262,6 +262,11 @@ impl Endpoint {
         self.stop_by.get().copied()
     }
 
+    /// Clients that are connected.
+    pub(super) fn clients(&self) -> usize {
+        *self.clients.borrow()
+    }
+
     /// Resolves when no client is connected.
     pub(super) async fn emptied(&self) {
         // The sender lives in self.

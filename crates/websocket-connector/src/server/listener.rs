@@ -99,6 +99,14 @@ impl Listener {
         self.lock().get(path).cloned()
     }
 
+    /// Whether its paths have as many connections together as allowed.
+    pub(super) fn is_full(&self) -> bool {
+        self.config.max_connections.is_some_and(|limit| {
+            let endpoints = self.lock();
+            endpoints.values().map(|endpoint| endpoint.clients()).sum::<usize>() >= limit
+        })
+    }
+
     /// Whether nothing is served.
     pub(super) fn is_unused(&self) -> bool {
         self.lock().is_empty()

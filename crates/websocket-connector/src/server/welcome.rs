@@ -189,7 +189,14 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
     if rules.subprotocol_required && subprotocol.is_none() {
         return Err(Refusal::bad_request("none of the offered subprotocols is spoken here"));
     }
-    match endpoint.hub().has_room(address) {
+    let room = match listener.is_full() {
+        true => {
+            endpoint.hub().count_refused();
+            Err(Ending::Capacity)
+        }
+        false => endpoint.hub().has_room(address),
+    };
+    match room {
         Ok(()) => {}
         Err(full) if by_close => ending = ending.or(Some(full)),
         Err(full) => return Err(no_room(full)),

@@ -122,6 +122,19 @@ fn paths_of_one_listener_are_apart_and_unknown_ones_are_not_found() {
 }
 
 #[test]
+fn the_paths_of_an_address_can_have_a_limit_together() {
+    let registry = Registry::new();
+    let one = server_sink(&registry, &[("websocket.path", "/one"), ("websocket.max.connections.total", "2")]);
+    let two = server_sink(&registry, &[("websocket.path", "/two")]);
+    let first = ScriptedClient::connect(one.detail()).blocking();
+    let _second = ScriptedClient::connect(two.detail()).blocking();
+    assert_eq!((status(&one.detail()), status(&two.detail())), (503, 503));
+    first.close(1000, "").blocking();
+    clients(&one, 0);
+    ScriptedClient::connect(two.detail()).blocking();
+}
+
+#[test]
 fn more_connections_than_allowed_are_refused_until_one_leaves() {
     let sink = server_sink(&Registry::new(), &[("websocket.max.connections", "2")]);
     let url = sink.detail();

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use eventflux_gateway::Authenticated;
+use eventflux_gateway::Ending;
 use eventflux_gateway::auth::Denied;
 use eventflux_websocket_wire::handshake::{self, PlainRequest, has_token};
 use tokio::time::{Instant, timeout_at};
@@ -77,6 +78,10 @@ pub(in crate::server) async fn welcome(
                 return None;
             }
         },
+        Ok(Purpose::Stream) if listener.is_full() => {
+            visit.endpoint.hub().count_refused();
+            Answer::of_ending(Ending::Capacity)
+        }
         Ok(Purpose::Stream) => match timeout_at(by, opening::open(&visit, &request)).await {
             Ok(Ok(opening)) => return Some(opening.begin(stream, &request.into_bytes())),
             Ok(Err(answer)) => answer,
