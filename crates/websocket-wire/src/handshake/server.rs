@@ -20,7 +20,7 @@ pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Accept<'a> {
     /// The limits of the connection.
     pub limits: Limits,
-    /// The subprotocol to use, see [`UpgradeRequest::choose_subprotocol`]; one the client did not offer is not used.
+    /// The subprotocol to use, see [`RequestHead::choose_subprotocol`](super::RequestHead::choose_subprotocol); one the client did not offer is not used.
     pub subprotocol: Option<&'a str>,
     /// Uses permessage-deflate if the client offers it in a form that suits.
     pub deflate: Option<DeflateConfig>,
