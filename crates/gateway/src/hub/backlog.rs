@@ -1,5 +1,6 @@
 //! Events that wait for one session, and what becomes of them when they are too many.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +25,7 @@ pub(super) struct Backlog {
     bytes: usize,
     limits: QueueLimits,
     losses: Losses,
-    /// Where the event of each key is: kept from when there was too much until all is taken.
+    /// Where the one event of each key is: from when there was too much until all is taken.
     by_key: Option<HashMap<Key, u64>>,
     gaps: Vec<(Arc<str>, u64)>,
     /// Since when not everything was taken.
@@ -52,13 +53,14 @@ impl Backlog {
             self.losses = retention.losses.clone();
         }
         self.limits = retention.queue;
-        self.drop_expired(event.at);
+        self.drop_expired(event.shared.at);
         if self.is_full(&event) && !self.make_room(&event)? {
             self.missed(&event);
             return Ok(false);
         }
-        if let Some(by_key) = self.by_key.as_mut().filter(|_| event.key != 0) {
-            by_key.insert(key(&event), self.next);
+        let thinned = self.by_key.as_mut().filter(|_| event.shared.key != 0);
+        if let Some(superseded) = thinned.and_then(|by_key| by_key.insert(key(&event), self.next)) {
+            self.drop_at(superseded);
         }
         self.events += 1;
         self.bytes += event.cost();
@@ -133,7 +135,7 @@ impl Backlog {
 
     fn is_full(&self, event: &Event) -> bool {
         let is_too_much = self.bytes + event.cost() > self.limits.bytes || self.events >= self.limits.events();
-        let is_too_late = self.limits.full == FullPolicy::DropNewest && self.is_expired(event.at);
+        let is_too_late = self.limits.full == FullPolicy::DropNewest && self.is_expired(event.shared.at);
         self.events > 0 && (is_too_much || is_too_late)
     }
 
@@ -157,7 +159,7 @@ impl Backlog {
     /// Of each key only the newest stays, and the older one of the key that comes goes.
     fn conflate(&mut self, event: &Event) {
         let mut by_key = self.by_key.take().unwrap_or_else(|| self.newest_of_each_key());
-        if event.key != 0
+        if event.shared.key != 0
             && let Some(number) = by_key.remove(&key(event))
         {
             self.drop_at(number);
@@ -170,7 +172,7 @@ impl Backlog {
         let mut by_key = HashMap::new();
         let mut superseded = Vec::new();
         for Place { number, event } in &self.places {
-            let Some(event) = event.as_ref().filter(|event| event.key != 0) else { continue };
+            let Some(event) = event.as_ref().filter(|event| event.shared.key != 0) else { continue };
             superseded.extend(by_key.insert(key(event), *number));
         }
         for number in superseded {
@@ -209,11 +211,18 @@ impl Backlog {
     /// Whether the oldest event waits longer than it may.
     fn is_expired(&self, now: Instant) -> bool {
         let oldest = self.places.front().and_then(|place| place.event.as_ref());
-        self.limits.is_too_long(oldest.map(|event| event.at), now)
+        self.limits.is_too_long(oldest.map(|event| event.shared.at), now)
     }
 
     fn remove_front(&mut self) -> Option<Event> {
-        let event = self.places.pop_front()?.event?;
+        let Place { number, event } = self.places.pop_front()?;
+        let event = event?;
+        if let Some(by_key) = &mut self.by_key
+            && let Entry::Occupied(known) = by_key.entry(key(&event))
+            && *known.get() == number
+        {
+            known.remove();
+        }
         self.forget(&event);
         self.settle_front();
         Some(event)
@@ -235,16 +244,16 @@ impl Backlog {
         let missed = event.events();
         self.losses.dropped.add(missed);
         let full = self.gaps.len() >= MAX_GAPS;
-        match self.gaps.iter_mut().find(|(known, _)| *known == event.channel) {
+        match self.gaps.iter_mut().find(|(known, _)| *known == event.shared.channel) {
             Some((_, count)) => *count += missed,
             None if full => self.gaps[MAX_GAPS - 1].1 += missed,
-            None => self.gaps.push((event.channel.clone(), missed)),
+            None => self.gaps.push((event.shared.channel.clone(), missed)),
         }
     }
 }
 
 fn key(event: &Event) -> Key {
-    (event.channel.clone(), event.key)
+    (event.shared.channel.clone(), event.shared.key)
 }
 
 #[cfg(test)]
@@ -254,12 +263,12 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::super::item::Content;
+    use super::super::item::{Content, SharedEvent};
     use super::*;
 
     fn event(channel: &str, key: u64, size: usize, at: Instant) -> Event {
-        let content = Content::Whole { text: Bytes::from(vec![b'x'; size]), binary: false };
-        Event { channel: channel.into(), key, number: None, at, content }
+        let content = Content::Text { text: Bytes::from(vec![b'x'; size]), binary: false };
+        Event::new(SharedEvent { channel: channel.into(), key, number: None, at, content }, None)
     }
 
     fn retention(bytes: usize, full: FullPolicy) -> Retention {
@@ -267,7 +276,7 @@ mod tests {
     }
 
     fn keys(backlog: &mut Backlog) -> Vec<u64> {
-        std::iter::from_fn(|| backlog.pop_before(u64::MAX)).map(|event| event.key).collect()
+        std::iter::from_fn(|| backlog.pop_before(u64::MAX)).map(|event| event.shared.key).collect()
     }
 
     #[test]
@@ -280,6 +289,17 @@ mod tests {
         }
         assert_eq!(keys(&mut backlog), [1, 0, 2, 1]);
         assert_eq!(backlog.take_gaps(), [("a".into(), 3)]);
+    }
+
+    #[test]
+    fn what_is_superseded_goes_before_what_is_not_however_the_queue_filled() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let retention = retention(64 * 5, FullPolicy::Conflate);
+        for key in [1, 2, 3, 2, 3, 2, 2, 2, 2, 4, 5] {
+            backlog.push(event("a", key, 0, now), &retention).unwrap();
+        }
+        assert_eq!(keys(&mut backlog), [1, 3, 2, 4, 5]);
     }
 
     #[test]
@@ -354,6 +374,7 @@ mod tests {
                 prop_assert_eq!(taken + missed + backlog.len() as u64, pushed);
                 let held: Vec<_> = backlog.places.iter().filter_map(|place| place.event.as_ref()).collect();
                 prop_assert_eq!((held.len(), held.iter().map(|event| event.cost()).sum()), (backlog.events, backlog.bytes));
+                prop_assert!(backlog.by_key.as_ref().is_none_or(|by_key| by_key.len() <= held.len()));
                 prop_assert!(backlog.bytes <= bytes || backlog.events == 1);
                 prop_assert!(backlog.events <= queue.events());
                 prop_assert!(backlog.places.front().is_none_or(|place| place.event.is_some()));

@@ -4,6 +4,7 @@
 //! a publisher nothing but waking it when it has read everything. One that wants some events, or its own text of them,
 //! gets items.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use slab::Slab;
 use super::config::{FullPolicy, Retention};
 use super::framing::Framed;
 use super::history::{History, Kept, Latest};
-use super::item::{Content, Event};
+use super::item::{Content, Event, SharedEvent};
 use super::mailbox::Mailbox;
 use super::passing::{Passing, Woken, hash};
 use super::past::Replay;
@@ -223,12 +224,17 @@ impl State {
     ) -> usize {
         let Some(matched) = &self.matched else { return 0 };
         let mut delivered = 0;
+        let shared = OnceCell::new();
         matched.for_each_match(event.document, |matched| {
             if matched.is_for_another(event) {
                 return;
             }
-            let content = Content::new(event.shared(), event.binary, matched.wanted.subscription.as_ref());
-            let item = Event { channel: channel.clone(), key, number, at: event.at, content };
+            let shared = shared.get_or_init(|| {
+                let content = Content::Text { text: event.shared().clone(), binary: event.binary };
+                Arc::new(SharedEvent { channel: channel.clone(), key, number, at: event.at, content })
+            });
+            let subscription = matched.wanted.subscription.clone();
+            let item = Event { shared: shared.clone(), subscription, sent: 0 };
             delivered += usize::from(woken.push(matched.mailbox.push(item, event.retention)));
         });
         delivered

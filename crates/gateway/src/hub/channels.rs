@@ -160,7 +160,6 @@ impl Change<'_> {
         };
         let channel = channel.ok_or_else(full)?;
         if channel.subscribers() >= self.limits.subscribers.saturating_add(given_up) {
-            self.tidy(&channel);
             return Err(full());
         }
         Ok(channel)

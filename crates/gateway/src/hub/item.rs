@@ -1,6 +1,5 @@
 //! What waits for one session.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +28,16 @@ pub(crate) enum Item {
 /// Something that was published, on its way to one session.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
+    pub(crate) shared: Arc<SharedEvent>,
+    /// Where events have a personal part: of which subscription.
+    pub(crate) subscription: Option<Arc<str>>,
+    /// How many of several chunks were sent.
+    pub(crate) sent: usize,
+}
+
+/// What an event is for all who get it.
+#[derive(Debug)]
+pub(crate) struct SharedEvent {
     /// By which its loss is told.
     pub(crate) channel: Arc<str>,
     /// Hash of what it is the latest of; 0 for none.
@@ -39,14 +48,12 @@ pub(crate) struct Event {
     pub(crate) content: Content,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Content {
-    /// A whole text.
-    Whole { text: Bytes, binary: bool },
-    /// A text that ends differently for each subscription.
-    Personal { shared: Bytes, subscription: Arc<str> },
-    /// Several events in the session's framing: what its reader had yet to read when it gave its seat up.
-    Framed { chunks: VecDeque<Bytes>, events: u64 },
+    /// Its text; all of it, or all that is the same for every subscription.
+    Text { text: Bytes, binary: bool },
+    /// Several events in a session's framing: what its reader had yet to read when it gave its seat up.
+    Framed { chunks: Vec<Bytes>, events: u64 },
 }
 
 /// What is to be sent of a channel's latest events.
@@ -79,30 +86,24 @@ impl Item {
 }
 
 impl Event {
+    /// An event for a session alone, or for one of its subscriptions.
+    pub(crate) fn new(shared: SharedEvent, subscription: Option<Arc<str>>) -> Self {
+        Self { shared: Arc::new(shared), subscription, sent: 0 }
+    }
+
     /// How many events it is.
     pub(super) fn events(&self) -> u64 {
-        match &self.content {
+        match &self.shared.content {
+            Content::Text { .. } => 1,
             Content::Framed { events, .. } => *events,
-            Content::Whole { .. } | Content::Personal { .. } => 1,
         }
     }
 
     pub(super) fn cost(&self) -> usize {
-        let bytes = match &self.content {
-            Content::Whole { text, .. } => text.len(),
-            Content::Personal { shared, .. } => shared.len(),
+        let bytes = match &self.shared.content {
+            Content::Text { text, .. } => text.len(),
             Content::Framed { chunks, .. } => chunks.iter().map(Bytes::len).sum(),
         };
         bytes + ITEM_OVERHEAD_BYTES
-    }
-}
-
-impl Content {
-    /// An event as a subscriber gets it.
-    pub(crate) fn new(text: &Bytes, binary: bool, subscription: Option<&Arc<str>>) -> Self {
-        match subscription {
-            Some(subscription) => Self::Personal { shared: text.clone(), subscription: subscription.clone() },
-            None => Self::Whole { text: text.clone(), binary },
-        }
     }
 }

@@ -31,7 +31,7 @@ use directory::Directory;
 pub(crate) use directory::{Interest, Member};
 pub use framing::{Framed, Framing, SharedFraming};
 pub use history::HistoryLimits;
-pub(crate) use item::{Content, Event, Item, Snapshot, Wanted};
+pub(crate) use item::{Content, Event, Item, SharedEvent, Snapshot, Wanted};
 pub(crate) use mailbox::Mailbox;
 pub use publish::{Address, Publication, Published};
 pub(crate) use reader::Read;

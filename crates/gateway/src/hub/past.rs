@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::channel::{Channel, State};
 use super::history::{Kept, Latest};
-use super::item::{Content, Event, Wanted};
+use super::item::{Content, Event, SharedEvent, Wanted};
 use super::mailbox::Mailbox;
 use super::seats::{Joining, Seat};
 use crate::filter::Document;
@@ -130,8 +130,11 @@ impl Wanted {
     /// A remembered event as the subscriber gets it; `None` when it does not match.
     pub(crate) fn remembered(&self, channel: &Arc<str>, kept: &Kept) -> Option<Event> {
         let is_wanted = self.filter.as_ref().is_none_or(|filter| filter.matches(&Document::new(kept.payload())));
-        let content = || Content::new(&kept.text, kept.binary, self.subscription.as_ref());
-        let number = kept.is_in_history.then_some(kept.number);
-        is_wanted.then(|| Event { channel: channel.clone(), key: 0, number, at: kept.at, content: content() })
+        is_wanted.then(|| {
+            let content = Content::Text { text: kept.text.clone(), binary: kept.binary };
+            let number = kept.is_in_history.then_some(kept.number);
+            let shared = SharedEvent { channel: channel.clone(), key: 0, number, at: kept.at, content };
+            Event::new(shared, self.subscription.clone())
+        })
     }
 }

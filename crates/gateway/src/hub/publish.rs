@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::channel::Passage;
-use super::item::{Content, Event};
+use super::item::{Content, Event, SharedEvent};
 use super::passing::{Passing, Woken, hash};
 use super::{Hub, Interest, Member, Retention};
 use crate::Problem;
@@ -75,8 +75,8 @@ struct Scratch {
 }
 
 impl Hub {
-    /// Publishes events in order, and wakes those who have something to read when all are there. Calls `failed` for
-    /// each that cannot be published.
+    /// Publishes events in order, and wakes those who have something to read when all are there. Calls `each` with what
+    /// became of each.
     ///
     /// `time_ms` is the time as milliseconds since 1970-01-01T00:00:00Z.
     pub fn publish<'a>(
@@ -180,16 +180,16 @@ impl Hub {
         let document = Document::new(event.payload);
         scratch.text.clear();
         self.write(&name, event, None, at, &mut scratch.text);
-        let text = Bytes::copy_from_slice(&scratch.text);
+        let content = Content::Text { text: Bytes::copy_from_slice(&scratch.text), binary: event.binary };
         let key = event.key.map_or(0, hash);
+        let shared = Arc::new(SharedEvent { channel: name, key, number: None, at: at.now, content });
         // Nobody unsubscribes between being asked what it wants and getting it.
         self.channels.still(|| {
             let mut delivered = 0;
             for member in &members {
                 let mut taken = false;
                 for subscription in self.wants(member, channel, &document) {
-                    let content = Content::new(&text, event.binary, subscription.as_ref());
-                    let item = Event { channel: name.clone(), key, number: None, at: at.now, content };
+                    let item = Event { shared: shared.clone(), subscription, sent: 0 };
                     taken |= scratch.woken.push(member.mailbox.push(item, at.retention));
                 }
                 delivered += usize::from(taken);

@@ -6,7 +6,7 @@ use super::plan::Role;
 use super::subscriptions::{Part, Subscription};
 use super::{Placing, Session};
 use crate::Ending;
-use crate::hub::{Before, Change, Channel, Content, Event, Joining, Matched, Seat, Wanted};
+use crate::hub::{Before, Change, Channel, Content, Event, Joining, Matched, Seat, SharedEvent, Wanted};
 
 /// A place in a channel.
 #[derive(Debug)]
@@ -138,9 +138,9 @@ impl Session {
             }
         }
         if events > 0 {
-            let content = Content::Framed { chunks: chunks.into(), events };
-            let event = Event { channel: channel.name().clone(), key: 0, number: None, at: change.now, content };
-            self.member.mailbox.keep(event, &channel.retention());
+            let content = Content::Framed { chunks, events };
+            let shared = SharedEvent { channel: channel.name().clone(), key: 0, number: None, at: change.now, content };
+            self.member.mailbox.keep(Event::new(shared, None), &channel.retention());
         }
     }
 

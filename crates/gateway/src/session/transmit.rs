@@ -11,6 +11,9 @@ use crate::Ending;
 use crate::dialects::{BatchFrame, Reply};
 use crate::hub::{Batching, Content, Event, Item, Read, Seat, Snapshot};
 
+/// About how much longer an event gets by what is personal, besides the name of the subscription.
+const PERSONAL_BYTES: usize = 24;
+
 /// What is put together for the connection.
 struct Output<'a> {
     now: Instant,
@@ -124,30 +127,37 @@ impl Session {
     }
 
     fn send_event(&mut self, event: Event, out: &mut Output<'_>) {
-        let place =
-            event.number.filter(|_| self.placing != Placing::Unwanted).map(|number| (event.channel.clone(), number));
-        match event.content {
-            Content::Whole { text, binary } => self.send(text, binary, place, out),
-            Content::Personal { ref shared, ref subscription } => {
-                let mut text = Vec::with_capacity(shared.len() + subscription.len() + 24);
-                text.extend_from_slice(shared);
-                self.dialect().personal(subscription, &mut text);
-                self.send(text.into(), false, place, out);
+        let shared = &event.shared;
+        match &shared.content {
+            Content::Text { text, binary } => {
+                let is_placed = self.placing != Placing::Unwanted;
+                let place = shared.number.filter(|_| is_placed).map(|number| (shared.channel.clone(), number));
+                let text = match &event.subscription {
+                    Some(subscription) => self.personal(text, subscription),
+                    None => text.clone(),
+                };
+                self.send(text, *binary, place, out);
             }
-            Content::Framed { mut chunks, events } => {
-                while out.left > 0
-                    && let Some(chunk) = chunks.pop_front()
-                {
-                    self.send_framed(chunk, out);
+            Content::Framed { chunks, events } => {
+                let mut sent = event.sent;
+                while out.left > 0 && sent < chunks.len() {
+                    self.send_framed(chunks[sent].clone(), out);
+                    sent += 1;
                 }
-                if chunks.is_empty() {
-                    self.count_framed(events);
+                if sent == chunks.len() {
+                    self.count_framed(*events);
                 } else {
-                    let content = Content::Framed { chunks, events };
-                    self.items.push_front(Item::Event(Event { content, ..event }));
+                    self.items.push_front(Item::Event(Event { sent, ..event }));
                 }
             }
         }
+    }
+
+    fn personal(&self, shared: &Bytes, subscription: &str) -> Bytes {
+        let mut text = Vec::with_capacity(shared.len() + subscription.len() + PERSONAL_BYTES);
+        text.extend_from_slice(shared);
+        self.dialect().personal(subscription, &mut text);
+        text.into()
     }
 
     fn send_snapshot(&mut self, mut snapshot: Box<Snapshot>, out: &mut Output<'_>) {

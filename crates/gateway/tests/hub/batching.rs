@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use eventflux_gateway::auth::Grants;
 use eventflux_gateway::{Batching, HubConfig, Outgoing};
 use serde_json::{Value, json};
 
-use crate::support::{Client, World, identity, split};
+use crate::support::{Client, World, split};
 
 const DELAY: Duration = Duration::from_millis(5);
 
@@ -17,9 +16,7 @@ fn world(max_bytes: usize) -> World {
 
 /// A client whose driver wants texts.
 fn client(world: &World) -> Client {
-    let mut arrival = world.arrival(Some(identity(None, Grants::everything())));
-    arrival.singly = true;
-    let mut client = world.arrive(arrival).unwrap();
+    let mut client = world.client_of_texts();
     client.say(json!({"type": "subscribe", "events": ["a"], "filter": "n >= 0"}));
     client.hear_outgoing();
     world.pass(DELAY);

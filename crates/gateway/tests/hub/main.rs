@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod batching;
+mod connecting;
 mod fan_out;
 mod history;
 mod identity;
+mod late;
 mod limits;
 mod memory;
 mod model;
@@ -13,6 +15,7 @@ mod presence;
 mod pressure;
 mod requests;
 mod slow;
+mod snapshots;
 mod subscriptions;
 mod support;
 mod threads;

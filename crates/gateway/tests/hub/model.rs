@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use eventflux_gateway::{FullPolicy, QueueLimits};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Client, World};
+use crate::support::{Client, World, seconds};
 
 const CHANNELS: [&str; 5] = ["a", "a.b", "a.bc", "b", "c"];
 const PATTERNS: [&str; 8] = ["a", "a.b", "a.*", "a.b*", "*", "b", "c", "c*"];
@@ -144,4 +145,96 @@ proptest! {
     fn the_same_where_channels_remember(steps in prop::collection::vec(step(), 1..120)) {
         run(&steps, &World::with_history("events"));
     }
+}
+
+/// What a client that holds `a.b` all the time does, besides publishers.
+#[derive(Debug, Clone)]
+enum Slow {
+    Publish { key: Option<u8>, size: usize },
+    Wider { pattern: usize, filter: Option<&'static str> },
+    Narrower { pattern: usize },
+    Again { filter: Option<&'static str> },
+    Read { room: usize },
+    Pass { seconds: u64 },
+    Overtake,
+}
+
+const WIDER: [&str; 3] = ["a.*", "a.b*", "*"];
+/// Both match everything.
+const ALL: [Option<&str>; 2] = [None, Some("n > 0")];
+
+fn slow() -> impl Strategy<Value = Slow> {
+    let filter = || prop::sample::select(&ALL[..]);
+    prop_oneof![
+        10 => (prop::option::of(0..4_u8), 0..300_usize).prop_map(|(key, size)| Slow::Publish { key, size }),
+        1 => (0..WIDER.len(), filter()).prop_map(|(pattern, filter)| Slow::Wider { pattern, filter }),
+        1 => (0..WIDER.len()).prop_map(|pattern| Slow::Narrower { pattern }),
+        1 => filter().prop_map(|filter| Slow::Again { filter }),
+        3 => (0..1500_usize).prop_map(|room| Slow::Read { room }),
+        1 => (1..10_u64).prop_map(|seconds| Slow::Pass { seconds }),
+        1 => Just(Slow::Overtake),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_a_slow_client_gets_and_what_it_misses_is_all_there_was(
+        full in prop::sample::select(&[FullPolicy::DropOldest, FullPolicy::DropNewest, FullPolicy::Conflate][..]),
+        (bytes, events, age) in (200..3000_usize, prop::option::of(1..20_usize), prop::option::of(1..20_u64)),
+        singly in any::<bool>(),
+        steps in prop::collection::vec(slow(), 1..150),
+    ) {
+        let limits = QueueLimits { bytes, events, age: age.map(seconds), full };
+        let world = World::events().slow(limits);
+        let mut client = if singly { world.client_of_texts() } else { world.client() };
+        let (messages, published) = run_slow(&world, &mut client, &steps);
+        let (mut last, mut got, mut missed) = (0, 0, 0);
+        for message in messages {
+            if let Some(n) = message["data"]["n"].as_u64() {
+                prop_assert!(n > last, "{} comes after {}", n, last);
+                (last, got) = (n, got + 1);
+            }
+            missed += message["data"]["missed"].as_u64().unwrap_or(0);
+        }
+        prop_assert_eq!(got + missed, published);
+        prop_assert_eq!(client.ended, None);
+        prop_assert_eq!((world.hub.stats().dropped, world.hub.backlog()), (missed, 0));
+    }
+}
+
+/// Returns what the client was told, and how many events there were.
+fn run_slow(world: &World, client: &mut Client, steps: &[Slow]) -> (Vec<Value>, u64) {
+    let subscribe =
+        |pattern: &str, filter: Option<&str>| json!({"type": "subscribe", "events": [pattern], "filter": filter});
+    client.say(subscribe("a.b", None));
+    let (mut messages, mut published, mut wider) = (Vec::new(), 0, BTreeSet::new());
+    for step in steps {
+        match *step {
+            Slow::Publish { key, size } => {
+                published += 1;
+                let payload = json!({"n": published, "text": "x".repeat(size)});
+                match key {
+                    Some(key) => world.publish_key("a.b", &key.to_string(), payload),
+                    None => world.publish("a.b", payload),
+                };
+            }
+            Slow::Wider { pattern, filter } => {
+                wider.insert(pattern);
+                client.say(subscribe(WIDER[pattern], filter));
+            }
+            Slow::Narrower { pattern } if wider.remove(&pattern) => client.unsubscribe(&[WIDER[pattern]]),
+            Slow::Narrower { .. } => {}
+            Slow::Again { filter } => client.say(subscribe("a.b", filter)),
+            Slow::Read { room } => {
+                client.transmit(room);
+                messages.extend(client.heard());
+            }
+            Slow::Pass { seconds: passed } => world.pass(seconds(passed)),
+            Slow::Overtake => client.session.overtake(world.now()).unwrap(),
+        }
+    }
+    messages.extend(client.hear());
+    (messages, published)
 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,6 +32,7 @@ pub(crate) struct World {
     pub(crate) metrics: Metrics,
     pub(crate) retention: RefCell<Retention>,
     framing: SharedFraming,
+    texts: SharedFraming,
     now: Rc<Cell<Instant>>,
 }
 
@@ -60,6 +63,28 @@ impl Framing for Plain {
         out.extend_from_slice(&u32::try_from(message.text.len()).unwrap().to_be_bytes());
         out.extend_from_slice(message.text);
     }
+}
+
+/// Texts as they are, for drivers that want them one by one.
+#[derive(Debug)]
+struct Texts;
+
+impl Framing for Texts {
+    fn frame(&self, message: &Framed<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(message.text);
+    }
+}
+
+/// A waker, and how often it was woken.
+pub(crate) fn bell() -> (Waker, Arc<AtomicUsize>) {
+    struct Bell(Arc<AtomicUsize>);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let rung = Arc::new(AtomicUsize::new(0));
+    (Waker::from(Arc::new(Bell(rung.clone()))), rung)
 }
 
 /// The texts of framed bytes.
@@ -108,6 +133,7 @@ impl World {
             metrics,
             retention: RefCell::default(),
             framing: SharedFraming::new(Plain),
+            texts: SharedFraming::new(Texts),
             now: Rc::new(Cell::new(Instant::now())),
         }
     }
@@ -145,6 +171,13 @@ impl World {
             singly: false,
             subscriptions: Vec::new(),
         }
+    }
+
+    /// A client that may do everything, and whose driver wants texts, one by one.
+    pub(crate) fn client_of_texts(&self) -> Client {
+        let mut arrival = self.arrival(Some(identity(None, Grants::everything())));
+        (arrival.singly, arrival.framing) = (true, self.texts.clone());
+        self.arrive(arrival).unwrap()
     }
 
     pub(crate) fn arrive(&self, arrival: Arrival) -> Result<Client, Ending> {
