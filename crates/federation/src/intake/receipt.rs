@@ -1,0 +1,109 @@
+//! Tells a link what became of events that were handed to the pipeline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Progress;
+
+/// Goes with events to whoever takes them; one copy for each. When all copies are taken, the events are acknowledged. When
+/// one is dropped without, they will come again.
+#[derive(Debug)]
+pub struct Receipt(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Of each stream: everything before, and the generation in which it was handed over.
+    positions: Vec<(Arc<Progress>, u64, u64)>,
+    copies: AtomicUsize,
+    taken: AtomicUsize,
+}
+
+impl Receipt {
+    /// For what was received of these streams and not handed over before.
+    pub(crate) fn new(streams: impl IntoIterator<Item = Arc<Progress>>) -> Self {
+        let hand_over = |progress: Arc<Progress>| {
+            let (next, generation) = progress.lock().hand_over();
+            (progress, next, generation)
+        };
+        Self(Arc::new(Shared {
+            positions: streams.into_iter().map(hand_over).collect(),
+            copies: AtomicUsize::new(1),
+            taken: AtomicUsize::new(0),
+        }))
+    }
+
+    /// The events have been taken.
+    pub fn taken(self) {
+        self.0.taken.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Clone for Receipt {
+    fn clone(&self) -> Self {
+        self.0.copies.fetch_add(1, Ordering::AcqRel);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let taken = self.taken.get_mut() == self.copies.get_mut();
+        for (progress, next, generation) in &self.positions {
+            progress.lock().finish(*next, *generation, taken);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Intake, StreamKey};
+    use super::*;
+    use crate::signal::Signal;
+
+    fn progress() -> Arc<Progress> {
+        let key = StreamKey { stream: "s".into(), epoch: 1 };
+        Intake::new(4).progress(&key, "edge", &Arc::new(Signal::default())).0
+    }
+
+    fn receipt(progress: &Arc<Progress>, next: u64) -> Receipt {
+        progress.lock().received = Some(next);
+        Receipt::new([progress.clone()])
+    }
+
+    #[test]
+    fn events_are_settled_in_order_whoever_is_first() {
+        let progress = progress();
+        let receipts: Vec<_> = [10, 20, 30].map(|next| receipt(&progress, next)).into();
+        let [first, second, third] = receipts.try_into().unwrap();
+        second.taken();
+        assert_eq!(progress.lock().settled(), 0);
+        first.taken();
+        assert_eq!(progress.lock().settled(), 20);
+        third.taken();
+        assert_eq!(progress.lock().settled(), 30);
+    }
+
+    #[test]
+    fn all_who_get_them_have_to_take_them() {
+        let progress = progress();
+        let receipt = receipt(&progress, 5);
+        let (one, other) = (receipt.clone(), receipt.clone());
+        receipt.taken();
+        one.taken();
+        assert_eq!(progress.lock().settled(), 0);
+        other.taken();
+        assert_eq!(progress.lock().settled(), 5);
+    }
+
+    #[test]
+    fn what_is_not_taken_comes_again_and_late_receipts_say_nothing() {
+        let progress = progress();
+        let receipts: Vec<_> = [10, 20, 30].map(|next| receipt(&progress, next)).into();
+        let [first, second, third] = receipts.try_into().unwrap();
+        first.taken();
+        drop(second);
+        third.taken();
+        let place = progress.lock();
+        assert_eq!((place.settled(), place.received, place.generation()), (10, Some(10), 1));
+    }
+}

@@ -1,0 +1,317 @@
+//! One stream on its way out: what has been published and not yet been acknowledged, and who reads it.
+//!
+//! Publishing appends to a log and rings whoever reads; each link has a place in it. What every receiver has
+//! acknowledged is forgotten, except for the history that can be replayed. With a [`Store`] the log in memory is a
+//! cache, and nothing is sent before it is stored: after a restart its number would go to something else.
+
+mod limits;
+mod loads;
+mod log;
+mod reading;
+mod receivers;
+mod store;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use eventflux_core::metrics::Counter;
+use slab::Slab;
+
+pub(crate) use self::log::Entered;
+pub(crate) use self::reading::Read;
+pub use self::store::{Kept, Store, StoredPayloads};
+
+use self::loads::Loads;
+use self::log::Log;
+use self::receivers::Receivers;
+use crate::Now;
+use crate::envelope::Content;
+use crate::signal::Signal;
+use crate::wakers::Wakers;
+
+/// What an outlet is for, and how much it keeps.
+#[derive(Debug, Clone)]
+pub struct OutletConfig {
+    /// Name of the stream, as receivers see it.
+    pub stream: String,
+    /// What its payloads are.
+    pub content: Content,
+    /// Bytes of payloads kept in memory that a receiver has not acknowledged, or that are not stored yet.
+    pub queue_bytes: usize,
+    /// What happens when there is no room for more.
+    pub full: FullPolicy,
+    /// What is kept besides, for replays.
+    pub history: History,
+    /// Receivers that are waited for; further ones are refused.
+    pub max_receivers: usize,
+    /// A receiver that has been away for so long is not waited for any longer.
+    pub forget_after: Duration,
+    /// Whether a receiver is waited for that has yet to come the first time.
+    pub expects_receiver: bool,
+}
+
+/// What happens to events that find no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FullPolicy {
+    /// The pipeline waits.
+    #[default]
+    Block,
+    /// The oldest make room; receivers that had not got them are told of a gap.
+    DropOldest,
+    /// They are dropped.
+    DropNewest,
+}
+
+/// What is kept for replays, whichever limit is reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// Events.
+    pub events: u64,
+    /// Bytes of payloads.
+    pub bytes: usize,
+    /// Since they were published.
+    pub age: Duration,
+}
+
+/// What an outlet counts.
+#[derive(Debug, Clone, Default)]
+pub struct OutletCounters {
+    /// Events that a receiver was waited for, and that were dropped for want of room.
+    pub dropped: Counter,
+    /// Events that were published and forgotten before any receiver had come.
+    pub unheard: Counter,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outlet {
+    config: OutletConfig,
+    counters: OutletCounters,
+    state: Mutex<State>,
+    /// Woken when there may be room.
+    room: Wakers,
+    /// Woken when something is stored or acknowledged.
+    settled: Wakers,
+    published: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    epoch: u64,
+    log: Log,
+    /// The oldest payload there is, in memory or in the store.
+    first: u64,
+    receivers: Receivers,
+    readers: Slab<Reader>,
+    store: Option<Stored>,
+    /// Publishes nothing any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Stored {
+    store: Arc<dyn Store>,
+    /// Everything before is safe.
+    next: u64,
+    loads: Loads,
+}
+
+/// A link's place.
+#[derive(Debug)]
+struct Reader {
+    signal: Arc<Signal>,
+    /// What it reads next.
+    cursor: u64,
+    /// Its receiver acknowledges.
+    named: Option<String>,
+}
+
+impl Outlet {
+    /// An outlet that keeps everything in memory.
+    #[must_use]
+    pub fn new(config: OutletConfig, counters: OutletCounters) -> Self {
+        // Zero is what a peer without epochs would say.
+        Self::with(config, counters, Kept { epoch: fastrand::u64(1..), first: 1, next: 1, receivers: Vec::new() }, None)
+    }
+
+    /// An outlet that goes on with what `store` kept.
+    #[must_use]
+    pub fn stored_in(config: OutletConfig, counters: OutletCounters, store: Arc<dyn Store>, kept: Kept) -> Self {
+        let stored = Stored { store, next: kept.next.max(1), loads: Loads::default() };
+        Self::with(config, counters, kept, Some(stored))
+    }
+
+    fn with(config: OutletConfig, counters: OutletCounters, kept: Kept, store: Option<Stored>) -> Self {
+        let mut receivers = Receivers::new(config.max_receivers, config.forget_after, config.expects_receiver);
+        kept.receivers.into_iter().for_each(|(name, next, seen_ms)| receivers.restore(name, next, seen_ms));
+        let next = kept.next.max(1);
+        let state = State {
+            epoch: kept.epoch,
+            log: Log::starting_at(next),
+            first: kept.first.clamp(1, next),
+            receivers,
+            readers: Slab::new(),
+            store,
+            closed: false,
+        };
+        Self {
+            config,
+            counters,
+            state: Mutex::new(state),
+            room: Wakers::default(),
+            settled: Wakers::default(),
+            published: AtomicU64::new(0),
+        }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn config(&self) -> &OutletConfig {
+        &self.config
+    }
+
+    /// Which sequence of numbers it is.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// Events published so far, since the start.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Publishes payloads in order. Returns how many were dropped, by [`FullPolicy::DropNewest`].
+    pub fn publish<'a>(&self, payloads: impl Iterator<Item = &'a [u8]> + Clone, now: Now) -> u64 {
+        let mut state = self.lock();
+        if self.config.full == FullPolicy::DropNewest && !state.has_room(&self.config) {
+            let dropped = payloads.count() as u64;
+            self.counters.dropped.add(dropped);
+            return dropped;
+        }
+        let first = state.log.next();
+        payloads.clone().for_each(|payload| state.log.push(payload, now.unix_ms));
+        self.published.fetch_add(state.log.next() - first, Ordering::Relaxed);
+        if let Some(stored) = &state.store {
+            stored.store.append(StoredPayloads::new(first, now.unix_ms, payloads));
+        }
+        self.enforce(&mut state, now);
+        if state.store.is_none() {
+            state.ring_readers();
+        }
+        0
+    }
+
+    /// Whether it takes more; it takes one more batch all the same.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.closed || self.config.full != FullPolicy::Block || state.has_room(&self.config)
+    }
+
+    /// Wakes `waker` when there may be room.
+    pub fn register_room(&self, waker: &Waker) {
+        self.room.register(waker);
+    }
+
+    /// A mark for [`Outlet::is_settled`]: all that has been published so far.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.lock().log.next()
+    }
+
+    /// Whether everything before `mark` is as safe as this outlet makes it: stored, or acknowledged by all receivers that
+    /// are waited for.
+    #[must_use]
+    pub fn is_settled(&self, mark: u64) -> bool {
+        self.lock().settled() >= mark
+    }
+
+    /// Wakes `waker` when more may be settled.
+    pub fn register_settled(&self, waker: &Waker) {
+        self.settled.register(waker);
+    }
+
+    /// Events that are not settled, or that a connected reader has not been given.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        let state = self.lock();
+        let next = state.log.next();
+        let unread = state.readers.iter().map(|(_, reader)| next.saturating_sub(reader.cursor)).max().unwrap_or(0);
+        // What is stored is not lost, whoever has not read it.
+        let unread = if state.store.is_some() { 0 } else { unread };
+        unread.max(next.saturating_sub(state.settled().max(state.first)))
+    }
+
+    /// Memory of what it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().log.bytes()
+    }
+
+    /// Everything before `next` is stored.
+    pub fn stored(&self, next: u64) {
+        let mut state = self.lock();
+        if let Some(stored) = &mut state.store {
+            stored.next = stored.next.max(next);
+        }
+        state.ring_readers();
+        drop(state);
+        self.settled.wake();
+        self.room.wake();
+    }
+
+    /// The store has room again.
+    pub fn store_has_room(&self) {
+        self.room.wake();
+    }
+
+    /// What the store read for `reader`. A store that cannot read now says nothing, and tries again.
+    pub fn loaded(&self, reader: u64, payloads: &[StoredPayloads]) {
+        let mut state = self.lock();
+        let Some(stored) = &mut state.store else { return };
+        stored.loads.loaded(reader, payloads);
+        if let Some(reader) = state.readers.get(reader as usize) {
+            reader.signal.ring();
+        }
+    }
+
+    /// Wakes everybody who waits for room or for an acknowledgement: neither will come any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.room.wake();
+        self.settled.wake();
+    }
+
+    /// Whether [`Outlet::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ring_readers(&self) {
+        let readable = self.readable();
+        self.readers.iter().filter(|(_, reader)| reader.cursor < readable).for_each(|(_, reader)| reader.signal.ring());
+    }
+
+    /// What may be sent ends before.
+    fn readable(&self) -> u64 {
+        self.store.as_ref().map_or(self.log.next(), |stored| stored.next)
+    }
+
+    fn settled(&self) -> u64 {
+        match &self.store {
+            Some(stored) => stored.next,
+            None => self.receivers.low().unwrap_or(self.log.next()),
+        }
+    }
+}

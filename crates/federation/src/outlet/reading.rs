@@ -1,0 +1,188 @@
+//! How links read an outlet.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{Entered, Outlet, Reader, State};
+use crate::Now;
+use crate::signal::Signal;
+
+/// What [`Outlet::read`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Everything there is was visited, or the visitor had enough.
+    Done,
+    /// The rest is on its way from the store; the link is rung.
+    Loading,
+    /// What was asked for is gone; this is the first there is.
+    Gone(u64),
+}
+
+/// A link that reads for a named receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// Where the receiver had got to, as far as is known.
+    pub(crate) known: Option<u64>,
+    /// The reader that another link had for that name.
+    pub(crate) replaced: bool,
+}
+
+impl Outlet {
+    /// A place for a link, behind everything published so far.
+    pub(crate) fn attach(&self, signal: &Arc<Signal>) -> u64 {
+        let mut state = self.lock();
+        let cursor = state.log.next();
+        state.readers.insert(Reader { signal: signal.clone(), cursor, named: None }) as u64
+    }
+
+    /// The reader reads for the receiver `name`, which acknowledges. `None` when there are too many receivers.
+    ///
+    /// A receiver that was not known begins at the oldest event there is, or, if it wants to, behind the newest.
+    pub(crate) fn join(&self, reader: u64, name: &str, latest: bool, now: Now) -> Option<Joined> {
+        let mut state = self.lock();
+        for forgotten in state.receivers.forget_absent(now.unix_ms) {
+            ::log::warn!("stream {}: receiver '{forgotten}' has been away for too long and is forgotten", self.config.stream);
+            if let Some(stored) = &state.store {
+                stored.store.unmark(&forgotten);
+            }
+        }
+        let start = if latest { state.log.next() } else { state.first };
+        let attached = state.receivers.attach(name, reader, start, now.unix_ms)?;
+        if let Some(stored) = &state.store {
+            stored.store.mark(name, attached.next.unwrap_or(start), now.unix_ms);
+        }
+        if let Some(other) = attached.replaced.and_then(|other| state.readers.get_mut(other as usize)) {
+            other.named = None;
+            other.signal.ring();
+        }
+        let place = state.readers.get_mut(reader as usize)?;
+        place.named = Some(name.to_owned());
+        place.cursor = attached.next.unwrap_or(start);
+        Some(Joined { known: attached.next, replaced: attached.replaced.is_some() })
+    }
+
+    /// Whether another link reads for the receiver of this reader now.
+    pub(crate) fn is_replaced(&self, reader: u64) -> bool {
+        self.lock().readers.get(reader as usize).is_some_and(|reader| reader.named.is_none())
+    }
+
+    /// Has the reader look again.
+    pub(crate) fn ring(&self, reader: u64) {
+        if let Some(reader) = self.lock().readers.get(reader as usize) {
+            reader.signal.ring();
+        }
+    }
+
+    /// The link is gone.
+    pub(crate) fn detach(&self, reader: u64, now_ms: u64) {
+        let mut state = self.lock();
+        state.receivers.detach(reader, now_ms);
+        if let Some(stored) = &mut state.store {
+            stored.loads.forget(reader);
+        }
+        if state.readers.contains(reader as usize) {
+            state.readers.remove(reader as usize);
+        }
+    }
+
+    /// The oldest event there is, and the number of the next one.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.first, state.log.next())
+    }
+
+    /// Visits events from `from` on, and remembers where the reader has got to.
+    pub(crate) fn read(
+        &self,
+        reader: u64,
+        from: u64,
+        mut visit: impl FnMut(Entered<'_>) -> ControlFlow<()>,
+    ) -> Read {
+        let mut state = self.lock();
+        if from < state.first {
+            return Read::Gone(state.first);
+        }
+        let (mut cursor, end) = (from, state.readable());
+        let mut flow = ControlFlow::Continue(());
+        while flow.is_continue() && cursor < end {
+            let before = cursor;
+            state.visit(reader, cursor, end, &mut |entered| {
+                let next = entered.sequence + 1;
+                flow = visit(entered);
+                // What the visitor had no room for is read again.
+                if flow.is_continue() {
+                    cursor = next;
+                }
+                flow
+            });
+            if cursor == before && flow.is_continue() {
+                return state.nothing_visited(reader, &self.config.stream);
+            }
+        }
+        if let Some(place) = state.readers.get_mut(reader as usize) {
+            place.cursor = place.cursor.max(cursor);
+        }
+        Read::Done
+    }
+
+    /// The receiver of `reader` has everything before `next`.
+    pub(crate) fn acknowledge(&self, reader: u64, next: u64, now: Now) {
+        let mut state = self.lock();
+        let next = next.min(state.log.next());
+        let Some(name) = state.readers.get(reader as usize).and_then(|reader| reader.named.clone()) else { return };
+        if !state.receivers.acknowledge(&name, reader, next) {
+            return;
+        }
+        if let Some(stored) = &state.store {
+            stored.store.mark(&name, next, now.unix_ms);
+        }
+        state.forget_acknowledged(&self.config, now);
+        drop(state);
+        self.settled.wake();
+        self.room.wake();
+    }
+
+    /// The first event published at `time_ms` or later, as far as memory reaches.
+    pub(crate) fn since(&self, time_ms: u64) -> u64 {
+        self.lock().log.since(time_ms)
+    }
+
+    /// Name, what it acknowledged (everything before), and whether it is connected, of each receiver.
+    #[must_use]
+    pub fn receivers(&self) -> Vec<(String, u64, bool)> {
+        self.lock().receivers.iter().map(|(name, next, connected)| (name.to_owned(), next, connected)).collect()
+    }
+}
+
+impl State {
+    /// What it means that there was nothing at a place where there has to be something.
+    fn nothing_visited(&mut self, reader: u64, stream: &str) -> Read {
+        match &mut self.store {
+            Some(stored) if stored.loads.has_failed(reader) => {
+                ::log::error!("stream {stream}: what was stored before event {} cannot be read", self.log.first());
+                stored.loads.forget(reader);
+                Read::Gone(self.log.first())
+            }
+            _ => Read::Loading,
+        }
+    }
+
+    fn visit(&mut self, reader: u64, from: u64, end: u64, visit: &mut dyn FnMut(Entered<'_>) -> ControlFlow<()>) {
+        let in_memory = from >= self.log.first();
+        let mut each = |entered: Entered<'_>| match entered.sequence < end {
+            true => visit(entered),
+            false => ControlFlow::Break(()),
+        };
+        match &mut self.store {
+            Some(stored) if !in_memory => {
+                let store = stored.store.clone();
+                let _ = stored.loads.from(&*store, reader, from).try_for_each(&mut each);
+            }
+            Some(stored) => {
+                stored.loads.forget(reader);
+                let _ = self.log.from(from).try_for_each(&mut each);
+            }
+            None => drop(self.log.from(from).try_for_each(&mut each)),
+        }
+    }
+}
