@@ -17,6 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-gateway", &["eventflux-core"]),
     ("eventflux-websocket-connector", &["eventflux-core", "eventflux-gateway", "eventflux-websocket-wire"]),
     ("eventflux-local-connectors", &["eventflux-core"]),
+    ("eventflux-objectstore-connector", &["eventflux-core"]),
+    ("eventflux-udp-connector", &["eventflux-core"]),
+    ("eventflux-spool", &[]),
     ("eventflux-testkit", &["eventflux-core"]),
     (
         "eventflux",
@@ -25,6 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "eventflux-engine",
             "eventflux-local-connectors",
             "eventflux-mappers",
+            "eventflux-objectstore-connector",
+            "eventflux-udp-connector",
             "eventflux-websocket-connector",
         ],
     ),
@@ -34,9 +39,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Connectors, and the crates of their own protocols.
-const CONNECTORS: [(&str, &[&str]); 2] = [
+const CONNECTORS: [(&str, &[&str]); 4] = [
     ("eventflux-websocket-connector", &["eventflux-gateway", "eventflux-websocket-wire"]),
     ("eventflux-local-connectors", &[]),
+    ("eventflux-objectstore-connector", &[]),
+    ("eventflux-udp-connector", &[]),
 ];
 
 /// Crates that know a protocol, a format or SQL: core has to do without them.

@@ -11,7 +11,7 @@ use log::LevelFilter;
 use crate::admin::Address;
 use crate::exit;
 
-/// Runs SQL files that say where events come from, what happens to them, and where they go.
+/// Runs files, SQL or components as JSON, that say where events come from, what happens to them, and where they go.
 #[derive(Debug, Parser)]
 #[command(name = "eventflux", version, after_help = exit::HELP, disable_help_subcommand = true)]
 pub(crate) struct Args {
@@ -41,10 +41,15 @@ pub(crate) enum Command {
     /// Report every mistake in files, without connecting to anything
     #[command(after_help = exit::HELP)]
     Check(CheckArgs),
+    /// Print the SQL that says what a component file says
+    #[command(after_help = exit::HELP)]
+    Convert(ConvertArgs),
     /// List sources, sinks and formats, or the properties of one
     Connectors(ConnectorsArgs),
     /// List the SQL functions
     Functions(FunctionsArgs),
+    /// List the kinds of components of component files, with their fields
+    Components(ComponentsArgs),
     /// Print the version
     Version,
 }
@@ -52,7 +57,7 @@ pub(crate) enum Command {
 /// `eventflux run`
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// SQL files; each is one pipeline
+    /// SQL files or component files (JSON); each is one pipeline
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -75,18 +80,27 @@ pub(crate) struct RunArgs {
 /// `eventflux check`
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// SQL files
+    /// SQL files or component files (JSON)
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: OverrideArgs,
 }
 
+/// `eventflux convert`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConvertArgs {
+    /// A component file (JSON)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
 /// Properties given on the command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OverrideArgs {
     // Parsed by us, not by clap, whose error message would show a value that may be secret.
-    /// Give a stream's connector a property, instead of what the file says; may be repeated
+    /// Give a stream's connector a property, instead of what the file says; may be repeated. A name with a point in it
+    /// stands in double quotes
     #[arg(long = "set", value_name = "STREAM.KEY=VALUE", action = ArgAction::Append)]
     pub(crate) set: Vec<String>,
 }
@@ -105,8 +119,16 @@ pub(crate) struct ConnectorsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct FunctionsArgs {
     /// How to print them
-    #[arg(long, value_enum, default_value_t = FunctionsFormat::Markdown)]
-    pub(crate) format: FunctionsFormat,
+    #[arg(long, value_enum, default_value_t = PageFormat::Markdown)]
+    pub(crate) format: PageFormat,
+}
+
+/// `eventflux components`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ComponentsArgs {
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = PageFormat::Markdown)]
+    pub(crate) format: PageFormat,
 }
 
 /// How a reference is printed.
@@ -120,9 +142,9 @@ pub(crate) enum Format {
     Markdown,
 }
 
-/// How the functions are printed.
+/// How functions and components are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FunctionsFormat {
+pub(crate) enum PageFormat {
     /// For documentation
     Markdown,
 }

@@ -8,5 +8,7 @@ pub(crate) fn context() -> EventFluxContext {
     eventflux_mappers::register(&mut context);
     eventflux_websocket_connector::register(&mut context);
     eventflux_local_connectors::register(&mut context);
+    eventflux_udp_connector::register(&mut context);
+    eventflux_objectstore_connector::register(&mut context);
     context
 }

@@ -1,4 +1,4 @@
-//! Reading what the command line names: SQL files, and properties that replace theirs.
+//! Reading what the command line names: SQL files or component files, and properties that replace theirs.
 
 use std::fs::File;
 use std::io::Read;
@@ -44,14 +44,18 @@ pub(crate) fn read_all(paths: &[PathBuf], given: &OverrideArgs) -> Result<Vec<In
     Err(Exit::Usage)
 }
 
-fn read(path: &Path) -> Result<SourceFile, String> {
+/// Reads one file.
+///
+/// # Errors
+/// Why it cannot be read, with its name.
+pub(crate) fn read(path: &Path) -> Result<SourceFile, String> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     let refused = |reason: std::io::Error| format!("cannot read {name}: {reason}");
     let file = File::open(path).map_err(refused)?;
     file.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > MAX_READ_BYTES {
-        return Err(format!("cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file?"));
+        return Err(format!("cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file or a component file?"));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| format!("cannot read {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1))?;

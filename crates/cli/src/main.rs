@@ -1,4 +1,4 @@
-//! The `eventflux` command: plans SQL files, runs them as pipelines, and explains what can be written in them.
+//! The `eventflux` command: plans files, SQL or components, runs them as pipelines, and explains what can be written in them.
 //!
 //! This crate connects the parts: it registers every connector and format, hands files to the engine, turns signals
 //! into a drain, and shows progress. It decides nothing about events, SQL or protocols.
@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod connectors;
 mod context;
+mod convert;
 mod exit;
 mod files;
 mod logging;
@@ -31,8 +32,10 @@ fn main() -> ExitCode {
     let exit = match &args.command {
         Command::Run(run) => run::run(run, args.logging.quiet),
         Command::Check(check) => check::check(check),
+        Command::Convert(convert) => convert::convert(convert),
         Command::Connectors(connectors) => connectors::show(connectors),
         Command::Functions(_) => output::print(&eventflux_engine::functions::markdown()),
+        Command::Components(_) => output::print(&eventflux_engine::components::markdown()),
         Command::Version => output::print(concat!("eventflux ", env!("CARGO_PKG_VERSION"), "\n")),
     };
     exit.into()

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use eventflux_engine::{EventFlux, Stopper};
+use eventflux_engine::{EventFlux, Stopper, components};
 
 use crate::admin::Admin;
 use crate::args::RunArgs;
@@ -53,14 +53,18 @@ fn plan(args: &RunArgs) -> Result<Vec<(String, EventFlux)>, Exit> {
     let (context, color) = (context(), output::has_color());
     let mut pipelines = Vec::with_capacity(args.files.len());
     for (path, file) in args.files.iter().zip(files::read_all(&args.files, &args.overrides)?) {
+        let is_component_file = components::is_component_file(&file.source);
         match EventFlux::from_file(file.source, &file.overrides, &context) {
             Ok(pipeline) => {
                 output::note(&pipeline.warnings().render(color));
                 if pipeline.has_sources() {
                     pipelines.push((path.display().to_string(), pipeline));
                 } else {
-                    let path = path.display();
-                    output::print_error(&format!("{path}: nothing to run: no stream has a source (add @source(...))"));
+                    let missing = match is_component_file {
+                        true => "no component is an input",
+                        false => "no stream has a source (add @source(...))",
+                    };
+                    output::print_error(&format!("{}: nothing to run: {missing}", path.display()));
                 }
             }
             Err(mistakes) => output::note(&mistakes.render(color)),

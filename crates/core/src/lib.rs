@@ -48,7 +48,7 @@ pub use factory::{
 pub use function::{FunctionError, ScalarFunction};
 pub use mapper::{SinkMapper, SourceMapper};
 pub use metadata::{BoundMetadata, MessageMetadata, MetadataSpec};
-pub use payload::{EncodedBatch, PayloadWriter};
+pub use payload::{EncodedBatch, PayloadWriter, Ticket};
 pub use property::{Properties, PropertyKind, PropertySpec};
 pub use schema::{Field, Schema};
 pub use secret::{Secret, redact_url};

@@ -4,11 +4,16 @@ mod registry;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::reports::Reports;
 use registry::Registry;
 pub use registry::{FOLDED, Family, Labels, MAX_NAMES, MAX_SERIES, MAX_SERIES_PER_NAME, MetricKind, OTHER};
+
+/// Largest number of measurements; further ones are not made.
+pub const MAX_MEASUREMENTS: usize = 1_000;
+
+type Measure = dyn Fn() + Send + Sync;
 
 /// A number that only grows.
 #[derive(Debug, Clone, Default)]
@@ -66,8 +71,13 @@ impl Gauge {
 #[derive(Clone, Default)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
+    measurements: Arc<Mutex<Vec<Weak<Measure>>>>,
     reports: Reports,
 }
+
+/// What is measured when the series are read, until this is dropped.
+#[must_use = "nothing is measured any more when this is dropped"]
+pub struct Measurement(Option<Arc<Measure>>);
 
 /// One series at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,9 +114,26 @@ impl Metrics {
         self.families().into_iter().flat_map(samples).collect()
     }
 
-    /// All series, grouped by name, with what is known about each name.
+    /// All series, grouped by name, with what is known about each name. Measures first.
     pub fn families(&self) -> Vec<Family> {
+        let measurements: Vec<_> = self.measurements().iter().filter_map(Weak::upgrade).collect();
+        // Without a lock: they set gauges.
+        measurements.iter().for_each(|measure| measure());
         self.lock().families()
+    }
+
+    /// Calls `measure` whenever the series are read, until what this returns is dropped: to set gauges that would cost
+    /// too much to keep up to date all the time. It must not block for long, and must not read the series itself.
+    pub fn measure(&self, measure: impl Fn() + Send + Sync + 'static) -> Measurement {
+        let mut measurements = self.measurements();
+        measurements.retain(|known| known.strong_count() > 0);
+        if measurements.len() >= MAX_MEASUREMENTS {
+            log::warn!("{MAX_MEASUREMENTS} measurements are made, and no further one");
+            return Measurement(None);
+        }
+        let measure: Arc<Measure> = Arc::new(measure);
+        measurements.push(Arc::downgrade(&measure));
+        Measurement(Some(measure))
     }
 
     /// Where parts of the pipeline report about themselves in more than numbers.
@@ -119,8 +146,18 @@ impl Metrics {
         self.lock().cell(kind, name, labels)
     }
 
+    fn measurements(&self) -> MutexGuard<'_, Vec<Weak<Measure>>> {
+        self.measurements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measurement").field("is_made", &self.0.is_some()).finish()
     }
 }
 
@@ -171,7 +208,7 @@ connector_metrics! {
     reconnects: Counter "eventflux_source_reconnects_total" "eventflux_sink_reconnects_total" "Connections made after the first one.",
     gaps: Counter "eventflux_source_gaps_total" "eventflux_sink_gaps_total" "Times the connection was away, so that the peer's messages of that time may be missing.",
     connections: Gauge "eventflux_source_connections" "eventflux_sink_connections" "Open connections.",
-    queue_bytes: Gauge "eventflux_source_queue_bytes" "eventflux_sink_queue_bytes" "Bytes that wait in the queue.",
+    queue_bytes: Gauge "eventflux_source_queue_bytes" "eventflux_sink_queue_bytes" "Bytes that wait in the queue; of a sink that serves clients: in that of the client for which most waits.",
 }
 
 #[cfg(test)]
@@ -259,6 +296,38 @@ mod tests {
         assert!(
             families.iter().all(|family| family.help.is_some() && counter(family) == family.name.ends_with("_total"))
         );
+    }
+
+    #[test]
+    fn what_is_measured_is_measured_when_the_series_are_read_until_nobody_wants_it_any_more() {
+        let metrics = Metrics::default();
+        let gauge = metrics.gauge("waiting", &[]);
+        let (measured, count) = (gauge.clone(), Counter::default());
+        let measurement = metrics.clone().measure(move || {
+            count.increment();
+            measured.set(count.value());
+        });
+        assert_eq!(gauge.value(), 0);
+        assert_eq!((metrics.samples()[0].value, metrics.samples()[0].value), (1, 2));
+        drop(measurement);
+        assert_eq!(metrics.samples()[0].value, 2);
+    }
+
+    #[test]
+    fn measurements_are_bounded() {
+        let metrics = Metrics::default();
+        let count = Counter::default();
+        let measure = || {
+            let count = count.clone();
+            metrics.measure(move || count.increment())
+        };
+        let measurements: Vec<_> = (0..MAX_MEASUREMENTS + 5).map(|_| measure()).collect();
+        metrics.families();
+        assert_eq!(count.value(), MAX_MEASUREMENTS as u64);
+        drop(measurements);
+        let _measurement = measure();
+        metrics.families();
+        assert_eq!(count.value(), MAX_MEASUREMENTS as u64 + 1);
     }
 
     #[test]

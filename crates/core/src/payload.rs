@@ -14,12 +14,29 @@ pub struct EncodedBatch {
     ends: Vec<usize>,
     positions: Vec<u64>,
     texts: Texts,
+    ticket: Ticket,
+}
+
+/// Where payloads stand among everything a sink was given: the engine numbers the batches it publishes, and a part of a
+/// batch remembers which row it starts with. So the engine knows what it gets back, and what is older than what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Number of the batch, counted from 1; 0: unknown.
+    pub number: u64,
+    /// Row of that batch.
+    pub row: u64,
 }
 
 impl EncodedBatch {
     /// A batch of one payload that came from message `position`.
     pub fn single(payload: Bytes, position: u64) -> Self {
-        Self { ends: vec![payload.len()], buffer: payload, positions: vec![position], texts: Texts::default() }
+        Self {
+            ends: vec![payload.len()],
+            buffer: payload,
+            positions: vec![position],
+            texts: Texts::default(),
+            ticket: Ticket::default(),
+        }
     }
 
     /// The same payloads with the texts of `template`, one for each. The engine does this for a sink whose properties
@@ -36,14 +53,24 @@ impl EncodedBatch {
         self
     }
 
-    /// The same payloads with the texts of `other`: for a sink that makes a payload of each payload.
+    /// Says where the first payload stands. The engine does this before it publishes.
+    pub fn set_ticket(&mut self, ticket: Ticket) {
+        self.ticket = ticket;
+    }
+
+    /// Where the first payload stands.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// The same payloads with texts and ticket of `other`: for a sink that makes a payload of each payload.
     ///
     /// # Panics
     /// When `other` has more or fewer payloads.
     #[must_use]
     pub fn with_texts_of(self, other: &Self) -> Self {
         assert_eq!(other.len(), self.len(), "one text per payload");
-        Self { texts: other.texts.clone(), ..self }
+        Self { texts: other.texts.clone(), ticket: other.ticket, ..self }
     }
 
     /// Whether there are texts for `template`. Templates without columns need none.
@@ -130,6 +157,7 @@ impl EncodedBatch {
             ends: self.ends[rows.clone()].iter().map(|end| end - start).collect(),
             positions: self.positions[rows.clone()].to_vec(),
             texts: self.texts.skip(rows.start),
+            ticket: Ticket { row: self.ticket.row + rows.start as u64, ..self.ticket },
         }
     }
 
@@ -197,6 +225,7 @@ impl PayloadWriter {
             ends: std::mem::replace(&mut self.ends, Vec::with_capacity(count)),
             positions: std::mem::replace(&mut self.positions, Vec::with_capacity(count)),
             texts: Texts::default(),
+            ticket: Ticket::default(),
         }
     }
 }
@@ -242,6 +271,16 @@ mod tests {
         let changed = whole.tail(1).with_texts(&b, TextValues::from_iter(["c1", "c2"]));
         assert_eq!(texts(&changed), ["a1c1", "a2c2"]);
         assert_eq!(texts(&whole), ["a0b0", "a1b1", "a2b2"]);
+    }
+
+    #[test]
+    fn a_part_of_a_batch_remembers_where_it_stands() {
+        let mut whole = batch(&["a", "b", "c"]);
+        whole.set_ticket(Ticket { number: 7, row: 10 });
+        assert_eq!(whole.tail(1).tail(1).ticket(), Ticket { number: 7, row: 12 });
+        assert_eq!(whole.head(2).ticket(), Ticket { number: 7, row: 10 });
+        assert_eq!(batch(&["x", "y"]).with_texts_of(&whole.tail(1)).ticket(), Ticket { number: 7, row: 11 });
+        assert_eq!(whole, batch(&["a", "b", "c"]), "payloads are the same wherever they stand");
     }
 
     #[test]

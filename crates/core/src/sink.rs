@@ -50,6 +50,22 @@ pub trait Sink: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(()))
     }
 
+    /// Resolves when everything accepted before this call is as safe as this sink makes it: on disk, acknowledged by its
+    /// peer, handed to the kernel; the page of the connector says which. What failed of it has been reported by
+    /// [`SinkCallback::on_failed`] before, also by a sink that gave up; that is the engine's from then on, and settled as
+    /// far as the sink is concerned. What a queue policy dropped is counted, and does not hold this back.
+    ///
+    /// The mark is taken when this is *called*, not when the future is first polled, and several may be under way. What
+    /// is accepted later must not delay it: number what is accepted, and wait until the oldest that is left is newer than
+    /// the mark, rather than until nothing is queued. A sink that delivers within [`Sink::publish`] keeps the default.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Stopped`] when the sink was stopped before that, or the fault that ended it: some of it is
+    /// neither safe nor reported.
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Delivers what is queued, says goodbye to the peer, and returns within `deadline`. May be called twice.
     /// Returns the number of accepted payloads that could not be delivered.
     fn stop(&self, deadline: Duration) -> u64;
@@ -69,6 +85,7 @@ pub trait Sink: Send + Sync + fmt::Debug {
 /// Where a sink reports what happens after it accepted a payload. Implemented by the engine.
 pub trait SinkCallback: Send + Sync {
     /// Accepted payloads that will not be delivered; the error strategy handles them. The batch is the one they came in,
-    /// or a part of it, so that the texts of templates are still there when they are published again.
+    /// or a part of it, so that the texts of templates are still there when they are published again, and the place the
+    /// payloads had ([`EncodedBatch::ticket`]): without it they count as older than everything else.
     fn on_failed(&self, batch: EncodedBatch, error: EventFluxError);
 }

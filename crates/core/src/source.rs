@@ -77,6 +77,24 @@ pub trait SourceCallback: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// Resolves when everything delivered before this call is settled: nothing of it waits in the engine for another try
+    /// (of the source's strategy, of a query, of a sink), every sink it could reach has settled ([`Sink::settled`]), and
+    /// what failed has been dealt with by its strategy; what went to a dead-letter stream counts once the sinks of that
+    /// stream have settled. What a query filtered, and what a strategy or a queue policy dropped, is settled.
+    ///
+    /// A source that acknowledges to its peer waits for this before it does. The mark is taken when this is *called*, not
+    /// when the future is first polled: the source goes on delivering, may have many of these under way, and may wait for
+    /// them in another task. What is delivered later does not delay them.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Stopped`], the fault that ended the pipeline, or that of a sink that gave up: not all of it is
+    /// safe, and the source must not acknowledge it.
+    ///
+    /// [`Sink::settled`]: crate::Sink::settled
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Reports a message that never became one (too large, bad compression, ...): the error strategy handles it.
     /// `data` is what was received of it.
     ///

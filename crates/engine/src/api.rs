@@ -258,6 +258,10 @@ pub struct PlanError {
 }
 
 impl PlanError {
+    pub(crate) fn new(file: SourceFile, diagnostics: Vec<Diagnostic>) -> Self {
+        Self { file, diagnostics }
+    }
+
     /// Each mistake with place, excerpt and hint.
     pub fn render(&self, color: bool) -> String {
         render(&self.file, &self.diagnostics, color)

@@ -131,6 +131,24 @@ fn a_function_that_fails_for_now_is_retried_and_order_is_kept() {
 }
 
 #[test]
+fn order_is_kept_when_two_queries_in_a_row_fail_for_now() {
+    let world = World::new();
+    world.fail_on("call c", 1, transient());
+    world.fail_on("call xa", 1, transient());
+    let mut pipeline = world.pipeline(&format!(
+        "@source(type='memory', {FAST_RETRY}) CREATE STREAM Numbers (name STRING);
+         CREATE STREAM Marked (name STRING);
+         @sink(type='memory') CREATE STREAM Out (name STRING);
+         INSERT INTO Marked SELECT 'x' || FLAKY(name) AS name FROM Numbers;
+         INSERT INTO Out SELECT FLAKY(name) AS name FROM Marked;"
+    ));
+    world.send("Numbers", &["a", "b", "c"]).unwrap();
+    eventually("everything arrives", || world.delivered("Out").len() == 3);
+    assert_eq!(world.delivered("Out"), ["xa", "xb", "xc"]);
+    assert_eq!(pipeline.stop(DEADLINE).failed, 0);
+}
+
+#[test]
 fn a_row_that_cannot_be_encoded_follows_the_sinks_strategy() {
     for (strategy, dropped, dead) in [("error.strategy='drop'", 1, 0), (DLQ, 0, 1)] {
         let world = World::new();

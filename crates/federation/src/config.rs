@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::envelope::{Encoding, Limits};
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FederationConfig {
     /// What this end calls itself: a receiver that comes back under its name goes on where it was.
     pub name: String,

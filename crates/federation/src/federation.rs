@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::counters::Counters;
 use crate::intake::Intake;
-use crate::link::Mailbox;
+use crate::link::{Mailbox, ReplayBytes};
 use crate::outlet::Outlet;
-use crate::{FederationConfig, Now};
+use crate::requests::To;
+use crate::{Ending, FederationConfig, Now};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub struct Federation {
     next_link: AtomicU64,
     counters: Counters,
     started: Now,
+    /// Part of the handles of requests; of another run it is another one.
+    nonce: u64,
+    replay_bytes: ReplayBytes,
 }
 
 /// What the sources of a place take, all together.
@@ -54,6 +58,8 @@ impl Federation {
             next_link: AtomicU64::new(1),
             counters,
             started: now,
+            nonce: fastrand::u64(..),
+            replay_bytes: ReplayBytes::default(),
         })
     }
 
@@ -113,6 +119,15 @@ impl Federation {
         self.wants.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ends connections: how many.
+    pub fn close(&self, to: To<'_>, ending: &Ending) -> usize {
+        let is_meant = |mailbox: &&Arc<Mailbox>| match to {
+            To::All => true,
+            To::Connection(name) => **mailbox.connection() == *name,
+        };
+        self.mailboxes().iter().filter(is_meant).map(|mailbox| mailbox.close(ending.clone())).count()
+    }
+
     /// Connections that are open.
     #[must_use]
     pub fn links(&self) -> usize {
@@ -137,6 +152,19 @@ impl Federation {
 
     pub(crate) fn leave(&self, link: u64) {
         self.lock().remove(&link);
+    }
+
+    /// The mailbox of a link.
+    pub(crate) fn mailbox(&self, link: u64) -> Option<Arc<Mailbox>> {
+        self.lock().get(&link).cloned()
+    }
+
+    pub(crate) fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
+    pub(crate) fn replay_bytes(&self) -> &ReplayBytes {
+        &self.replay_bytes
     }
 
     /// The mailboxes of all links.

@@ -12,18 +12,25 @@ mod counters;
 mod ending;
 pub mod envelope;
 mod federation;
+pub mod health;
 mod intake;
 mod link;
 mod outlet;
+mod rate;
+mod requests;
 mod signal;
 mod time;
 mod wakers;
 
 pub use config::{FederationConfig, Reliable, Start, Window};
-pub use counters::Counters;
+pub use counters::{Counters, Durations, Labelled, METHOD_LABELS, OTHER_METHOD, STATUS_LABELS};
 pub use ending::Ending;
 pub use federation::{Federation, Wants};
 pub use intake::Receipt;
-pub use link::{Arrival, Arrived, Link, Opening, Outgoing, SUBPROTOCOL};
+pub use link::{
+    Arrival, Arrived, Details, Effect, Link, Opening, Outgoing, ReplyDetails, RequestDetails, SUBPROTOCOL, check_path,
+};
 pub use outlet::{FullPolicy, History, Kept, Outlet, OutletConfig, OutletCounters, Store, StoredPayloads};
+pub use rate::Meter;
+pub use requests::{Failure, MAX_METHOD_BYTES, Reply, ReplyError, Request, RequestError, Status, Then, To};
 pub use time::Now;

@@ -15,8 +15,10 @@ pub(crate) struct Signal {
 impl Signal {
     /// There is something to do.
     pub(crate) fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
-        self.waker.wake();
+        // Who answers takes all rings before into account, and so sees what was done before each of them.
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
     /// Who is woken by the next ring; whether it was rung already.
@@ -27,6 +29,6 @@ impl Signal {
 
     /// To be called before looking at what there is to do.
     pub(crate) fn answer(&self) {
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }

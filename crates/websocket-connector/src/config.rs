@@ -15,6 +15,7 @@ use crate::auth::AuthConfig;
 use crate::client::{ReconnectPolicy, SubscribeStep};
 use crate::compression::{Format, Inflate};
 use crate::deflate;
+use crate::federation::{FederationSettings, InletConfig, OutflowConfig, is_federation};
 use crate::net::dial::DialConfig;
 use crate::net::tcp::TcpOptions;
 use crate::net::tls_client::TlsClientConfig;
@@ -37,6 +38,8 @@ pub struct WebSocketSourceConfig {
     pub(crate) inflate: Option<Inflate>,
     /// In server mode: which messages of clients it takes.
     pub(crate) accepts: Accepts,
+    /// What it takes over links, when it speaks the protocol `federation`.
+    pub(crate) inlet: Option<InletConfig>,
 }
 
 /// Configuration of a WebSocket sink. Its debug form shows no secret.
@@ -74,6 +77,8 @@ pub(crate) enum SinkMode {
     Client(Box<ClientConfig>, QueueConfig),
     /// Listens, and publishes to whoever connects.
     Server(Box<ServerConfig>, Box<Publishing>),
+    /// Sends over links, in either role.
+    Links(Mode, Box<OutflowConfig>),
 }
 
 /// How to connect.
@@ -90,6 +95,10 @@ pub(crate) struct ClientConfig {
     /// For `wss://` only.
     pub(crate) tls: Option<TlsClientConfig>,
     pub(crate) heartbeat: Option<Heartbeat>,
+    /// The name under which several share one connection; only of links.
+    pub(crate) connection: Option<String>,
+    /// How its link behaves, when it speaks the protocol `federation`.
+    pub(crate) federation: Option<FederationSettings>,
 }
 
 /// What holds for every open connection.
@@ -139,7 +148,8 @@ impl WebSocketSourceConfig {
             connection: ConnectionConfig::from_properties(properties)?,
             subscribe: SubscribeStep::from_properties(properties)?.into(),
             inflate,
-            accepts: if properties.text("websocket.mode")? == "server" {
+            inlet: is_federation(properties).then(|| InletConfig::from_properties(properties)).transpose()?,
+            accepts: if properties.text("websocket.mode")? == "server" && !is_federation(properties) {
                 accepts(properties)?
             } else {
                 Accepts::default()
@@ -155,6 +165,10 @@ impl WebSocketSinkConfig {
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let mode = match Mode::from_properties(properties)? {
+            mode if is_federation(properties) => {
+                let listens = matches!(mode, Mode::Server(_));
+                SinkMode::Links(mode, Box::new(OutflowConfig::from_properties(properties, listens)?))
+            }
             Mode::Client(client) => SinkMode::Client(client, QueueConfig::from_properties(properties)?),
             Mode::Server(server) => SinkMode::Server(server, Box::new(Publishing::from_properties(properties)?)),
         };
@@ -196,6 +210,7 @@ impl ClientConfig {
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let url = TargetUrl::parse(properties.text(URL)?)?;
         refuse_ineffective_reconnect(properties)?;
+        check_protocol(properties)?;
         let secure = url.is_secure();
         let tls = TlsClientConfig::from_properties(properties, secure)?;
         let auth = AuthConfig::from_properties(properties)?;
@@ -215,6 +230,8 @@ impl ClientConfig {
             auth,
             tls: secure.then_some(tls),
             heartbeat: Heartbeat::from_properties(properties)?,
+            connection: properties.optional_text("websocket.connection").map(str::to_owned),
+            federation: FederationSettings::from_properties(properties)?,
         })
     }
 }
@@ -352,6 +369,20 @@ fn refuse_ineffective_reconnect(properties: &Properties) -> Result<(), EventFlux
     {
         return Err(EventFluxError::property(key, "has no effect with websocket.reconnect='false'")
             .with_hint("remove it, or set websocket.reconnect='true'"));
+    }
+    Ok(())
+}
+
+/// What a client can speak.
+fn check_protocol(properties: &Properties) -> Result<(), EventFluxError> {
+    let protocol = properties.text("websocket.protocol")?;
+    if !matches!(protocol, "raw" | "federation") {
+        let error = EventFluxError::property("websocket.protocol", format!("'{protocol}' is spoken by who listens"));
+        return Err(error.with_hint("use raw or federation, or websocket.mode='server'"));
+    }
+    if protocol == "raw" && properties.is_given("websocket.connection") {
+        let error = EventFluxError::property("websocket.connection", "has no effect with websocket.protocol='raw'");
+        return Err(error.with_hint("remove it: only links share a connection"));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ mod counters;
 mod deflate;
 mod deliver;
 mod factory;
+mod federation;
 mod net;
 mod pings;
 mod properties;

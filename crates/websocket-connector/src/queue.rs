@@ -38,6 +38,8 @@ pub(crate) struct Slice {
     kind: MessageKind,
     batch: Arc<EncodedBatch>,
     rows: Range<usize>,
+    /// Which push it came with, counted from 1; a part has the number of the whole.
+    number: u64,
 }
 
 /// The queue.
@@ -46,6 +48,7 @@ pub(crate) struct PayloadQueue {
     slices: VecDeque<Slice>,
     payloads: usize,
     cost: usize,
+    pushes: u64,
 }
 
 impl QueueConfig {
@@ -76,12 +79,17 @@ impl FullPolicy {
 impl Slice {
     /// All payloads of a batch, to be sent as `kind`.
     pub(crate) fn whole(batch: Arc<EncodedBatch>, kind: MessageKind) -> Self {
-        Self { kind, rows: 0..batch.len(), batch }
+        Self { kind, rows: 0..batch.len(), batch, number: 0 }
     }
 
     /// Number of payloads.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Which push it came with.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The payloads as messages, sharing the batch's buffer.
@@ -134,9 +142,21 @@ impl PayloadQueue {
         self.cost
     }
 
+    /// How often something was pushed.
+    pub(crate) fn pushes(&self) -> u64 {
+        self.pushes
+    }
+
+    /// Number of the push of what waits longest.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.slices.front().map(Slice::number)
+    }
+
     /// Takes a batch in. `in_flight`: what was taken out and counts all the same, because it is not sent yet. Returns the
     /// payloads the policy dropped, of this batch or of earlier ones.
     pub(crate) fn push(&mut self, config: QueueConfig, mut slice: Slice, in_flight: usize) -> usize {
+        self.pushes += 1;
+        slice.number = self.pushes;
         let mut dropped = 0;
         let mut cost = slice.cost();
         let over = (self.cost + in_flight + cost).saturating_sub(config.max_bytes);
@@ -291,6 +311,21 @@ mod tests {
         queue.put_back(taken.into_iter());
         assert_eq!(queue.cost(), 60);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
+    }
+
+    #[test]
+    fn parts_of_a_push_have_its_number() {
+        let (config, mut queue) = (config(1000, FullPolicy::Block), PayloadQueue::default());
+        queue.push(config, batch(0, &[4, 4, 4]), 0);
+        queue.push(config, batch(3, &[4]), 0);
+        let mut taken = Vec::new();
+        queue.take(30, &mut taken);
+        assert_eq!((taken[0].number(), queue.oldest(), queue.pushes()), (1, Some(1), 2));
+        queue.take(20, &mut taken);
+        assert_eq!(queue.oldest(), Some(2));
+        assert!(taken[1].split_largest().unwrap().iter().all(|part| part.number() == 1));
+        queue.take_all();
+        assert_eq!((queue.oldest(), queue.pushes()), (None, 2));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, 
 use eventflux_websocket_wire::MessageKind;
 
 use crate::client::{ClientSink, Connector};
-use crate::config::{MessageType, SinkMode, WebSocketSinkConfig};
+use crate::config::{MessageType, Mode, SinkMode, WebSocketSinkConfig};
+use crate::federation::{self, LinkSink};
 use crate::queue::Slice;
 use crate::server::{Declaration, Registry, ServerSink};
 
@@ -34,6 +35,7 @@ pub struct WebSocketSink {
 enum Role {
     Client(ClientSink),
     Server(Box<ServerSink>),
+    Link(Box<LinkSink>),
 }
 
 impl WebSocketSink {
@@ -45,8 +47,8 @@ impl WebSocketSink {
         listeners: Arc<Registry>,
     ) -> Result<Self, EventFluxError> {
         let declaration = match &config.mode {
-            SinkMode::Client(..) => None,
-            SinkMode::Server(server, _) => Some(listeners.declare(server, crate::SINK_PROPERTIES)?),
+            SinkMode::Client(..) | SinkMode::Links(Mode::Client(_), _) => None,
+            SinkMode::Server(server, _) | SinkMode::Links(Mode::Server(server), _) => Some(listeners.declare(server, crate::SINK_PROPERTIES)?),
         };
         Ok(Self { config, context, listeners, declaration, role: OnceLock::new(), stopped: Mutex::new(false) })
     }
@@ -67,6 +69,7 @@ impl WebSocketSink {
         match role {
             Role::Client(sink) => sink.publish(Slice::whole(Arc::new(payloads), self.kind())),
             Role::Server(sink) => sink.publish(batch, &payloads, self.config.message_type == MessageType::Binary),
+            Role::Link(sink) => sink.publish(&payloads),
         }
     }
 
@@ -97,6 +100,11 @@ impl Sink for WebSocketSink {
                 let sink = ServerSink::start(&self.listeners, server, declaration, publishing, context)?;
                 Role::Server(Box::new(sink))
             }
+            (SinkMode::Links(mode, outflow), declaration) => {
+                let (declaration, connection) = (declaration.as_deref(), &self.config.connection);
+                let attached = federation::attach(&self.listeners, mode, declaration, connection, &context)?;
+                Role::Link(Box::new(LinkSink::start(attached, outflow, context)?))
+            }
             // Who listens has said where.
             (SinkMode::Server(..), None) => return Err(EventFluxError::Stopped),
         };
@@ -117,6 +125,9 @@ impl Sink for WebSocketSink {
         if batch.is_empty() {
             return Ok(());
         }
+        if let Role::Link(sink) = role {
+            return sink.publish(batch);
+        }
         let bad = self.first_bad(batch);
         let payloads = match self.config.compression {
             Some(format) => format.compress_batch(batch)?,
@@ -136,6 +147,7 @@ impl Sink for WebSocketSink {
     fn is_ready(&self) -> bool {
         match self.role.get() {
             Some(Role::Client(sink)) => sink.is_ready(),
+            Some(Role::Link(sink)) => sink.outflow().is_ready(),
             _ => true,
         }
     }
@@ -143,7 +155,17 @@ impl Sink for WebSocketSink {
     fn ready(&self) -> BoxFuture<'_, ()> {
         match self.role.get() {
             Some(Role::Client(sink)) => Box::pin(sink.ready()),
+            Some(Role::Link(sink)) => sink.outflow().ready(),
             _ => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        match self.role.get() {
+            Some(Role::Client(sink)) => sink.settled(),
+            Some(Role::Link(sink)) => sink.outflow().settled(),
+            // What a server has published is in its channels.
+            _ => Box::pin(std::future::ready(Ok(()))),
         }
     }
 
@@ -157,6 +179,7 @@ impl Sink for WebSocketSink {
             }
             Some(Role::Client(sink)) => sink.stop(deadline),
             Some(Role::Server(sink)) => sink.stop(deadline),
+            Some(Role::Link(sink)) => sink.stop(deadline),
         }
     }
 
@@ -173,9 +196,11 @@ impl Sink for WebSocketSink {
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
         match &self.config.mode {
-            SinkMode::Client(client, _) => Connector::new(client, &self.config.connection)?.validate(),
+            SinkMode::Client(client, _) | SinkMode::Links(Mode::Client(client), _) => {
+                Connector::new(client, &self.config.connection)?.validate()
+            }
             // A listener depends on nobody; whether its address is free shows at start.
-            SinkMode::Server(..) => Ok(()),
+            SinkMode::Server(..) | SinkMode::Links(Mode::Server(_), _) => Ok(()),
         }
     }
 }

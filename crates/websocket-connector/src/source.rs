@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::{ClientSource, Connector};
 use crate::config::{Mode, WebSocketSourceConfig};
+use crate::federation::{self, InletConfig, LinkSource};
 use crate::server::{Declaration, Registry, ServerSource};
 
 /// Receives messages over WebSocket.
@@ -32,6 +33,7 @@ enum State {
     New,
     Client { worker: SourceWorker, stop_by: Arc<OnceLock<Instant>> },
     Server(ServerSource),
+    Link(Box<LinkSource>),
     Stopped,
 }
 
@@ -51,12 +53,25 @@ impl WebSocketSource {
     }
 }
 
+impl WebSocketSource {
+    fn start_link(&self, inlet: &InletConfig, callback: Arc<dyn SourceCallback>) -> Result<LinkSource, EventFluxError> {
+        let declaration = self.declaration.as_deref();
+        let attached =
+            federation::attach(&self.listeners, &self.config.mode, declaration, &self.config.connection, &self.context)?;
+        LinkSource::start(attached, inlet, self.context.clone(), callback)
+    }
+}
+
 impl Source for WebSocketSource {
     fn start(&mut self, callback: Arc<dyn SourceCallback>) -> Result<(), EventFluxError> {
         if !matches!(self.state, State::New) {
             return Err(EventFluxError::configuration("a WebSocket source is started once; take a fresh one"));
         }
         let context = self.context.clone();
+        if let Some(inlet) = &self.config.inlet {
+            self.state = State::Link(Box::new(self.start_link(inlet, callback)?));
+            return Ok(());
+        }
         self.state = match (&self.config.mode, &self.declaration) {
             (Mode::Client(client), _) => {
                 let stop_by = Arc::<OnceLock<Instant>>::default();
@@ -90,6 +105,7 @@ impl Source for WebSocketSource {
                 }
             }
             State::Server(source) => source.stop(deadline),
+            State::Link(source) => source.stop(deadline),
             State::Stopped => return,
         }
         self.state = State::Stopped;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::coop::poll_proceed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use crate::codec::with_read_buffer;
 use crate::deflate::Deflate;
@@ -17,6 +17,9 @@ use crate::{Batch, Codec, Disconnect, Limits, Message, Role};
 
 /// How long the end of the byte stream is awaited once both have said goodbye.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long what a peer said before it hung up is awaited once nothing can be written any more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What [`Connection::poll_drive`] got done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,15 @@ pub struct Connection<S> {
     unflushed: bool,
     /// Whether the caller knows that a message is under way.
     told_mid_message: bool,
-    /// Why nothing can be sent any more.
-    write_failed: Option<Box<Disconnect>>,
+    /// Once nothing can be sent any more.
+    write_failed: Option<Box<WriteFailed>>,
+}
+
+/// Nothing can be sent any more; what the peer had sent before may be on its way still.
+#[derive(Debug)]
+struct WriteFailed {
+    lost: Disconnect,
+    last_words: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -120,16 +130,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             match sent {
                 Ok(()) => return Poll::Ready(Ok(Progress::Flushed)),
-                Err(lost) => self.write_failed = Some(Box::new(lost)),
+                Err(lost) => {
+                    let last_words = Box::pin(sleep(LAST_WORDS));
+                    self.write_failed = Some(Box::new(WriteFailed { lost, last_words }));
+                }
             }
         }
+        let listens = batch.is_some();
         let received = match batch {
             Some(batch) => self.poll_receive(cx, batch).map_ok(|()| Progress::Received),
             None => Poll::Pending,
         };
-        match (&self.write_failed, received) {
-            // What the peer had sent before is read first: its Close may tell why it takes nothing any more.
-            (Some(lost), Poll::Pending) => Poll::Ready(Err((**lost).clone())),
+        match (&mut self.write_failed, received) {
+            // What the peer had sent before is read first: its Close may tell why it takes nothing any more. That there
+            // is something to read may be known a moment later than that nothing can be written.
+            (Some(failed), Poll::Pending) => {
+                if listens {
+                    ready!(failed.last_words.as_mut().poll(cx));
+                }
+                Poll::Ready(Err(failed.lost.clone()))
+            }
             (_, received) => received,
         }
     }

@@ -1,8 +1,9 @@
 //! Requests of clients that the pipeline answers, and what comes with the messages of clients.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use eventflux_testkit::peer::Record;
 use serde_json::{Value, json};
 
 use super::served::{Plan, Served, WATCHED, serving};
@@ -306,8 +307,9 @@ fn while_the_pipeline_is_busy_clients_wait_and_nothing_is_lost() {
     // Who only listens does not notice.
     listener.subscribe(&[WATCHED]);
     served.serves(&listener);
-    // Longer than anybody may be silent: who is not read is not silent.
-    std::thread::sleep(Duration::from_secs(1));
+    // Longer than anybody may be silent, by the server's own clock: who is not read is not silent.
+    let waited = |record: &Record| (record.pings > 10).then_some(());
+    listener.peer.wait_for("more than 10 pings", waited).blocking();
     assert!(!sending.is_finished(), "more was taken than the pipeline had room for");
     drop(busy);
     let came = served.came(MESSAGES);

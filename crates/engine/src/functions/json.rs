@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use eventflux_core::{FunctionError, ValueRef};
 
-use super::short::{ANY, JSON, STRING, TO_BIGINT, TO_BOOL, TO_JSON, TO_STRING};
+use super::json_order;
+use super::short::{ANY, BIGINT, BOOL, DOUBLE, JSON, STRING, TO_BIGINT, TO_BOOL, TO_JSON, TO_STRING};
 use super::values::{Args, Output};
 use super::{BadArgument, Builtin, Constants, Family, Kernel, Prepared, RowResult, Signature, check_size, signature};
 use crate::expr::json::{self, Step};
@@ -48,6 +49,41 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
         Kernel::Prepared(|constants| prepare_path(constants, value)),
     )
     .aliases(&["JSON_TEXT"])
+    .errors(BAD_PATH),
+    json_function(
+        "JSON_COMPARE",
+        &[
+            signature!((value: JSON, path: STRING, other: BIGINT) -> TO_BIGINT),
+            signature!((value: JSON, path: STRING, other: DOUBLE) -> TO_BIGINT),
+            signature!((value: JSON, path: STRING, other: STRING) -> TO_BIGINT),
+            signature!((value: JSON, path: STRING, other: BOOL) -> TO_BIGINT),
+        ],
+        "How the JSON at a path compares with a value: -1 when it is less, 0 when it is equal, 1 when it is greater. \
+         Numbers compare exactly, texts by their bytes, `FALSE` is less than `TRUE`; `NULL` when there is nothing, or \
+         something of another type.",
+        &[
+            ("JSON_COMPARE(PARSE_JSON('{\"v\":60}'), '$.v', 50)", "1"),
+            ("JSON_COMPARE(PARSE_JSON('{\"v\":\"60\"}'), '$.v', 50)", "NULL"),
+        ],
+        Kernel::Prepared(|constants| prepare_path(constants, json_order::compare)),
+    )
+    .errors(BAD_PATH),
+    json_function(
+        "JSON_CONTAINS",
+        &[
+            signature!((value: JSON, path: STRING, other: BIGINT) -> TO_BOOL),
+            signature!((value: JSON, path: STRING, other: DOUBLE) -> TO_BOOL),
+            signature!((value: JSON, path: STRING, other: STRING) -> TO_BOOL),
+            signature!((value: JSON, path: STRING, other: BOOL) -> TO_BOOL),
+        ],
+        "Whether the text at a path has this part, or the array there has an element equal to this value (as with \
+         `JSON_COMPARE`); `NULL` of anything else.",
+        &[
+            ("JSON_CONTAINS(PARSE_JSON('{\"tags\":[\"a\",\"b\"]}'), '$.tags', 'b')", "TRUE"),
+            ("JSON_CONTAINS(PARSE_JSON('{\"name\":\"pump 7\"}'), '$.name', 'pump')", "TRUE"),
+        ],
+        Kernel::Prepared(|constants| prepare_path(constants, json_order::contains)),
+    )
     .errors(BAD_PATH),
     json_function(
         "JSON_TYPE",

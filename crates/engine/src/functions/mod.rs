@@ -9,6 +9,7 @@ mod catalogue;
 mod conditional;
 mod hash;
 mod json;
+mod json_order;
 mod number;
 mod regex;
 mod string;

@@ -19,6 +19,7 @@ use eventflux_core::metrics::Metrics;
 use eventflux_core::strategy::ErrorPolicy;
 use eventflux_core::{ConnectorContext, EventFluxContext, Schema, Sink, SinkMapper, Source, SourceMapper};
 
+use crate::components;
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
 use crate::expr::CompiledExpr;
 use crate::overrides::Override;
@@ -100,7 +101,9 @@ pub(crate) struct Environment<'a> {
 
 /// Plans a file. The plan may only be used when no diagnostic is an error.
 pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Plan, Vec<Diagnostic>) {
-    let (document, mut diagnostics) = sql::parse(file);
+    let is_component_file = components::is_component_file(file);
+    let (document, mut diagnostics) =
+        if is_component_file { components::read(file, environment.context) } else { sql::parse(file) };
     properties::hide_secrets(file, &document, environment.context);
     let streams = Streams::declare(file, &document, &mut diagnostics);
     properties::check_overrides(environment, &document, &streams, &mut diagnostics);
@@ -129,5 +132,8 @@ pub(crate) fn plan(file: &mut SourceFile, environment: &Environment<'_>) -> (Pla
         cycles::warn_about_dead_ends(&plan, &mut diagnostics);
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map_or(0, |span| span.start));
+    if is_component_file {
+        components::point_out(file, &document, &mut diagnostics);
+    }
     (plan, diagnostics)
 }

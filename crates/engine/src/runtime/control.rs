@@ -59,6 +59,20 @@ impl Control {
         }
     }
 
+    /// Resolves when nothing that is under way will be settled any more, with the reason: the pipeline has failed, or is
+    /// stopped. One that has merely ended still delivers what is under way.
+    pub(crate) async fn over(&self) -> EventFluxError {
+        let mut receiver = self.phase.subscribe();
+        tokio::select! {
+            biased;
+            failed = receiver.wait_for(|phase| matches!(phase, Phase::Failed(_))) => match failed.as_deref() {
+                Ok(Phase::Failed(error)) => error.clone(),
+                _ => EventFluxError::Stopped,
+            },
+            () = self.signal.stopped() => EventFluxError::Stopped,
+        }
+    }
+
     /// The fault that ended the pipeline, [`EventFluxError::Stopped`] after the last event was taken, else `Ok`.
     pub(crate) fn check(&self) -> Result<(), EventFluxError> {
         if self.signal.is_stopped() {

@@ -3,22 +3,23 @@
 //! Decodes what the source hands over and dispatches it, on the source's thread. What waits for another try (a query
 //! that failed for now) makes the entry not ready, so that nothing overtakes it.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use eventflux_core::dead_letter::Stage;
-use eventflux_core::{BoxFuture, EventBatch, EventFluxError, MessageMetadata, RowFailure, SourceCallback};
-use tokio::sync::{Notify, watch};
+use eventflux_core::{BoxFuture, EventBatch, EventFluxError, MessageMetadata, RowFailure, SourceCallback, Ticket};
+use tokio::sync::watch;
 
 use super::control::lock;
 use super::decoder::Decoder;
 use super::faults::{Failure, Faults};
 use super::graph::{Graph, Origin};
+use super::settlement::Settlement;
 use super::sink_node::SinkNode;
+use super::waiting_room::{Waiting, WaitingRoom};
 use crate::plan::SourceFormat;
 
 /// The end of a stream that a source, or a program, holds.
@@ -28,31 +29,23 @@ pub(crate) struct Entry {
     pub(crate) faults: Faults,
     decoder: Mutex<Decoder>,
     /// Every sink an event can reach from here, dead letters included.
-    sinks: Vec<Arc<SinkNode>>,
-    waiting: Mutex<VecDeque<Waiting>>,
-    waiting_len: AtomicUsize,
-    retry: Notify,
-    settled: Notify,
+    sinks: Arc<[Arc<SinkNode>]>,
+    room: Arc<WaitingRoom<Work>>,
     /// How the source ended, once it has.
     ended: watch::Sender<Option<Result<(), EventFluxError>>>,
     stopping: AtomicBool,
 }
 
 /// Consecutive messages.
-struct Messages<M, D> {
+pub(super) struct Messages<M, D> {
     messages: M,
     /// That of each message, or nothing.
     metadata: D,
     first_position: u64,
 }
 
-/// Something to be tried again; its first message or row failed `failed_tries` times.
-struct Waiting {
-    work: Work,
-    failed_tries: u32,
-}
-
-enum Work {
+/// What waits for another try.
+pub(super) enum Work {
     Messages(Messages<Vec<Bytes>, Vec<MessageMetadata>>),
     Rows { query: usize, rows: EventBatch },
 }
@@ -60,20 +53,14 @@ enum Work {
 impl Entry {
     /// The entry of a source with that format, or of a program that pushes rows.
     pub(crate) fn new(graph: Arc<Graph>, stream: usize, faults: Faults, format: Option<SourceFormat>) -> Self {
-        let mut sinks = graph.reachable_sinks(stream);
-        if let Some(dead_letters) = faults.dead_letters {
-            sinks.extend(graph.reachable_sinks(dead_letters));
-        }
+        let sinks = graph.reachable_sinks([stream].into_iter().chain(faults.dead_letters));
         let decoder = Decoder::new(&graph.streams[stream].schema, format);
         Self {
             stream,
             faults,
             decoder: Mutex::new(decoder),
-            sinks,
-            waiting: Mutex::default(),
-            waiting_len: AtomicUsize::new(0),
-            retry: Notify::new(),
-            settled: Notify::new(),
+            sinks: sinks.into(),
+            room: Arc::new(WaitingRoom::new()),
             ended: watch::channel(None).0,
             stopping: AtomicBool::new(false),
             graph,
@@ -86,7 +73,7 @@ impl Entry {
         // The lock keeps pushes in order.
         let _order = lock(&self.decoder);
         self.faults.metrics.messages.add(rows.len() as u64);
-        self.dispatch(rows);
+        self.dispatch(rows, self.room.issue());
         self.graph.control.check()
     }
 
@@ -115,23 +102,23 @@ impl Entry {
 
     /// Whether something waits for another try.
     pub(crate) fn waits(&self) -> bool {
-        self.waiting_len.load(Ordering::Acquire) > 0
+        !self.room.is_empty()
     }
 
-    /// Lets rows wait for another try of query number `query`; the first of them failed `failed_tries` times.
-    pub(crate) fn retry_query(&self, query: usize, rows: EventBatch, failed_tries: u32) {
-        self.wait_behind(Waiting { work: Work::Rows { query, rows }, failed_tries });
+    /// Lets rows of delivery number `delivery` wait for another try of query number `query`; the first of them failed
+    /// `failed_tries` times.
+    pub(crate) fn retry_query(&self, query: usize, rows: EventBatch, failed_tries: u32, delivery: u64) {
+        let ticket = Ticket { number: delivery, row: rows.positions()[0] };
+        self.room.put(Waiting { work: Work::Rows { query, rows }, failed_tries, ticket });
     }
 
     /// Takes what waits, at the end of the pipeline: the number of events that are given up.
     pub(crate) fn abandon(&self) -> u64 {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        self.waiting_len.store(0, Ordering::Release);
-        let count = |waiting: &Waiting| match &waiting.work {
+        let count = |work| match work {
             Work::Messages(waiting) => waiting.messages.len() as u64,
             Work::Rows { rows, .. } => rows.len() as u64,
         };
-        waiting.iter().map(count).sum()
+        self.room.abandon().map(count).sum()
     }
 
     /// Tries again what waits, until the pipeline is stopped. Runs as a task of its own.
@@ -140,49 +127,43 @@ impl Entry {
         loop {
             tokio::select! {
                 () = stop.stopped() => return,
-                () = self.retry.notified() => {}
+                () = self.room.arrived() => {}
             }
-            while let Some(failed_tries) = self.first_waiting() {
+            while let Some(failed_tries) = self.room.failed_tries() {
                 let pause = self.faults.policy.backoff().after(failed_tries.saturating_sub(1)).next_equal_jitter();
                 if !stop.sleep(pause).await {
                     return;
                 }
                 self.try_again();
             }
-            self.settled.notify_waiters();
         }
     }
 
     fn try_again(&self) {
         let mut decoder = lock(&self.decoder);
-        let (first, behind) = {
-            let mut waiting = lock(&self.waiting);
-            let Some(first) = waiting.pop_front() else { return };
-            (first, std::mem::take(&mut *waiting))
-        };
+        let Some(Waiting { work, failed_tries, ticket }) = self.room.take() else { return };
         self.faults.metrics.retried.increment();
-        match first.work {
+        match work {
             Work::Messages(Messages { messages, metadata, first_position }) => {
                 let (messages, metadata) = (&*messages, &*metadata);
-                self.decode(&mut decoder, Messages { messages, metadata, first_position }, first.failed_tries);
+                let taken = Messages { messages, metadata, first_position };
+                self.decode(&mut decoder, taken, failed_tries, ticket.number);
             }
             Work::Rows { query, rows } => {
-                self.graph.queries[query].run_again(&self.graph, &rows, self.origin(), first.failed_tries);
+                let origin = self.origin(ticket.number);
+                self.graph.queries[query].run_again(&self.graph, &rows, origin, failed_tries);
             }
         }
-        // What failed again is in the waiting room now, and stays in front of what came later.
-        let mut waiting = lock(&self.waiting);
-        waiting.extend(behind);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
+        self.room.tried();
     }
 
-    fn origin(&self) -> Origin<'_> {
-        Origin { faults: &self.faults, entry: Some(self) }
+    fn origin(&self, delivery: u64) -> Origin<'_> {
+        Origin { faults: &self.faults, entry: Some(self), delivery }
     }
 
-    fn dispatch(&self, rows: &EventBatch) {
+    fn dispatch(&self, rows: &EventBatch, delivery: u64) {
         self.faults.metrics.events.add(rows.len() as u64);
-        self.graph.dispatch(self.stream, rows, self.origin());
+        self.graph.dispatch(self.stream, rows, self.origin(delivery));
     }
 
     /// Takes messages in, with their metadata or none.
@@ -192,26 +173,33 @@ impl Entry {
         let first_position = decoder.number(messages.len());
         self.faults.metrics.messages.add(messages.len() as u64);
         self.faults.metrics.bytes.add(messages.iter().map(|message| message.len() as u64).sum());
-        self.decode(&mut decoder, Messages { messages, metadata, first_position }, 0);
+        self.decode(&mut decoder, Messages { messages, metadata, first_position }, 0, self.room.issue());
         self.graph.control.check()
     }
 
-    /// Decodes messages and dispatches their rows.
-    fn decode(&self, decoder: &mut Decoder, taken: Messages<&[Bytes], &[MessageMetadata]>, failed_tries: u32) {
+    /// Decodes messages of delivery number `delivery` and dispatches their rows.
+    fn decode(
+        &self,
+        decoder: &mut Decoder,
+        taken: Messages<&[Bytes], &[MessageMetadata]>,
+        failed_tries: u32,
+        delivery: u64,
+    ) {
         let Messages { messages, metadata, first_position } = taken;
         let failures = decoder.decode(messages, first_position);
         let waiting = self.settle(failures, messages, first_position, failed_tries);
         if let Some((message, _)) = waiting {
             decoder.leave_out_from(first_position + message as u64);
         }
-        self.dispatch(decoder.rows(metadata, first_position));
+        self.dispatch(decoder.rows(metadata, first_position), delivery);
         if let Some((message, failed_tries)) = waiting {
             let rest = Messages {
                 messages: messages[message..].to_vec(),
                 metadata: metadata.get(message..).unwrap_or_default().to_vec(),
                 first_position: first_position + message as u64,
             };
-            self.wait_behind(Waiting { work: Work::Messages(rest), failed_tries });
+            let ticket = Ticket { number: delivery, row: rest.first_position };
+            self.room.put(Waiting { work: Work::Messages(rest), failed_tries, ticket });
         }
     }
 
@@ -246,31 +234,10 @@ impl Entry {
         self.faults.settle(&self.graph, Failure { stage, stream, attempts, position, error }, original);
     }
 
-    fn first_waiting(&self) -> Option<u32> {
-        lock(&self.waiting).front().map(|first| first.failed_tries)
-    }
-
-    fn wait_behind(&self, work: Waiting) {
-        let mut waiting = lock(&self.waiting);
-        waiting.push_back(work);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
-        self.retry.notify_one();
-    }
-
-    async fn settled(&self) {
-        loop {
-            let settled = self.settled.notified();
-            if !self.waits() {
-                return;
-            }
-            settled.await;
-        }
-    }
-
     async fn all_ready(&self) {
         loop {
-            self.settled().await;
-            for sink in &self.sinks {
+            self.room.emptied().await;
+            for sink in self.sinks.iter() {
                 sink.ready().await;
             }
             if self.is_ready() {
@@ -306,6 +273,11 @@ impl SourceCallback for Entry {
                 _ = self.graph.control.finished() => {}
             }
         })
+    }
+
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        let settlement = Settlement::new(self.graph.clone(), self.room.clone(), self.sinks.clone());
+        Box::pin(settlement.settled())
     }
 
     fn on_error(&self, error: EventFluxError, data: &[u8]) -> Result<(), EventFluxError> {

@@ -44,6 +44,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) faults: &'a Faults,
     /// Where rows wait for another try; `None` for dead letters, which queries do not try again.
     pub(crate) entry: Option<&'a Entry>,
+    /// Which delivery to the entry it belongs to.
+    pub(crate) delivery: u64,
 }
 
 impl Origin<'_> {
@@ -81,14 +83,14 @@ impl Graph {
     pub(crate) fn dead_letter(&self, stream: usize, letter: &DeadLetter, faults: &Faults) {
         let mut batch = EventBatch::new(self.streams[stream].schema.clone());
         letter.append_to(&mut batch);
-        self.dispatch(stream, &batch, Origin { faults, entry: None });
+        self.dispatch(stream, &batch, Origin { faults, entry: None, delivery: 0 });
     }
 
-    /// The sinks that an event of stream number `stream` can reach, dead letters included.
-    pub(crate) fn reachable_sinks(&self, stream: usize) -> Vec<Arc<SinkNode>> {
+    /// The sinks that an event of one of these streams can reach, dead letters included: each once.
+    pub(crate) fn reachable_sinks(&self, streams: impl IntoIterator<Item = usize>) -> Vec<Arc<SinkNode>> {
         let mut seen = vec![false; self.streams.len()];
         let mut sinks = Vec::new();
-        let mut todo = vec![stream];
+        let mut todo: Vec<usize> = streams.into_iter().collect();
         while let Some(stream) = todo.pop() {
             if std::mem::replace(&mut seen[stream], true) {
                 continue;

@@ -10,8 +10,10 @@ mod graph;
 mod metadata;
 mod query_node;
 mod row_json;
+mod settlement;
 mod sink_node;
 mod source_node;
+mod waiting_room;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -120,8 +122,9 @@ impl Running {
             }
         });
         self.drain(end);
-        let mut undelivered = self.entries().iter().map(|entry| entry.abandon()).sum::<u64>();
+        // First, so that nobody takes for settled what is given up.
         self.graph.control.stop();
+        let mut undelivered = self.entries().iter().map(|entry| entry.abandon()).sum::<u64>();
         undelivered += std::thread::scope(|scope| {
             let stops: Vec<_> =
                 self.graph.sinks.iter().map(|node| scope.spawn(|| node.stop(remaining(end).max(GOODBYE)))).collect();

@@ -125,7 +125,7 @@ impl QueryNode {
                 let rest: Vec<usize> = (row..batch.len()).collect();
                 let mut waiting = EventBatch::new(batch.schema().clone());
                 waiting.extend_from(batch, &rest);
-                entry.retry_query(self.index, waiting, attempts);
+                entry.retry_query(self.index, waiting, attempts, origin.delivery);
                 return Some(row);
             }
             let position = batch.positions()[row];

@@ -3,23 +3,25 @@
 //! What waits for another try is kept in order in front of everything that comes later; while something waits, the
 //! sink is not ready and the sources that feed it stop reading.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use eventflux_core::dead_letter::Stage;
 use eventflux_core::{
-    ConnectorContext, EncodedBatch, EventBatch, EventFluxError, RowFailure, Sink, SinkCallback, Template,
+    BoxFuture, ConnectorContext, EncodedBatch, EventBatch, EventFluxError, RowFailure, Sink, SinkCallback, Template,
+    Ticket,
 };
-use tokio::sync::Notify;
+use futures_util::FutureExt;
 
 use super::control::{contain, lock};
 use super::encoder::{Encoded, Encoder};
 use super::faults::{Failure, Faults};
 use super::graph::Graph;
 use super::row_json::row_json;
+use super::settlement::{Mark, Marks};
+use super::waiting_room::{Waiting, WaitingRoom};
 use crate::plan::SinkFormat;
 
 /// A sink with its mapper and its strategy.
@@ -35,21 +37,13 @@ pub(crate) struct SinkNode {
     encoder: Mutex<Encoder>,
     /// Those whose texts go with each payload.
     templates: Vec<Template>,
-    waiting: Mutex<VecDeque<Waiting>>,
-    /// Length of `waiting`, to be looked at without a lock.
-    waiting_len: AtomicUsize,
+    room: WaitingRoom<Work>,
+    /// Those who wait until what was published is settled.
+    marks: Marks,
+    /// Payloads that were reported without their ticket.
+    unknown: AtomicU64,
     /// Payloads that were accepted, and reported as failed or undelivered later.
     taken_back: AtomicU64,
-    /// Wakes the retry task.
-    retry: Notify,
-    /// Wakes the sources when nothing waits any more.
-    settled: Notify,
-}
-
-/// Something to be tried again; its first row or payload failed `failed_tries` times.
-struct Waiting {
-    work: Work,
-    failed_tries: u32,
 }
 
 enum Work {
@@ -76,22 +70,22 @@ impl SinkNode {
             faults,
             templates: encoder.templates(),
             encoder: Mutex::new(encoder),
-            waiting: Mutex::default(),
-            waiting_len: AtomicUsize::new(0),
+            room: WaitingRoom::new(),
+            marks: Marks::default(),
+            unknown: AtomicU64::new(0),
             taken_back: AtomicU64::new(0),
-            retry: Notify::new(),
-            settled: Notify::new(),
         }
     }
 
     /// Encodes and publishes a batch. Never blocks.
     pub(crate) fn accept(&self, graph: &Graph, batch: &EventBatch) {
         let mut encoder = lock(&self.encoder);
+        let ticket = Ticket { number: self.room.issue(), row: 0 };
         if self.waits() {
-            self.wait_behind(Waiting { work: Work::Rows(batch.clone()), failed_tries: 0 });
+            self.room.put(Waiting { work: Work::Rows(batch.clone()), failed_tries: 0, ticket });
             return;
         }
-        self.encode(graph, &mut encoder, batch, 0);
+        self.encode(graph, &mut encoder, batch, 0, ticket);
     }
 
     /// Whether it can take the next batch.
@@ -102,11 +96,7 @@ impl SinkNode {
     /// Resolves when it can take the next batch.
     pub(crate) async fn ready(&self) {
         loop {
-            let settled = self.settled.notified();
-            if self.waits() {
-                settled.await;
-                continue;
-            }
+            self.room.emptied().await;
             if self.sink.is_ready() {
                 return;
             }
@@ -119,7 +109,39 @@ impl SinkNode {
 
     /// Whether something waits for another try.
     pub(crate) fn waits(&self) -> bool {
-        self.waiting_len.load(Ordering::Acquire) > 0
+        !self.room.is_empty()
+    }
+
+    /// Marks everything that was accepted until now.
+    pub(super) fn mark(&self) -> Arc<Mark> {
+        self.marks.add(self.room.mark())
+    }
+
+    /// Whether nothing up to `mark` waits for another try.
+    pub(super) fn is_past(&self, mark: &Mark) -> bool {
+        self.room.is_past(mark.number())
+    }
+
+    /// Resolves when [`SinkNode::is_past`].
+    pub(super) async fn past(&self, mark: &Mark) {
+        self.room.past(mark.number()).await;
+    }
+
+    /// Resolves when the sink has settled what it was given until now; a panic of it is an error.
+    pub(super) fn sink_settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        let component = self.faults.component.clone();
+        match contain(&component, || self.sink.settled()) {
+            Err(panic) => Box::pin(std::future::ready(Err(panic))),
+            Ok(settled) => Box::pin(async move {
+                let settled = std::panic::AssertUnwindSafe(settled).catch_unwind().await;
+                settled.unwrap_or_else(|panic| Err(eventflux_core::runtime::panicked(&component, &*panic)))
+            }),
+        }
+    }
+
+    /// How many dead letters it has made.
+    pub(super) fn dead_letters(&self) -> u64 {
+        self.faults.metrics.dead_lettered.value()
     }
 
     /// Payloads that were accepted, and not reported as failed or undelivered.
@@ -136,9 +158,7 @@ impl SinkNode {
 
     /// Takes what waits, at the end of the pipeline: the number of events that are given up.
     fn abandon(&self) -> u64 {
-        let waiting = std::mem::take(&mut *lock(&self.waiting));
-        self.waiting_len.store(0, Ordering::Release);
-        waiting.iter().map(|waiting| waiting.work.len() as u64).sum()
+        self.room.abandon().map(|work| work.len() as u64).sum()
     }
 
     /// Tries again what waits, until the pipeline is stopped. Runs as a task of its own.
@@ -147,9 +167,9 @@ impl SinkNode {
         loop {
             tokio::select! {
                 () = stop.stopped() => return,
-                () = self.retry.notified() => {}
+                () = self.room.arrived() => {}
             }
-            while let Some(failed_tries) = self.first_waiting() {
+            while let Some(failed_tries) = self.room.failed_tries() {
                 let pause = match failed_tries {
                     0 => Duration::ZERO,
                     tries => self.faults.policy.backoff().after(tries - 1).next_equal_jitter(),
@@ -159,42 +179,35 @@ impl SinkNode {
                 }
                 self.try_again(&graph);
             }
-            self.settled.notify_waiters();
         }
     }
 
     /// One more try of what waits longest.
     fn try_again(&self, graph: &Graph) {
         let mut encoder = lock(&self.encoder);
-        let Some((Waiting { work, failed_tries }, behind)) = self.take_waiting() else {
+        let Some(Waiting { work, failed_tries, ticket }) = self.room.take() else {
             return;
         };
         if failed_tries > 0 {
             self.faults.metrics.retried.increment();
         }
         match work {
-            Work::Rows(batch) => self.encode(graph, &mut encoder, &batch, failed_tries),
+            Work::Rows(batch) => self.encode(graph, &mut encoder, &batch, failed_tries, ticket),
             Work::Payloads(batch) => self.publish(graph, batch, failed_tries),
         }
-        // What failed again is in the waiting room now, and stays in front of what came later.
-        let mut waiting = lock(&self.waiting);
-        waiting.extend(behind);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
+        self.room.tried();
     }
 
-    fn take_waiting(&self) -> Option<(Waiting, VecDeque<Waiting>)> {
-        let mut waiting = lock(&self.waiting);
-        let first = waiting.pop_front()?;
-        Some((first, std::mem::take(&mut *waiting)))
-    }
-
-    fn encode(&self, graph: &Graph, encoder: &mut Encoder, batch: &EventBatch, failed_tries: u32) {
-        let Encoded { payloads, failures } = encoder.encode(batch);
+    /// `ticket`: that of the first row.
+    fn encode(&self, graph: &Graph, encoder: &mut Encoder, batch: &EventBatch, failed_tries: u32, ticket: Ticket) {
+        let Encoded { mut payloads, failures } = encoder.encode(batch);
+        payloads.set_ticket(ticket);
         for (settled, RowFailure { row, error }) in failures.into_iter().enumerate() {
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
                 self.publish(graph, payloads.head(row - settled), 0);
-                self.wait_behind(Waiting { work: Work::Rows(tail(batch, row)), failed_tries: attempts });
+                let ticket = Ticket { row: ticket.row + row as u64, ..ticket };
+                self.room.put(Waiting { work: Work::Rows(tail(batch, row)), failed_tries: attempts, ticket });
                 return;
             }
             let position = batch.positions()[row];
@@ -213,7 +226,7 @@ impl SinkNode {
             self.count(row, batch.head(row).bytes());
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
-                self.wait_behind(Waiting { work: Work::Payloads(batch.tail(row)), failed_tries: attempts });
+                self.wait(batch.tail(row), attempts);
                 return;
             }
             self.settle_payload(graph, &batch, row, attempts, error);
@@ -248,22 +261,20 @@ impl SinkNode {
         self.faults.metrics.bytes.add(bytes as u64);
     }
 
-    fn wait_behind(&self, work: Waiting) {
-        let mut waiting = lock(&self.waiting);
-        waiting.push_back(work);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
-        self.retry.notify_one();
+    fn wait(&self, batch: EncodedBatch, failed_tries: u32) {
+        let ticket = batch.ticket();
+        self.room.put(Waiting { work: Work::Payloads(batch), failed_tries, ticket });
     }
 
-    fn wait_in_front(&self, work: Waiting) {
-        let mut waiting = lock(&self.waiting);
-        waiting.push_front(work);
-        self.waiting_len.store(waiting.len(), Ordering::Release);
-        self.retry.notify_one();
-    }
-
-    fn first_waiting(&self) -> Option<u32> {
-        lock(&self.waiting).front().map(|first| first.failed_tries)
+    /// Payloads it had accepted come back to be tried again.
+    fn take_back(&self, mut batch: EncodedBatch) {
+        if batch.ticket().number == 0 {
+            let row = self.unknown.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            batch.set_ticket(Ticket { number: 0, row });
+        }
+        let number = batch.ticket().number;
+        self.wait(batch, 1);
+        self.marks.returned(number);
     }
 }
 
@@ -302,7 +313,7 @@ impl SinkCallback for SinkReporter {
         // Without its texts a payload cannot be published again: nobody would know where it belongs.
         let complete = node.templates.iter().all(|template| batch.has_texts(template));
         if complete && node.faults.retries(&error, 1) {
-            node.wait_in_front(Waiting { work: Work::Payloads(batch), failed_tries: 1 });
+            node.take_back(batch);
             return;
         }
         for row in 0..batch.len() {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use eventflux_core::*;
 use eventflux_engine::{EventFlux, SourceFile};
+use tokio::sync::watch;
 
 /// Shared by the factories and the test.
 #[derive(Default)]
@@ -37,6 +38,9 @@ pub struct World {
     /// Faults of mappers by the text they meet: how often still, and with what.
     mapper_faults: Mutex<HashMap<String, (u32, EventFluxError)>>,
     pub sinks_busy: AtomicBool,
+    /// How many payloads the sinks that settle on demand have settled, or why they never will, by stream.
+    settled: Mutex<HashMap<String, watch::Sender<Result<usize, EventFluxError>>>>,
+    settled_panics: Mutex<Option<&'static str>>,
     pub order: Mutex<Vec<String>>,
 }
 
@@ -143,6 +147,17 @@ impl World {
     pub fn report_failed(&self, stream: &str, payload: &'static str, error: EventFluxError) {
         let callback = self.sink_callbacks.lock().unwrap()[stream].clone();
         callback.on_failed(EncodedBatch::single(Bytes::from_static(payload.as_bytes()), 1), error);
+    }
+
+    /// From now on the sink of `stream` has settled as many payloads as the test says, or says why it never will.
+    pub fn settle(&self, stream: &str, settled: Result<usize, EventFluxError>) {
+        let mut sinks = self.settled.lock().unwrap();
+        sinks.entry(stream.to_owned()).or_insert_with(|| watch::channel(Ok(0)).0).send_modify(|known| *known = settled);
+    }
+
+    /// Lets every sink panic when its `settled` is `called`, or what that returns is `polled`.
+    pub fn panic_in_settled(&self, when: &'static str) {
+        *self.settled_panics.lock().unwrap() = Some(when);
     }
 
     fn meet(&self, text: &str) -> Result<(), EventFluxError> {
@@ -345,6 +360,21 @@ impl Sink for MemorySink {
             while !self.is_ready() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        })
+    }
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        match *self.0.settled_panics.lock().unwrap() {
+            Some(when @ "called") => panic!("met {when}"),
+            Some(when) => return Box::pin(async move { panic!("met {when}") }),
+            None => {}
+        }
+        let Some(mut settled) = self.0.settled.lock().unwrap().get(&self.1).map(watch::Sender::subscribe) else {
+            return Box::pin(std::future::ready(Ok(())));
+        };
+        let mark = self.0.delivered(&self.1).len();
+        Box::pin(async move {
+            let reached = settled.wait_for(|settled| settled.as_ref().map_or(true, |count| *count >= mark)).await;
+            reached.unwrap().clone().map(drop)
         })
     }
     fn stop(&self, _: Duration) -> u64 {

@@ -20,6 +20,7 @@ pub struct DataWriter {
     id: String,
     /// JSON: what is between timestamp and payload. The others: nothing.
     after: &'static [u8],
+    replayed: bool,
 }
 
 impl DataWriter {
@@ -28,14 +29,30 @@ impl DataWriter {
         let id = format!("{stream}/{epoch:0EPOCH_DIGITS$x}/");
         let before = match encoding {
             Encoding::Json => json_beginning(&id),
-            Encoding::MessagePack => map_beginning::<MessagePack>(),
-            Encoding::Cbor => map_beginning::<Cbor>(),
+            Encoding::MessagePack => map_beginning::<MessagePack>(4),
+            Encoding::Cbor => map_beginning::<Cbor>(4),
         };
         let after: &[u8] = match content {
             Content::Json => b",\"payload\":",
             Content::Binary => b",\"encoding\":\"base64\",\"payload\":",
         };
-        Self { encoding, content, before, id, after }
+        Self { encoding, content, before, id, after, replayed: false }
+    }
+
+    /// Marks every message as one that was sent before and is repeated on request.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.replayed = true;
+        match self.encoding {
+            Encoding::Json => {}
+            Encoding::MessagePack => self.before = map_beginning::<MessagePack>(5),
+            Encoding::Cbor => self.before = map_beginning::<Cbor>(5),
+        }
+        self.after = match self.content {
+            Content::Json => b",\"replayed\":true,\"payload\":",
+            Content::Binary => b",\"encoding\":\"base64\",\"replayed\":true,\"payload\":",
+        };
+        self
     }
 
     /// Appends one message to `out`, as [`write`](super::write) would; nothing where it cannot be written.
@@ -100,6 +117,10 @@ impl DataWriter {
         out.extend_from_slice(sequence.as_bytes());
         F::text("timestamp", out);
         F::unsigned(timestamp, out);
+        if self.replayed {
+            F::text("replayed", out);
+            F::boolean(true, out);
+        }
         F::text("payload", out);
         let payload_start = out.len();
         map_payload::<F>(self.content, payload, out)?;
@@ -115,9 +136,9 @@ fn json_beginning(id: &str) -> Vec<u8> {
     before
 }
 
-fn map_beginning<F: Format>() -> Vec<u8> {
+fn map_beginning<F: Format>(members: u64) -> Vec<u8> {
     let mut before = Vec::new();
-    F::map(4, &mut before);
+    F::map(members, &mut before);
     F::text("type", &mut before);
     F::text(Kind::Data.name(), &mut before);
     F::text("id", &mut before);

@@ -9,7 +9,6 @@ use super::Kind;
 #[error("{reason}")]
 pub struct Malformed {
     /// What is wrong.
-    #[source]
     pub reason: Reason,
     /// What the message says it is, where it says so.
     pub kind: Option<Kind>,

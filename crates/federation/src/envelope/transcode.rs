@@ -99,7 +99,7 @@ impl Walk<'_> {
     }
 
     /// An array or an object. How many entries it has is known at its end: one byte is kept free for the head, which is
-    /// enough for most, and for others what has been written moves on.
+    /// enough for most, and for others what has been written moves on, once for each level at most.
     fn entries<F: Format>(
         &mut self,
         levels_left: u8,

@@ -31,15 +31,15 @@ pub struct EnvelopeRef<'a> {
 
 /// Appends one message to `out`, all of it; nothing where it cannot be written.
 ///
-/// A JSON payload that goes into a JSON envelope is copied without a look at it, but for white space around it: who cannot
-/// vouch for it asks [`check_json`] before. For MessagePack and CBOR it is transcoded, and refused where it is no JSON.
+/// A JSON payload that goes into a JSON envelope is copied without a look into it, and without white space around it: who
+/// cannot vouch for it asks [`check_json`] before. For MessagePack and CBOR it is transcoded, and refused where it is no JSON.
 ///
 /// Integers of a JSON payload, numbers without a fraction and an exponent, are exact there or refused: they have to be in
 /// the range of `i64` or `u64`. All others become the nearest `f64`, and are refused where that would be infinite.
 ///
 /// # Errors
-/// What cannot be written: an id of more than [`MAX_ID_BYTES`], a payload of more than [`MAX_PAYLOAD_BYTES`], and what does
-/// not become MessagePack or CBOR.
+/// What cannot be written: an id of more than [`MAX_ID_BYTES`], a payload of more than [`MAX_PAYLOAD_BYTES`], an empty JSON
+/// payload, and what does not become MessagePack or CBOR.
 pub fn write(encoding: Encoding, envelope: EnvelopeRef<'_>, out: &mut Vec<u8>) -> Result<(), Unwritable> {
     check_id(envelope.id.len())?;
     let start = out.len();
@@ -76,7 +76,10 @@ pub(super) fn check_id(bytes: usize) -> Result<(), Unwritable> {
 pub(super) fn json_payload(content: Content, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
     check_length(payload)?;
     match content {
-        Content::Json => out.extend_from_slice(trimmed(payload)),
+        Content::Json => match trimmed(payload) {
+            [] => return Err(Unwritable::NotJson("it is empty".to_owned())),
+            json => out.extend_from_slice(json),
+        },
         Content::Binary => {
             out.push(b'"');
             append_base64(payload, out);

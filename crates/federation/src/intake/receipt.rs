@@ -56,27 +56,26 @@ impl Drop for Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Intake, StreamKey};
     use super::*;
-    use crate::signal::Signal;
 
-    fn progress() -> Arc<Progress> {
-        let key = StreamKey { stream: "s".into(), epoch: 1 };
-        Intake::new(4).progress(&key, "edge", &Arc::new(Signal::default())).0
+    fn receipt(progress: &Arc<Progress>, last: u64) -> Receipt {
+        progress.lock().receive(last);
+        Receipt::new([progress.clone()])
     }
 
-    fn receipt(progress: &Arc<Progress>, next: u64) -> Receipt {
-        progress.lock().received = Some(next);
-        Receipt::new([progress.clone()])
+    fn receipts() -> (Arc<Progress>, [Receipt; 3]) {
+        let progress = Arc::<Progress>::default();
+        progress.begin(&Arc::default());
+        progress.lock().receive(1);
+        let receipts = [9, 19, 29].map(|last| receipt(&progress, last));
+        (progress, receipts)
     }
 
     #[test]
     fn events_are_settled_in_order_whoever_is_first() {
-        let progress = progress();
-        let receipts: Vec<_> = [10, 20, 30].map(|next| receipt(&progress, next)).into();
-        let [first, second, third] = receipts.try_into().unwrap();
+        let (progress, [first, second, third]) = receipts();
         second.taken();
-        assert_eq!(progress.lock().settled(), 0);
+        assert_eq!(progress.lock().settled(), 1);
         first.taken();
         assert_eq!(progress.lock().settled(), 20);
         third.taken();
@@ -85,25 +84,25 @@ mod tests {
 
     #[test]
     fn all_who_get_them_have_to_take_them() {
-        let progress = progress();
+        let progress = Arc::<Progress>::default();
         let receipt = receipt(&progress, 5);
         let (one, other) = (receipt.clone(), receipt.clone());
         receipt.taken();
         one.taken();
-        assert_eq!(progress.lock().settled(), 0);
-        other.taken();
         assert_eq!(progress.lock().settled(), 5);
+        other.taken();
+        assert_eq!(progress.lock().settled(), 6);
     }
 
     #[test]
     fn what_is_not_taken_comes_again_and_late_receipts_say_nothing() {
-        let progress = progress();
-        let receipts: Vec<_> = [10, 20, 30].map(|next| receipt(&progress, next)).into();
-        let [first, second, third] = receipts.try_into().unwrap();
+        let (progress, [first, second, third]) = receipts();
+        let term = progress.lock().term();
         first.taken();
         drop(second);
         third.taken();
-        let place = progress.lock();
-        assert_eq!((place.settled(), place.received, place.generation()), (10, Some(10), 1));
+        assert_eq!(progress.lock().settled(), 10);
+        assert_ne!(progress.lock().term(), term);
+        assert_eq!(progress.begin(&Arc::default()).received, Some(10));
     }
 }

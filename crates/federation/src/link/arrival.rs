@@ -1,11 +1,12 @@
 //! What a link passes on to the pipeline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::Receipt;
-use crate::envelope::{Content, Kind, Malformed};
+use crate::envelope::{Content, Envelope, Kind, Malformed};
 
 /// Messages of one peer, in order.
 #[derive(Debug)]
@@ -35,7 +36,51 @@ pub enum Arrival {
         stream: Option<Arc<str>>,
         /// Whether it is repeated on request.
         replayed: bool,
+        /// What else is known of a request or a reply; nothing of others.
+        details: Option<Box<Details>>,
     },
     /// No envelope: the message, and what is wrong with it.
     Malformed(Bytes, Box<Malformed>),
+}
+
+/// What is known of a message that is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Details {
+    /// Of a request.
+    Request(RequestDetails),
+    /// Of a reply.
+    Reply(ReplyDetails),
+}
+
+/// What is known of a request of the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestDetails {
+    /// What is asked for.
+    pub method: String,
+    /// Whether it has been answered here. What a pipeline says to it goes to nobody then.
+    pub handled: bool,
+    /// For [`Federation::reply`](crate::Federation::reply), where it has not been answered.
+    pub handle: Option<String>,
+}
+
+/// What is known of a reply to a request of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyDetails {
+    /// What was asked for.
+    pub method: String,
+    /// What the request brought with it.
+    pub correlation: Option<Arc<str>>,
+    /// As in [`Reply::status`](crate::Reply::status). Where the peer has not replied, the payload is an error in the form
+    /// of one that a peer sends.
+    pub status: &'static str,
+    /// Since the request was sent.
+    pub duration: Duration,
+}
+
+impl Arrival {
+    pub(super) fn new(envelope: Envelope, stream: Option<Arc<str>>, details: Option<Details>) -> Self {
+        let Envelope { kind, id, timestamp, payload, content, replayed } = envelope;
+        let details = details.map(Box::new);
+        Self::Message { kind, id, payload, content, timestamp, stream, replayed, details }
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! -> hello {version, name, receives: {start, window} | null, sends: [{stream, epoch}]}     both, as the first message
-//! <- ack   {streams: [{stream, epoch, after}], window}                                      for each stream that is wanted
+//! <- ack   {streams: [{stream, epoch, after}, {stream, epoch, through}]}                    for each stream that is wanted
 //! -> data ...                                                                               from `after` + 1 on
-//! <- ack   {streams: [{stream, epoch, through}], window}
+//! <- ack   {streams: [{stream, epoch, through}]}
 //! -> gap   {stream, epoch, next, reason, missing}                                           what will not come
 //! ```
 
@@ -75,7 +75,8 @@ pub(super) struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum At {
-    /// Events are wanted after this one; `None`: this end knows nothing of the stream.
+    /// Everything up to this one has been received, and not all of it need have been taken: events are wanted after it.
+    /// `None`: this end knows nothing of the stream.
     After(Option<u64>),
     /// Everything up to this one has been taken.
     Through(u64),

@@ -1,17 +1,28 @@
 //! One connection between two pipelines, as the protocol sees it: what is sent, received, asked and acknowledged.
 //!
-//! A driver owns it: it hands over what the peer sends, passes on what [`Link::arrived`] gives, sends what
-//! [`Link::transmit`] gives when the connection has room, and calls [`Link::timers`] at [`Link::deadline`]. Both ends run
-//! the same machine, whichever of them opened the connection.
+//! A driver owns it: it hands over what the peer sends, does what [`Link::next_effect`] gives, passes on what
+//! [`Link::arrived`] gives, and sends what [`Link::transmit`] gives, when it is woken and at [`Link::deadline`]. While the
+//! connection has no room it calls [`Link::timers`] instead: a peer that does not read has to answer in time too. Both ends
+//! run the same machine, whichever of them opened the connection.
 
 mod arrival;
+mod asked;
 mod command;
+mod condition;
 mod control;
+mod effect;
 mod hello;
 mod mailbox;
+mod methods;
 mod receiving;
+mod replays;
+mod requests;
+mod routing;
 mod selection;
 mod sending;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,16 +30,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use self::arrival::{Arrival, Arrived};
-pub(crate) use self::command::Command;
+pub use self::arrival::{Arrival, Arrived, Details, ReplyDetails, RequestDetails};
+pub(crate) use self::command::{Answer, Asking, Command, Handle};
+pub use self::condition::check_path;
+pub use self::effect::Effect;
 pub use self::hello::SUBPROTOCOL;
-pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::mailbox::{Mailbox, NoRoom};
+pub(crate) use self::replays::ReplayBytes;
 
+use self::asked::Questions;
 use self::control::Control;
 use self::hello::{Ack, GapNotice, Hello, Receives};
 use self::receiving::Inbound;
+use self::requests::Tasks;
+use self::routing::Routing;
 use self::selection::Selection;
-use self::sending::Outbound;
+use self::sending::{Outbound, Transmitted};
 use crate::envelope::{Envelope, Kind, Malformed};
 use crate::{Ending, Federation, Now, Reliable};
 
@@ -73,6 +90,10 @@ pub struct Link {
     outbound: Outbound,
     inbound: Inbound,
     selection: Selection,
+    /// Our requests.
+    questions: Questions,
+    /// The peer's.
+    tasks: Tasks,
     ending: Option<Ending>,
     /// There may be something to transmit: the peer said something, or took what it was sent.
     stirred: bool,
@@ -94,7 +115,9 @@ impl Link {
             control: Control::new(config.encoding, config.max_control_bytes),
             outbound: Outbound::new(mailbox.signal().clone(), opening.agreed, opening.receiver.clone()),
             inbound: Inbound::default(),
-            selection: Selection::default(),
+            selection: Selection::new(now),
+            questions: Questions::default(),
+            tasks: Tasks::default(),
             federation: federation.clone(),
             number,
             mailbox,
@@ -139,6 +162,26 @@ impl Link {
         }
     }
 
+    /// What is due at [`Link::deadline`] and needs no room: requests without a reply in time. [`Link::transmit`] does it too.
+    pub fn timers(&mut self, now: Now) {
+        self.now = now;
+        self.carry_out();
+        self.expire_questions();
+        self.expire_tasks();
+        self.outbound.expire(now.at);
+    }
+
+    /// The connection has ended: requests that wait for a reply fail. What the pipeline is to hear of it is in
+    /// [`Link::arrived`].
+    pub fn disconnected(&mut self, now: Now) {
+        self.now = now;
+        let unsent = self.mailbox.shut().into_iter().filter_map(|command| match command {
+            Command::Ask(asking) => Some(asking),
+            Command::Close(_) | Command::Answer(_) => None,
+        });
+        self.fail_questions(unsent);
+    }
+
     /// What has arrived since the last call, in order.
     ///
     /// # Errors
@@ -152,20 +195,25 @@ impl Link {
     /// # Errors
     /// When the connection is to be ended, after what is in `out` has been sent.
     pub fn transmit(&mut self, now: Now, max_bytes: usize, out: &mut Vec<Outgoing>) -> Result<(), Ending> {
-        self.now = now;
         self.mailbox.signal().answer();
         self.stirred = false;
+        self.timers(now);
         self.look_around();
-        self.carry_out();
         self.acknowledge();
-        let sent = self.outbound.transmit(max_bytes, &mut self.selection, self.federation.counters(), now);
+        if let Err(ending) = self.inbound.check().and_then(|()| self.outbound.check()) {
+            self.ending.get_or_insert(ending);
+        }
+        let sent = match self.ending {
+            Some(_) => Transmitted::default(),
+            None => self.outbound.transmit(max_bytes, &mut self.selection, self.federation.counters(), now),
+        };
         // Of a gap is told before what follows it.
         for gap in sent.gaps {
             self.tell(Kind::Gap, &gap);
         }
         self.control.take(out);
         out.extend(sent.messages);
-        match self.ending.clone().or_else(|| self.outbound.replaced()) {
+        match self.ending.clone() {
             Some(ending) => Err(ending),
             None => Ok(()),
         }
@@ -177,10 +225,23 @@ impl Link {
         self.outbound.flushed(self.now);
     }
 
+    /// The connection is about to end: what has been taken is acknowledged with the next [`Link::transmit`].
+    pub fn conclude(&mut self) {
+        self.inbound.conclude();
+        self.stirred = true;
+    }
+
     /// When [`Link::transmit`] is to be called though nothing has happened.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        [self.inbound.deadline(), self.selection.deadline()].into_iter().flatten().min()
+        let deadlines = [
+            self.inbound.deadline(),
+            self.selection.deadline(),
+            self.questions.deadline(),
+            self.tasks.deadline(),
+            self.outbound.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Its connection's name.
@@ -223,6 +284,8 @@ impl Link {
         while let Some(command) = self.mailbox.pop() {
             match command {
                 Command::Close(ending) => drop(self.ending.get_or_insert(ending)),
+                Command::Ask(asking) => self.ask(asking),
+                Command::Answer(answer) => self.answer(&answer),
             }
         }
     }
@@ -233,7 +296,14 @@ impl Link {
             Kind::Hello => self.greeted(&envelope),
             Kind::Ack => self.acknowledged(&envelope),
             Kind::Gap => self.told_of_gap(&envelope),
-            Kind::Request | Kind::Reply => Ok(()),
+            Kind::Request => {
+                self.requested(envelope);
+                Ok(())
+            }
+            Kind::Reply => {
+                self.replied(envelope);
+                Ok(())
+            }
         }
     }
 
@@ -251,7 +321,7 @@ impl Link {
         {
             return Err(Ending::violation("the peer changes its name"));
         }
-        self.outbound.greeted(&hello);
+        self.outbound.greeted(&hello, self.now);
         self.peer = Some(hello);
         self.ask_for_streams();
         Ok(())
@@ -301,6 +371,7 @@ impl Link {
 
     fn malformed(&mut self, malformed: Malformed, message: &Bytes) {
         self.federation.counters().malformed.increment();
+        self.refuse_malformed(&malformed);
         self.inbound.malformed(malformed, message);
     }
 
@@ -309,10 +380,17 @@ impl Link {
             self.ending.get_or_insert(ending);
         }
     }
+
+    fn tell_as(&mut self, kind: Kind, id: &str, payload: &[u8]) {
+        if let Err(ending) = self.control.tell_as(kind, id, payload, self.now.unix_ms) {
+            self.ending.get_or_insert(ending);
+        }
+    }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
+        self.disconnected(self.now);
         self.outbound.leave(self.now.unix_ms);
         self.federation.leave(self.number);
     }

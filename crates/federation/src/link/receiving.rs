@@ -6,11 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::hello::{At, GapNotice, Hello, Position, StreamName};
-use super::{Arrival, Arrived};
+use super::{Arrival, Arrived, Details};
 use crate::counters::Counters;
-use crate::envelope::{Envelope, Limits, Malformed, MessageId, read, read_trusted};
+use crate::envelope::{Content, Envelope, Kind, Limits, Malformed, MessageId, read, read_trusted};
 use crate::federation::Wants;
-use crate::intake::{Intake, Progress, StreamKey};
+use crate::intake::{Beginning, Intake, Progress, StreamKey};
 use crate::signal::Signal;
 use crate::{Ending, FederationConfig, Receipt};
 
@@ -23,6 +23,12 @@ pub(super) struct Inbound {
     arrivals: Vec<Arrival>,
     /// When an acknowledgement that waits for more is due.
     due: Option<Instant>,
+    /// Bytes of events since the last acknowledgement.
+    unacknowledged: u64,
+    /// A stream that was given up is wanted again.
+    is_torn: bool,
+    /// Nothing is waited for any more.
+    concluding: bool,
 }
 
 /// One stream.
@@ -33,11 +39,14 @@ struct Incoming {
     /// How its ids begin.
     prefix: String,
     progress: Arc<Progress>,
-    generation: u64,
+    /// In which this link brings the stream.
+    term: u64,
     /// Everything before has been acknowledged over this connection.
     acknowledged: u64,
     /// Something arrived that was not handed over yet.
     arrived: bool,
+    /// `false` once it was given up: what is still on its way is not taken.
+    wanted: bool,
 }
 
 impl Inbound {
@@ -54,69 +63,90 @@ impl Inbound {
         signal: &Arc<Signal>,
         counters: &Counters,
     ) -> Vec<Position> {
+        // What the peer does not send any longer is over when it has been handed over.
+        self.streams.retain(|incoming| incoming.arrived || peer.sends.contains(&incoming.name));
         let mut positions = Vec::new();
         for name in &peer.sends {
-            let known = self.streams.iter().position(|incoming| incoming.name == *name);
-            let at = match (known, wants.takes(&name.stream)) {
-                (Some(_), true) => continue,
-                (None, true) => self.begin(name, peer, intake, signal, counters),
-                (Some(index), false) => {
-                    self.streams.remove(index);
-                    At::Unwanted(true)
+            let wanted = wants.takes(&name.stream);
+            match self.streams.iter_mut().find(|incoming| incoming.name == *name) {
+                None if wanted => {
+                    let key = StreamKey { sender: peer.name.as_str().into(), stream: name.stream.as_str().into() };
+                    let (progress, begins_anew) = intake.progress(&key, name.epoch);
+                    if begins_anew {
+                        self.begins_anew(name, &key, wants.gaps, counters);
+                    }
+                    positions.extend(self.begin(name, key.stream, progress, signal));
                 }
-                (None, false) => continue,
-            };
-            positions.push(Position { name: name.clone(), at });
+                Some(incoming) if incoming.wanted && !wanted => {
+                    incoming.wanted = false;
+                    positions.push(Position { name: name.clone(), at: At::Unwanted(true) });
+                }
+                // Where it is to go on cannot be told apart from what is still under way.
+                Some(incoming) if !incoming.wanted && wanted => self.is_torn = true,
+                _ => {}
+            }
         }
         positions
     }
 
+    /// Where the stream is to begin, and what of it has been taken.
     fn begin(
         &mut self,
         name: &StreamName,
-        peer: &Hello,
-        intake: &Intake,
+        stream: Arc<str>,
+        progress: Arc<Progress>,
         signal: &Arc<Signal>,
-        counters: &Counters,
-    ) -> At {
-        let stream: Arc<str> = name.stream.as_str().into();
-        let key = StreamKey { stream: stream.clone(), epoch: name.epoch };
-        let (progress, begun_anew) = intake.progress(&key, &peer.name, signal);
-        if begun_anew {
-            counters.gaps.increment();
-            log::warn!(
-                "stream {stream} of '{}' begins anew: what it had not sent before it was restarted is missing (gap)",
-                peer.name.escape_debug()
-            );
-        }
-        let place = progress.lock();
-        let (received, settled, generation) = (place.received, place.settled(), place.generation());
-        drop(place);
+    ) -> impl Iterator<Item = Position> {
+        let Beginning { term, received, settled } = progress.begin(signal);
         let prefix = MessageId { stream: &name.stream, epoch: name.epoch, sequence: 0 }.to_string();
         self.streams.push(Incoming {
             name: name.clone(),
             stream,
             prefix: prefix.trim_end_matches('0').to_owned(),
             progress,
-            generation,
+            term,
             acknowledged: settled,
             arrived: false,
+            wanted: true,
         });
         // Events are counted from 1.
-        At::After(received.map(|received| received.saturating_sub(1)))
+        let after = At::After(received.map(|received| received.saturating_sub(1)));
+        let through = received.map(|_| At::Through(settled.saturating_sub(1)));
+        let name = name.clone();
+        [Some(after), through].into_iter().flatten().map(move |at| Position { name: name.clone(), at })
+    }
+
+    /// The sender has been restarted and knows nothing of what it had not sent.
+    fn begins_anew(&mut self, name: &StreamName, key: &StreamKey, wanted: bool, counters: &Counters) {
+        counters.gaps.increment();
+        log::warn!(
+            "stream {} of '{}' begins anew: what it had not sent before it was restarted is missing (gap)",
+            key.stream.escape_debug(),
+            key.sender.escape_debug()
+        );
+        if wanted {
+            let reason = "sender_restarted".to_owned();
+            let gap = GapNotice { name: name.clone(), next: 1, reason, missing: None };
+            let id = MessageId { stream: &name.stream, epoch: name.epoch, sequence: 0 }.to_string();
+            // What we say of a gap always serialises.
+            let payload = serde_json::to_vec(&gap).unwrap_or_default().into();
+            let (id, content) = (id.into(), Content::Json);
+            let notice = Envelope { kind: Kind::Gap, id, timestamp: None, payload, content, replayed: false };
+            self.arrivals.push(Arrival::new(notice, Some(key.stream.clone()), None));
+        }
     }
 
     /// Takes an event.
     pub(super) fn data(&mut self, envelope: Envelope, linked: bool, counters: &Counters) -> Result<(), Ending> {
         let stream = if linked { self.place(&envelope, counters)? } else { Placed::Unnumbered };
         let stream = match stream {
-            Placed::Again => return Ok(()),
+            Placed::Void => return Ok(()),
             Placed::Unnumbered => None,
             Placed::New(stream) => Some(stream),
         };
         counters.received.increment();
         counters.received_bytes.add(envelope.payload.len() as u64);
-        self.arrivals.push(message(envelope, stream));
+        self.arrivals.push(Arrival::new(envelope, stream, None));
         Ok(())
     }
 
@@ -125,21 +155,26 @@ impl Inbound {
         let (index, sequence) = self.find(id).ok_or_else(|| Ending::violation("an event of an unknown stream"))?;
         self.last = index;
         let incoming = &mut self.streams[index];
+        if sequence == 0 || sequence == u64::MAX {
+            return Err(Ending::violation("an event with a number that no event has"));
+        }
         if envelope.replayed {
             return Ok(Placed::New(incoming.stream.clone()));
         }
         let mut place = incoming.progress.lock();
-        if place.received.is_some_and(|received| sequence < received) {
+        if !incoming.wanted || place.term() != incoming.term {
+            return Ok(Placed::Void);
+        }
+        if !place.receive(sequence) {
             counters.duplicates.increment();
-            return Ok(Placed::Again);
+            return Ok(Placed::Void);
         }
-        if place.received.is_none() {
-            // Whatever was before the first event is not missing: it was never asked for.
-            place.pass_over(sequence);
-            incoming.acknowledged = sequence;
+        if incoming.acknowledged == 0 {
+            incoming.acknowledged = place.settled();
         }
-        place.received = Some(sequence + 1);
+        drop(place);
         incoming.arrived = true;
+        self.unacknowledged += envelope.payload.len() as u64;
         Ok(Placed::New(incoming.stream.clone()))
     }
 
@@ -162,14 +197,19 @@ impl Inbound {
         let Some(incoming) = self.streams.iter_mut().find(|incoming| incoming.name == gap.name) else {
             return Err(Ending::violation("a gap in an unknown stream"));
         };
+        if gap.next == 0 {
+            return Err(Ending::violation("a gap before a number that no event has"));
+        }
+        if !incoming.pass_over(gap.next) {
+            return Ok(());
+        }
         let missing = gap.missing.map_or_else(|| "some".to_owned(), |missing| missing.to_string());
         log::warn!("stream {}: {missing} events are missing (gap): {}", incoming.stream, gap.reason.escape_debug());
         counters.gaps.increment();
         counters.missing.add(gap.missing.unwrap_or(0));
-        incoming.pass_over(gap.next);
         if wanted {
             let stream = incoming.stream.clone();
-            self.arrivals.push(message(envelope.clone(), Some(stream)));
+            self.arrivals.push(Arrival::new(envelope.clone(), Some(stream), None));
         }
         Ok(())
     }
@@ -179,17 +219,28 @@ impl Inbound {
     }
 
     /// Queues something for the pipeline that is no event.
-    pub(super) fn pass(&mut self, envelope: Envelope) {
-        self.arrivals.push(message(envelope, None));
+    pub(super) fn pass(&mut self, envelope: Envelope, details: Details) {
+        self.arrivals.push(Arrival::new(envelope, None, Some(details)));
+    }
+
+    /// Whether the connection can go on.
+    ///
+    /// # Errors
+    /// When something has to come again, or comes over another connection.
+    pub(super) fn check(&self) -> Result<(), Ending> {
+        if self.is_torn {
+            return Err(Ending::again("a stream that was not wanted is wanted again"));
+        }
+        let is_over = |incoming: &&Incoming| incoming.wanted && incoming.progress.lock().term() != incoming.term;
+        match self.streams.iter().find(is_over) {
+            Some(_) => Err(Ending::again("the pipeline did not take what it was given, or takes it from another connection")),
+            None => Ok(()),
+        }
     }
 
     /// What has arrived since the last call.
     pub(super) fn arrived(&mut self) -> Result<Option<Arrived>, Ending> {
-        let rolled_back = |incoming: &Incoming| incoming.progress.lock().generation() != incoming.generation;
-        if self.streams.iter().any(rolled_back) {
-            self.arrivals.clear();
-            return Err(Ending::again("the pipeline did not take what it was given"));
-        }
+        self.check()?;
         if self.arrivals.is_empty() {
             return Ok(None);
         }
@@ -201,20 +252,24 @@ impl Inbound {
 
     /// What is to be acknowledged now.
     pub(super) fn acknowledge(&mut self, config: &FederationConfig, now: Instant) -> Vec<Position> {
-        let mut behind = 0;
-        for incoming in &self.streams {
-            behind = behind.max(incoming.progress.lock().settled().saturating_sub(incoming.acknowledged));
-        }
+        let behind = self.streams.iter().map(Incoming::behind).max().unwrap_or(0);
         if behind == 0 {
             self.due = None;
             return Vec::new();
         }
         let due = *self.due.get_or_insert(now + config.ack_delay);
-        if due > now && behind < config.window.events / 2 {
+        let is_half_full = behind >= config.window.events / 2 || self.unacknowledged >= config.window.bytes / 2;
+        if !self.concluding && due > now && !is_half_full {
             return Vec::new();
         }
         self.due = None;
+        self.unacknowledged = 0;
         self.streams.iter_mut().filter_map(Incoming::acknowledge).collect()
+    }
+
+    /// Acknowledgements wait for nothing any more.
+    pub(super) fn conclude(&mut self) {
+        self.concluding = true;
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -224,35 +279,42 @@ impl Inbound {
 
 enum Placed {
     New(Arc<str>),
-    /// It had been received before.
-    Again,
+    /// It had been received before, or comes over another connection.
+    Void,
     /// It says nothing of where it belongs.
     Unnumbered,
 }
 
 impl Incoming {
+    /// Events that have been taken and not acknowledged.
+    fn behind(&self) -> u64 {
+        if self.wanted { self.progress.lock().settled().saturating_sub(self.acknowledged) } else { 0 }
+    }
+
     fn acknowledge(&mut self) -> Option<Position> {
         let settled = self.progress.lock().settled();
-        if settled <= self.acknowledged {
+        if settled <= self.acknowledged || !self.wanted {
             return None;
         }
         self.acknowledged = settled;
         Some(Position { name: self.name.clone(), at: At::Through(settled - 1) })
     }
 
-    fn pass_over(&mut self, next: u64) {
+    /// What is before `next` will not come. `false` when that is nothing to this link any more.
+    fn pass_over(&mut self, next: u64) -> bool {
         let mut place = self.progress.lock();
-        if self.arrived {
-            // Settled with the events before it, which are still to be handed over.
-            place.received = Some(next);
-            return;
+        if !self.wanted || place.term() != self.term {
+            return false;
         }
+        // Settled with the events before it, if they are still to be handed over.
+        place.pass_over(next, self.arrived);
         self.acknowledged = self.acknowledged.min(next);
-        place.pass_over(next);
+        true
     }
 }
 
-fn message(envelope: Envelope, stream: Option<Arc<str>>) -> Arrival {
-    let Envelope { kind, id, timestamp, payload, content, replayed } = envelope;
-    Arrival::Message { kind, id, payload, content, timestamp, stream, replayed }
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.progress.end(self.term);
+    }
 }

@@ -3,19 +3,22 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::hello::{At, GapNotice, Hello, Position, StartName, StreamName, WindowSize};
+use super::methods::{Code, Order, Ordered, Refusal};
+use super::replays::{self, Plan, Replay, ReplayBytes};
 use super::{Outgoing, Selection};
 use crate::counters::Counters;
 use crate::envelope::{DataWriter, Encoding};
 use crate::outlet::{Entered, Outlet, Read};
 use crate::signal::Signal;
-use crate::{Ending, Now};
+use crate::{Ending, FederationConfig, Now};
 
 /// Events that are looked at, wanted or not, before others get their turn.
-const MAX_LOOKS: usize = 4_096;
+pub(super) const MAX_LOOKS: usize = 4_096;
 
 /// The streams of one connection.
 #[derive(Debug)]
@@ -47,9 +50,13 @@ struct Sending {
     writer: DataWriter,
     binary: bool,
     state: State,
+    /// A receiver is waited for that this connection leads to.
+    is_counted: bool,
     /// The next event to send.
     cursor: u64,
     flight: Flight,
+    /// What goes out again before it goes on.
+    replay: Option<Replay>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,14 +117,15 @@ impl Outbound {
     fn sending(&self, outlet: Arc<Outlet>, encoding: Encoding, now: Now) -> Sending {
         let reader = outlet.attach(&self.signal);
         let (config, epoch) = (outlet.config(), outlet.epoch());
-        let mut cursor = outlet.range().1;
+        let (mut cursor, mut is_counted) = (outlet.range().1, false);
         let state = if self.agreed { State::Waiting } else { State::Plain };
         if !self.agreed
             && let Some(receiver) = &self.receiver
             && let Some(joined) = outlet.join(reader, receiver, false, now)
         {
             // Somebody is waited for who cannot acknowledge: what was sent counts.
-            cursor = joined.known.unwrap_or_else(|| outlet.range().0);
+            cursor = joined.next;
+            is_counted = true;
         }
         Sending {
             name: StreamName { stream: config.stream.clone(), epoch },
@@ -125,8 +133,10 @@ impl Outbound {
             binary: encoding != Encoding::Json,
             reader,
             state,
+            is_counted,
             cursor,
             flight: Flight::default(),
+            replay: None,
             outlet,
         }
     }
@@ -136,25 +146,27 @@ impl Outbound {
         self.streams.iter().map(|sending| sending.name.clone()).collect()
     }
 
-    pub(super) fn greeted(&mut self, hello: &Hello) {
+    pub(super) fn greeted(&mut self, hello: &Hello, now: Now) {
         self.peer = hello.receives.as_ref().map(|receives| Peer {
             name: self.receiver.clone().unwrap_or_else(|| hello.name.clone()),
             latest: receives.start == StartName::Latest,
             window: receives.window,
         });
+        if self.peer.is_none() {
+            self.streams.iter_mut().for_each(|sending| sending.give_up(now));
+        }
     }
 
     /// The receiver says how far it has got. Returns what it is to be told of what it misses.
     pub(super) fn acknowledged(&mut self, position: &Position, now: Now) -> Result<Option<GapNotice>, Ending> {
-        let Some(peer) = &self.peer else {
-            return Err(Ending::violation("an 'ack' of a peer that does not receive"));
-        };
+        // One that has just given up receiving may still say what it has taken.
+        let Some(peer) = &self.peer else { return Ok(None) };
         // A stream that has just gone is no news to the peer yet.
         let Some(sending) = self.streams.iter_mut().find(|sending| sending.name == position.name) else {
             return Ok(None);
         };
         match position.at {
-            At::Unwanted(_) => sending.state = State::Waiting,
+            At::Unwanted(_) => sending.give_up(now),
             At::Through(through) => sending.taken(through.saturating_add(1), now),
             At::After(after) if sending.state == State::Waiting => return sending.begin(peer, after, now),
             At::After(_) => {}
@@ -191,12 +203,77 @@ impl Outbound {
         }
     }
 
-    /// Another connection came for the same receiver.
-    pub(super) fn replaced(&self) -> Option<Ending> {
-        let active = |sending: &&Sending| sending.state == State::Acknowledged;
-        let replaced = self.streams.iter().filter(active).any(|sending| sending.outlet.is_replaced(sending.reader));
-        let name = self.peer.as_ref().map_or("", |peer| &peer.name);
-        replaced.then(|| Ending::policy(format!("another connection came for the receiver '{name}'")))
+    /// Events that wait for the peer.
+    pub(super) fn waiting(&self) -> u64 {
+        let sent = self.streams.iter().filter(|sending| sending.state != State::Waiting);
+        sent.map(|sending| sending.outlet.range().1.saturating_sub(sending.cursor)).sum()
+    }
+
+    /// Sends again what the peer asks for, before anything new of those streams.
+    pub(super) fn replay(
+        &mut self,
+        order: &Order,
+        config: &FederationConfig,
+        bytes: &ReplayBytes,
+        started_ms: u64,
+        now: Now,
+    ) -> Result<Ordered, Refusal> {
+        let chosen = self.chosen(order)?;
+        let plan = |&index: &usize| {
+            let sending = &self.streams[index];
+            Plan::new(&sending.outlet, sending.cursor, order)
+        };
+        let mut plans: Vec<_> = chosen.iter().map(plan).collect();
+        let ordered = replays::cut(&mut plans, order, started_ms, now.unix_ms);
+        let shares = replays::reserve(&plans, bytes, config.replay_bytes as u64)?;
+        let replay = |((&index, plan), share): ((&usize, &Plan<'_>), _)| {
+            let writer = self.streams[index].writer.clone();
+            let writer = if self.agreed { writer.replayed() } else { writer };
+            (index, plan.replay(order, Some(share), writer, now.at))
+        };
+        let replays: Vec<_> = chosen.iter().zip(&plans).zip(shares).map(replay).collect();
+        for (index, replay) in replays.into_iter().filter(|(_, replay)| !replay.is_over()) {
+            self.streams[index].replay = Some(replay);
+        }
+        Ok(ordered)
+    }
+
+    /// The streams of which something is to be sent again.
+    fn chosen(&self, order: &Order) -> Result<Vec<usize>, Refusal> {
+        let is_chosen = |sending: &Sending| {
+            sending.state != State::Waiting && order.stream.as_ref().is_none_or(|name| sending.name.stream == *name)
+        };
+        let chosen: Vec<_> = (0..self.streams.len()).filter(|&index| is_chosen(&self.streams[index])).collect();
+        if let (true, Some(name)) = (chosen.is_empty(), &order.stream) {
+            return Err(Refusal::invalid(format!("no stream '{}' is sent over this connection", name.escape_debug())));
+        }
+        if let Some(&index) = chosen.iter().find(|&&index| self.streams[index].replay.is_some()) {
+            let name = self.streams[index].name.stream.escape_debug();
+            return Err(Refusal::new(Code::Busy, format!("a replay of the stream '{name}' is under way on this connection")));
+        }
+        Ok(chosen)
+    }
+
+    /// When a replay is to make room for others.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(|sending| sending.replay.as_ref()?.deadline()).min()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.streams.iter_mut().filter_map(|sending| sending.replay.as_mut()).for_each(|replay| replay.expire(now));
+    }
+
+    /// Whether the connection can go on.
+    ///
+    /// # Errors
+    /// When another connection came for the same receiver.
+    pub(super) fn check(&self) -> Result<(), Ending> {
+        let is_replaced = |sending: &Sending| sending.is_counted && sending.outlet.is_replaced(sending.reader);
+        if !self.streams.iter().any(is_replaced) {
+            return Ok(());
+        }
+        let name = self.peer.as_ref().map(|peer| &*peer.name).or(self.receiver.as_deref()).unwrap_or_default();
+        Err(Ending::policy(format!("another connection came for the receiver '{name}'")))
     }
 
     pub(super) fn leave(&mut self, now_ms: u64) {
@@ -205,9 +282,11 @@ impl Outbound {
 }
 
 impl Sending {
-    /// The receiver has everything up to `after`, or knows nothing of the stream.
+    /// The receiver has everything up to `after`, which need not mean that it has been taken, or knows nothing of the
+    /// stream.
     fn begin(&mut self, peer: &Peer, after: Option<u64>, now: Now) -> Result<Option<GapNotice>, Ending> {
-        let joined = self.outlet.join(self.reader, &peer.name, peer.latest, now);
+        // A receiver that knows the stream goes on in it, whatever it would do with one that it does not know.
+        let joined = self.outlet.join(self.reader, &peer.name, peer.latest && after.is_none(), now);
         let Some(joined) = joined else {
             return Err(Ending { code: 1013, reason: "too many receivers".to_owned() });
         };
@@ -216,28 +295,34 @@ impl Sending {
                 "stream {}: another connection came for the receiver '{}', and the one before is closed; two receivers of one \
                  name take turns like this: give one of them a name of its own with websocket.link.name",
                 self.name.stream,
-                peer.name
+                peer.name.escape_debug()
             );
         }
-        self.state = State::Acknowledged;
+        (self.state, self.is_counted) = (State::Acknowledged, true);
         let (first, next) = self.outlet.range();
-        let wanted = match after {
-            // Everything before is acknowledged, even if the connection ended before it could be said.
-            Some(after) if after < next => {
-                self.outlet.acknowledge(self.reader, after + 1, now);
-                Some(after + 1)
-            }
+        let received = after.map(|after| after.saturating_add(1));
+        if received.is_some_and(|received| received > next) {
             // It knows events that we have never published: what we kept was put back to an earlier state.
-            Some(_) => {
-                self.start_at(first);
-                return Ok(Some(self.gap(first, "sender_restored", None)));
-            }
-            None => joined.known,
-        };
-        let unknown = if peer.latest { next } else { first };
-        let wanted = wanted.unwrap_or(unknown);
+            self.start_at(first);
+            return Ok(Some(self.gap(first, "sender_restored", None)));
+        }
+        let wanted = received.unwrap_or(joined.next);
         self.start_at(wanted.max(first));
+        if let Some(received) = received {
+            // Under way to it is what it has not taken; it says at once how much of that it has.
+            let events = received.saturating_sub(joined.next);
+            self.flight.push(Portion { next: received, events, bytes: 0 });
+        }
         Ok((wanted < first).then(|| self.gap(first, "history_gone", Some(first - wanted))))
+    }
+
+    /// The receiver does not want it any longer.
+    fn give_up(&mut self, now: Now) {
+        if self.state == State::Acknowledged {
+            (self.state, self.is_counted) = (State::Waiting, false);
+            self.replay = None;
+            self.outlet.leave(self.reader, now.unix_ms);
+        }
     }
 
     fn start_at(&mut self, cursor: u64) {
@@ -270,6 +355,9 @@ impl Sending {
         if self.state == State::Waiting || budget.is_spent() {
             return;
         }
+        if self.replay.is_some() {
+            return self.transmit_again(budget, selection, counters, now, sent);
+        }
         let mut buffer = Vec::new();
         let mut ends = Vec::new();
         let (mut portion, mut cursor) = (Portion { next: self.cursor, events: 0, bytes: 0 }, self.cursor);
@@ -278,12 +366,17 @@ impl Sending {
             if looks == MAX_LOOKS || budget.is_spent() {
                 return ControlFlow::Break(());
             }
-            looks += 1;
-            cursor = sequence + 1;
             if !selection.wants(&self.name.stream, payload) {
+                looks += 1;
+                cursor = sequence + 1;
                 filtered += 1;
                 return ControlFlow::Continue(());
             }
+            if !budget.has_room(payload.len()) {
+                return ControlFlow::Break(());
+            }
+            looks += 1;
+            cursor = sequence + 1;
             match self.writer.write(sequence, time_ms, payload, &mut buffer) {
                 Ok(_) => {
                     ends.push(buffer.len());
@@ -299,6 +392,7 @@ impl Sending {
             }
             ControlFlow::Continue(())
         });
+        let has_moved = cursor > self.cursor;
         self.cursor = cursor;
         counters.filtered.add(filtered);
         counters.sent.add(portion.events);
@@ -309,7 +403,7 @@ impl Sending {
         let is_idle = self.flight.portions.is_empty() && portion.events == 0;
         if portion.events > 0 && self.state == State::Acknowledged {
             self.flight.push(portion);
-        } else if is_idle && filtered > 0 && self.state == State::Acknowledged {
+        } else if is_idle && has_moved && self.state == State::Acknowledged {
             // Nothing that the peer could acknowledge is under way.
             self.outlet.acknowledge(self.reader, self.cursor, now);
         }
@@ -317,6 +411,24 @@ impl Sending {
             self.outlet_goes_on();
         }
         append(buffer, &ends, self.binary, &mut sent.messages);
+    }
+
+    /// The rest of a replay.
+    fn transmit_again(
+        &mut self,
+        budget: Budget,
+        selection: &mut Selection,
+        counters: &Counters,
+        now: Now,
+        sent: &mut Transmitted,
+    ) {
+        let Some(replay) = &mut self.replay else { return };
+        let (name, binary) = (&*self.name.stream, self.binary);
+        let stream = replays::Stream { outlet: &self.outlet, reader: self.reader, name, binary };
+        replay.transmit(&stream, budget, selection, counters, now.at, sent);
+        if replay.is_over() {
+            self.replay = None;
+        }
     }
 
     /// What it wanted next is gone.
@@ -356,39 +468,50 @@ impl Flight {
 }
 
 /// How much may be sent now.
-struct Budget {
+pub(super) struct Budget {
     events: u64,
+    /// Of this pass.
     bytes: u64,
+    /// That the receiver has room for; `None` when that does not matter, or when it has room for any one payload.
+    window: Option<u64>,
+    is_empty: bool,
 }
 
 impl Budget {
     fn new(sending: &Sending, window: Option<WindowSize>, max_bytes: usize, allowance: u64) -> Self {
-        let max_bytes = max_bytes as u64;
-        match (sending.state, window) {
-            (State::Acknowledged, Some(window)) => Self {
-                events: window.events.saturating_sub(sending.flight.events).min(allowance),
-                // A payload larger than the window goes alone.
-                bytes: match sending.flight.bytes {
-                    0 => window.bytes.clamp(1, max_bytes),
-                    bytes => window.bytes.saturating_sub(bytes).min(max_bytes),
-                },
-            },
-            _ => Self { events: allowance, bytes: max_bytes },
-        }
+        let bytes = max_bytes.max(1) as u64;
+        let (events, window) = match (sending.state, window) {
+            // What goes out again is not acknowledged.
+            _ if sending.replay.is_some() => (allowance, None),
+            (State::Acknowledged, Some(window)) => (
+                window.events.saturating_sub(sending.flight.events).min(allowance),
+                Some(window.bytes.saturating_sub(sending.flight.bytes)),
+            ),
+            _ => (allowance, None),
+        };
+        Self { events, bytes, window, is_empty: sending.flight.bytes == 0 }
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.events == 0 || self.bytes == 0
     }
 
-    fn spend(&mut self, bytes: usize) {
+    /// Whether the receiver has room for a payload. One that is larger than the window goes alone.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.is_empty || self.window.is_none_or(|window| bytes as u64 <= window)
+    }
+
+    pub(super) fn spend(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
         self.events -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes.max(1) as u64);
+        self.bytes = self.bytes.saturating_sub(bytes.max(1));
+        self.window = self.window.map(|window| window.saturating_sub(bytes));
+        self.is_empty &= bytes == 0;
     }
 }
 
 /// Cuts what was written into messages that share its memory.
-fn append(buffer: Vec<u8>, ends: &[usize], binary: bool, messages: &mut Vec<Outgoing>) {
+pub(super) fn append(buffer: Vec<u8>, ends: &[usize], binary: bool, messages: &mut Vec<Outgoing>) {
     let buffer = Bytes::from(buffer);
     let mut start = 0;
     messages.extend(ends.iter().map(|&end| {

@@ -1,12 +1,26 @@
 //! How much an outlet keeps, and what goes first.
 
-use super::{FullPolicy, Outlet, OutletConfig, State};
+use super::{FullPolicy, Outlet, OutletConfig, State, Stored};
 use crate::Now;
 
 /// Of what a full store keeps, so much goes at once when the oldest make room.
 const STORE_SHARE: u64 = 16;
 
 impl Outlet {
+    /// Waits no longer for receivers that have been away for too long, but for the one that is `coming`.
+    pub(super) fn forget_absent(&self, state: &mut State, coming: Option<&str>, now: Now) {
+        for forgotten in state.receivers.forget_absent(coming, now.unix_ms) {
+            log::warn!(
+                "stream {}: receiver '{}' has been away for too long and is forgotten",
+                self.config.stream,
+                forgotten.escape_debug()
+            );
+            if let Some(stored) = &state.store {
+                stored.store.unmark(&forgotten);
+            }
+        }
+    }
+
     /// Forgets what is not needed, and keeps to the limits.
     pub(super) fn enforce(&self, state: &mut State, now: Now) {
         state.forget_acknowledged(&self.config, now);
@@ -19,7 +33,7 @@ impl Outlet {
     fn enforce_in_memory(&self, state: &mut State) {
         // Nobody is waited for: what is kept is for whoever comes first.
         let rolls = state.receivers.is_empty() || self.config.full == FullPolicy::DropOldest;
-        while rolls && state.log.bytes() > self.config.memory() {
+        while rolls && state.log.bytes() > self.config.memory() && state.log.has_older_chunks() {
             let Some(first) = state.log.forget_oldest_chunk() else { return };
             self.count_lost(state, first);
             state.first = first;
@@ -28,18 +42,21 @@ impl Outlet {
 
     fn enforce_in_store(&self, state: &mut State) {
         let rolls = state.receivers.is_empty() || self.config.full == FullPolicy::DropOldest;
-        let next = state.log.next();
-        let Some(stored) = &state.store else { return };
-        if rolls && !stored.store.has_room() {
+        let Some(stored) = &mut state.store else { return };
+        if rolls && !stored.makes_room && !stored.store.has_room() {
             let first = state.first + (stored.next.saturating_sub(state.first)).div_ceil(STORE_SHARE);
             stored.store.forget(first);
+            stored.makes_room = true;
             self.count_lost(state, first);
             state.first = first;
             state.log.forget(first);
         }
-        // In memory is what is not stored yet, and of the rest as much as there is room for.
-        let Some(stored) = &state.store else { return };
-        let safe = stored.next.min(next);
+        self.trim_memory(state);
+    }
+
+    /// With a store, in memory is what is not stored yet, and of the rest as much as there is room for.
+    pub(super) fn trim_memory(&self, state: &mut State) {
+        let safe = state.readable();
         while state.log.bytes() > self.config.memory() && state.log.first() < safe {
             if state.log.oldest_chunk_next().is_none_or(|chunk_next| chunk_next > safe) {
                 return;
@@ -58,13 +75,23 @@ impl Outlet {
 }
 
 impl State {
+    /// Whether what is published now is taken.
+    pub(super) fn takes(&self, config: &OutletConfig) -> bool {
+        match config.full {
+            FullPolicy::Block => true,
+            FullPolicy::DropNewest => self.has_room(config),
+            // What waits to be stored cannot make room.
+            FullPolicy::DropOldest => self.store.as_ref().is_none_or(|stored| stored.has_memory(config)),
+        }
+    }
+
     pub(super) fn has_room(&self, config: &OutletConfig) -> bool {
         if self.receivers.is_empty() {
             // The oldest make room.
-            return self.store.as_ref().is_none_or(|stored| stored.store.unwritten_bytes() <= config.queue_bytes);
+            return self.store.as_ref().is_none_or(|stored| stored.has_memory(config));
         }
         match &self.store {
-            Some(stored) => stored.store.has_room() && stored.store.unwritten_bytes() <= config.queue_bytes,
+            Some(stored) => stored.store.has_room() && stored.has_memory(config),
             None => self.log.bytes() <= config.memory(),
         }
     }
@@ -82,7 +109,8 @@ impl State {
             let events = self.log.next() - chunk.next();
             let bytes = self.log.bytes() - chunk.memory();
             let is_history = events < history.events && bytes < history.bytes && chunk.last_ms() >= oldest_ms;
-            if is_history {
+            // It never takes room away from what is published.
+            if is_history && self.log.bytes() <= config.memory() {
                 break;
             }
             self.log.forget_oldest_chunk();
@@ -98,9 +126,16 @@ impl State {
     }
 }
 
+impl Stored {
+    /// Whether more may wait to be stored.
+    fn has_memory(&self, config: &OutletConfig) -> bool {
+        self.store.unwritten_bytes() <= config.queue_bytes
+    }
+}
+
 impl OutletConfig {
     /// Bytes kept in memory.
-    fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.queue_bytes.saturating_add(self.history.bytes)
     }
 }

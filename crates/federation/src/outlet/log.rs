@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 
-/// A chunk this large gets no further payload.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Memory of a chunk that gets no further payload. Of a log that is small, a chunk is a small part all the same: what is
+/// forgotten is forgotten chunk by chunk.
+const CHUNK_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
+
+/// Chunks of a log that is full.
+const CHUNKS: usize = 16;
 
 /// Memory that a payload takes besides its bytes.
 const ENTRY_BYTES: usize = size_of::<Entry>();
@@ -15,6 +19,7 @@ pub(crate) struct Log {
     first: u64,
     next: u64,
     bytes: usize,
+    chunk_bytes: usize,
 }
 
 /// Consecutive payloads in one buffer.
@@ -42,9 +47,10 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Log {
-    /// An empty log whose first payload will have the number `first`.
-    pub(crate) fn starting_at(first: u64) -> Self {
-        Self { chunks: VecDeque::new(), first, next: first, bytes: 0 }
+    /// An empty log whose first payload will have the number `first`, and that will hold about `bytes`.
+    pub(crate) fn starting_at(first: u64, bytes: usize) -> Self {
+        let chunk_bytes = (bytes / CHUNKS).clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
+        Self { chunks: VecDeque::new(), first, next: first, bytes: 0, chunk_bytes }
     }
 
     /// The oldest payload there is, or [`Log::next`].
@@ -63,7 +69,7 @@ impl Log {
     }
 
     pub(crate) fn push(&mut self, payload: &[u8], time_ms: u64) {
-        let fits = |chunk: &Chunk| !chunk.entries.is_empty() && chunk.data.len() + payload.len() <= CHUNK_BYTES;
+        let fits = |chunk: &Chunk| chunk.memory() + payload.len() <= self.chunk_bytes;
         if !self.chunks.back().is_some_and(fits) {
             self.chunks.push_back(Chunk { first: self.next, data: Vec::new(), entries: Vec::new() });
         }
@@ -87,6 +93,11 @@ impl Log {
         }
         self.first = self.first.max(before);
         freed
+    }
+
+    /// Whether there is more than the newest chunk.
+    pub(crate) fn has_older_chunks(&self) -> bool {
+        self.chunks.len() > 1
     }
 
     pub(crate) fn oldest_chunk(&self) -> Option<&Chunk> {
@@ -171,7 +182,7 @@ mod tests {
     use super::*;
 
     fn log(payloads: usize, bytes: usize) -> Log {
-        let mut log = Log::starting_at(1);
+        let mut log = Log::starting_at(1, usize::MAX);
         (0..payloads).for_each(|index| log.push(&vec![b'x'; bytes], index as u64));
         log
     }
@@ -205,8 +216,17 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_payloads_without_bytes_and_of_small_logs_are_small() {
+        for (bytes, payloads) in [(usize::MAX, 10_000), (0, 200)] {
+            let mut log = Log::starting_at(1, bytes);
+            (0..payloads).for_each(|_| log.push(b"", 0));
+            assert!(log.chunks.len() > 1, "{bytes}");
+        }
+    }
+
+    #[test]
     fn a_payload_larger_than_a_chunk_has_one_of_its_own() {
-        let mut log = log(3, CHUNK_BYTES + 1);
+        let mut log = log(3, CHUNK_BYTES.end() + 1);
         log.push(b"small", 9);
         assert_eq!(log.from(1).map(|entered| entered.payload.len()).collect::<Vec<_>>(), [65_537, 65_537, 65_537, 5]);
         assert_eq!(log.forget_oldest_chunk(), Some(2));

@@ -20,7 +20,7 @@ use eventflux_core::metrics::Counter;
 use slab::Slab;
 
 pub(crate) use self::log::Entered;
-pub(crate) use self::reading::Read;
+pub(crate) use self::reading::{Past, Read};
 pub use self::store::{Kept, Store, StoredPayloads};
 
 use self::loads::Loads;
@@ -115,6 +115,8 @@ struct Stored {
     store: Arc<dyn Store>,
     /// Everything before is safe.
     next: u64,
+    /// The oldest are to make room, and have not yet.
+    makes_room: bool,
     loads: Loads,
 }
 
@@ -139,17 +141,17 @@ impl Outlet {
     /// An outlet that goes on with what `store` kept.
     #[must_use]
     pub fn stored_in(config: OutletConfig, counters: OutletCounters, store: Arc<dyn Store>, kept: Kept) -> Self {
-        let stored = Stored { store, next: kept.next.max(1), loads: Loads::default() };
+        let stored = Stored { store, next: kept.next.max(1), makes_room: false, loads: Loads::default() };
         Self::with(config, counters, kept, Some(stored))
     }
 
     fn with(config: OutletConfig, counters: OutletCounters, kept: Kept, store: Option<Stored>) -> Self {
         let mut receivers = Receivers::new(config.max_receivers, config.forget_after, config.expects_receiver);
-        kept.receivers.into_iter().for_each(|(name, next, seen_ms)| receivers.restore(name, next, seen_ms));
         let next = kept.next.max(1);
+        kept.receivers.into_iter().for_each(|(name, at, seen_ms)| receivers.restore(name, at.min(next), seen_ms));
         let state = State {
             epoch: kept.epoch,
-            log: Log::starting_at(next),
+            log: Log::starting_at(next, config.memory()),
             first: kept.first.clamp(1, next),
             receivers,
             readers: Slab::new(),
@@ -184,12 +186,15 @@ impl Outlet {
         self.published.load(Ordering::Relaxed)
     }
 
-    /// Publishes payloads in order. Returns how many were dropped, by [`FullPolicy::DropNewest`].
+    /// Publishes payloads in order. Returns how many were dropped: by [`FullPolicy::DropNewest`], or by
+    /// [`FullPolicy::DropOldest`] while too much waits to be stored.
     pub fn publish<'a>(&self, payloads: impl Iterator<Item = &'a [u8]> + Clone, now: Now) -> u64 {
         let mut state = self.lock();
-        if self.config.full == FullPolicy::DropNewest && !state.has_room(&self.config) {
+        self.forget_absent(&mut state, None, now);
+        if !state.takes(&self.config) {
             let dropped = payloads.count() as u64;
-            self.counters.dropped.add(dropped);
+            let counter = if state.receivers.is_empty() { &self.counters.unheard } else { &self.counters.dropped };
+            counter.add(dropped);
             return dropped;
         }
         let first = state.log.next();
@@ -198,9 +203,15 @@ impl Outlet {
         if let Some(stored) = &state.store {
             stored.store.append(StoredPayloads::new(first, now.unix_ms, payloads));
         }
+        let before = state.first;
         self.enforce(&mut state, now);
         if state.store.is_none() {
             state.ring_readers();
+        }
+        let is_settled = state.store.is_none() && state.first > before;
+        drop(state);
+        if is_settled {
+            self.settled.wake();
         }
         0
     }
@@ -257,25 +268,42 @@ impl Outlet {
         let mut state = self.lock();
         if let Some(stored) = &mut state.store {
             stored.next = stored.next.max(next);
+            stored.makes_room = false;
         }
+        self.trim_memory(&mut state);
         state.ring_readers();
         drop(state);
-        self.settled.wake();
-        self.room.wake();
+        self.wake();
     }
 
     /// The store has room again.
     pub fn store_has_room(&self) {
+        if let Some(stored) = &mut self.lock().store {
+            stored.makes_room = false;
+        }
         self.room.wake();
     }
 
-    /// What the store read for `reader`. A store that cannot read now says nothing, and tries again.
-    pub fn loaded(&self, reader: u64, payloads: &[StoredPayloads]) {
+    /// The answer to [`Store::load`] number `load`. A store that cannot read now says nothing, and tries again.
+    pub fn loaded(&self, load: u64, payloads: &[StoredPayloads]) {
         let mut state = self.lock();
         let Some(stored) = &mut state.store else { return };
-        stored.loads.loaded(reader, payloads);
-        if let Some(reader) = state.readers.get(reader as usize) {
+        let reader = stored.loads.loaded(load, payloads);
+        if let Some(reader) = reader.and_then(|reader| state.readers.get(reader as usize)) {
             reader.signal.ring();
+        }
+    }
+
+    /// Waits no longer for receivers that have been away for too long; to be called now and then, as nothing else may
+    /// happen while they are waited for.
+    pub fn expire(&self, now: Now) {
+        let mut state = self.lock();
+        let before = state.receivers.low();
+        self.forget_absent(&mut state, None, now);
+        if state.receivers.low() != before {
+            self.enforce(&mut state, now);
+            drop(state);
+            self.wake();
         }
     }
 
@@ -290,6 +318,11 @@ impl Outlet {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    fn wake(&self) {
+        self.settled.wake();
+        self.room.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -311,7 +344,8 @@ impl State {
     fn settled(&self) -> u64 {
         match &self.store {
             Some(stored) => stored.next,
-            None => self.receivers.low().unwrap_or(self.log.next()),
+            // What is gone is not waited for.
+            None => self.receivers.low().unwrap_or(self.log.next()).max(self.first),
         }
     }
 }

@@ -21,10 +21,27 @@ pub(crate) enum Read {
 /// A link that reads for a named receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Joined {
-    /// Where the receiver had got to, as far as is known.
-    pub(crate) known: Option<u64>,
+    /// Everything before is acknowledged: by what is known of the receiver, or because it begins there.
+    pub(crate) next: u64,
     /// The reader that another link had for that name.
     pub(crate) replaced: bool,
+}
+
+/// Bytes that an event is taken to have when nothing is known of it.
+const UNKNOWN_BYTES: u64 = 1_024;
+
+/// What [`Outlet::past`] found: the events `from..to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// May be too early where a store holds what memory does not.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// The oldest event there is.
+    pub(crate) first: u64,
+    /// When that was published, where memory tells.
+    pub(crate) first_ms: Option<u64>,
+    /// What was published before a restart is still there.
+    pub(crate) is_stored: bool,
 }
 
 impl Outlet {
@@ -40,16 +57,12 @@ impl Outlet {
     /// A receiver that was not known begins at the oldest event there is, or, if it wants to, behind the newest.
     pub(crate) fn join(&self, reader: u64, name: &str, latest: bool, now: Now) -> Option<Joined> {
         let mut state = self.lock();
-        for forgotten in state.receivers.forget_absent(now.unix_ms) {
-            ::log::warn!("stream {}: receiver '{forgotten}' has been away for too long and is forgotten", self.config.stream);
-            if let Some(stored) = &state.store {
-                stored.store.unmark(&forgotten);
-            }
-        }
+        self.forget_absent(&mut state, Some(name), now);
         let start = if latest { state.log.next() } else { state.first };
         let attached = state.receivers.attach(name, reader, start, now.unix_ms)?;
+        let next = attached.next.unwrap_or(start);
         if let Some(stored) = &state.store {
-            stored.store.mark(name, attached.next.unwrap_or(start), now.unix_ms);
+            stored.store.mark(name, next, now.unix_ms);
         }
         if let Some(other) = attached.replaced.and_then(|other| state.readers.get_mut(other as usize)) {
             other.named = None;
@@ -57,8 +70,19 @@ impl Outlet {
         }
         let place = state.readers.get_mut(reader as usize)?;
         place.named = Some(name.to_owned());
-        place.cursor = attached.next.unwrap_or(start);
-        Some(Joined { known: attached.next, replaced: attached.replaced.is_some() })
+        place.cursor = next;
+        drop(state);
+        self.wake();
+        Some(Joined { next, replaced: attached.replaced.is_some() })
+    }
+
+    /// The reader reads for nobody any longer, for now.
+    pub(crate) fn leave(&self, reader: u64, now_ms: u64) {
+        let mut state = self.lock();
+        state.receivers.detach(reader, now_ms);
+        if let Some(reader) = state.readers.get_mut(reader as usize) {
+            reader.named = None;
+        }
     }
 
     /// Whether another link reads for the receiver of this reader now.
@@ -138,13 +162,37 @@ impl Outlet {
         }
         state.forget_acknowledged(&self.config, now);
         drop(state);
-        self.settled.wake();
-        self.room.wake();
+        self.wake();
     }
 
     /// The first event published at `time_ms` or later, as far as memory reaches.
     pub(crate) fn since(&self, time_ms: u64) -> u64 {
         self.lock().log.since(time_ms)
+    }
+
+    /// What there is of the events before `end` that were published in a span of time.
+    pub(crate) fn past(&self, end: u64, start_ms: Option<u64>, end_ms: Option<u64>) -> Past {
+        let state = self.lock();
+        let (log, first) = (&state.log, state.first);
+        let in_memory = log.first() <= first;
+        let since = |time_ms: u64| match log.since(time_ms) {
+            // What memory does not reach may be as late.
+            place if place <= log.first() && !in_memory => first,
+            place => place,
+        };
+        let from = start_ms.map_or(first, since).max(first);
+        let to = end_ms.map_or(end, |time_ms| log.since(time_ms.saturating_add(1)).min(end));
+        let first_ms = in_memory.then(|| log.from(first).next()).flatten().map(|entered| entered.time_ms);
+        Past { from, to: to.max(from), first, first_ms, is_stored: state.store.is_some() }
+    }
+
+    /// Bytes of the events `from..to`, about.
+    pub(crate) fn weight(&self, from: u64, to: u64) -> u64 {
+        let state = self.lock();
+        let log = &state.log;
+        let (events, bytes) = (log.next() - log.first(), log.bytes() as u64);
+        let average = bytes.checked_div(events).unwrap_or(UNKNOWN_BYTES).max(1);
+        to.saturating_sub(from).saturating_mul(average)
     }
 
     /// Name, what it acknowledged (everything before), and whether it is connected, of each receiver.
@@ -157,14 +205,12 @@ impl Outlet {
 impl State {
     /// What it means that there was nothing at a place where there has to be something.
     fn nothing_visited(&mut self, reader: u64, stream: &str) -> Read {
-        match &mut self.store {
-            Some(stored) if stored.loads.has_failed(reader) => {
-                ::log::error!("stream {stream}: what was stored before event {} cannot be read", self.log.first());
-                stored.loads.forget(reader);
-                Read::Gone(self.log.first())
-            }
-            _ => Read::Loading,
-        }
+        let Some(stored) = &mut self.store else { return Read::Loading };
+        let Some(instead) = stored.loads.lost(reader) else { return Read::Loading };
+        stored.loads.forget(reader);
+        let first = instead.unwrap_or(self.log.first()).min(self.log.first());
+        ::log::error!("stream {stream}: what was stored before event {first} cannot be read");
+        Read::Gone(first)
     }
 
     fn visit(&mut self, reader: u64, from: u64, end: u64, visit: &mut dyn FnMut(Entered<'_>) -> ControlFlow<()>) {

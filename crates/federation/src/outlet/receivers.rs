@@ -12,7 +12,13 @@ struct Receiver {
     link: Option<u64>,
     /// When it was last there.
     seen_ms: u64,
+    /// It is known from before we were started, and has not been there since.
+    is_restored: bool,
 }
+
+/// A receiver that was away before we were started has at least this part of the time to come, however long it was away:
+/// there was nobody to come to.
+const GRACE_PART: u64 = 4;
 
 /// Receivers by name; bounded.
 #[derive(Debug)]
@@ -20,7 +26,7 @@ pub(crate) struct Receivers {
     known: BTreeMap<String, Receiver>,
     max: usize,
     forget_after: Duration,
-    /// A receiver is expected though none has come yet.
+    /// There is always a receiver that is waited for, though none has come yet.
     expected: bool,
 }
 
@@ -40,20 +46,20 @@ impl Receivers {
 
     /// A receiver that is known from before.
     pub(crate) fn restore(&mut self, name: String, next: u64, seen_ms: u64) {
-        self.known.insert(name, Receiver { next, link: None, seen_ms });
+        self.known.insert(name, Receiver { next, link: None, seen_ms, is_restored: true });
     }
 
     /// `link` reads for the receiver `name` from now on; `None` when there is no room for another receiver.
     pub(crate) fn attach(&mut self, name: &str, link: u64, start: u64, now_ms: u64) -> Option<Attached> {
         if let Some(receiver) = self.known.get_mut(name) {
-            receiver.seen_ms = now_ms;
+            (receiver.seen_ms, receiver.is_restored) = (now_ms, false);
             let replaced = receiver.link.replace(link).filter(|other| *other != link);
             return Some(Attached { next: Some(receiver.next), replaced });
         }
         if self.known.len() >= self.max {
             return None;
         }
-        self.known.insert(name.to_owned(), Receiver { next: start, link: Some(link), seen_ms: now_ms });
+        self.known.insert(name.to_owned(), Receiver { next: start, link: Some(link), seen_ms: now_ms, is_restored: false });
         Some(Attached { next: None, replaced: None })
     }
 
@@ -76,11 +82,6 @@ impl Receivers {
         }
     }
 
-    /// Receivers get nothing before `next` any more.
-    pub(crate) fn pass_over(&mut self, next: u64) {
-        self.known.values_mut().for_each(|receiver| receiver.next = receiver.next.max(next));
-    }
-
     /// Everybody has everything before; `None` when nobody is waited for.
     pub(crate) fn low(&self) -> Option<u64> {
         let low = self.known.values().map(|receiver| receiver.next).min();
@@ -92,11 +93,27 @@ impl Receivers {
         self.known.is_empty() && !self.expected
     }
 
-    /// Forgets those that have been away for too long: their names.
-    pub(crate) fn forget_absent(&mut self, now_ms: u64) -> Vec<String> {
+    /// Forgets those that have been away for too long: their names. Never `coming`, nor the last one where there always
+    /// has to be one.
+    pub(crate) fn forget_absent(&mut self, coming: Option<&str>, now_ms: u64) -> Vec<String> {
+        if self.known.values().all(|receiver| receiver.link.is_some()) {
+            return Vec::new();
+        }
         let limit = self.forget_after.as_millis() as u64;
-        let gone = |receiver: &Receiver| receiver.link.is_none() && now_ms.saturating_sub(receiver.seen_ms) > limit;
-        let names: Vec<_> = self.known.iter().filter(|(_, receiver)| gone(receiver)).map(|(name, _)| name.clone()).collect();
+        let earliest = now_ms.saturating_sub(limit - limit / GRACE_PART);
+        let mut names = Vec::new();
+        for (name, receiver) in self.known.iter_mut().filter(|(_, receiver)| receiver.link.is_none()) {
+            if std::mem::take(&mut receiver.is_restored) {
+                receiver.seen_ms = receiver.seen_ms.max(earliest);
+            }
+            let is_gone = now_ms.saturating_sub(receiver.seen_ms) > limit && coming != Some(name);
+            names.extend(is_gone.then(|| (receiver.seen_ms, name.clone())));
+        }
+        if self.expected && names.len() == self.known.len() {
+            names.sort();
+            names.pop();
+        }
+        let names: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
         names.iter().for_each(|name| drop(self.known.remove(name)));
         names
     }
@@ -144,8 +161,9 @@ mod tests {
         receivers.acknowledge("b", 2, 50);
         assert_eq!(receivers.low(), Some(1));
         receivers.detach(1, 1_000);
-        assert!(receivers.forget_absent(61_000).is_empty());
-        assert_eq!(receivers.forget_absent(61_001), ["a"]);
+        assert!(receivers.forget_absent(None, 61_000).is_empty());
+        assert!(receivers.forget_absent(Some("a"), 61_001).is_empty());
+        assert_eq!(receivers.forget_absent(None, 61_001), ["a"]);
         assert_eq!(receivers.low(), Some(50));
     }
 
@@ -156,5 +174,28 @@ mod tests {
         receivers.attach("hub", 1, 1, 0);
         receivers.acknowledge("hub", 1, 4);
         assert_eq!(receivers.low(), Some(4));
+    }
+
+    #[test]
+    fn the_last_one_is_kept_where_there_always_has_to_be_one() {
+        let mut receivers = Receivers::new(2, Duration::from_secs(60), true);
+        receivers.attach("a", 1, 5, 0);
+        receivers.attach("b", 2, 7, 0);
+        receivers.detach(1, 1_000);
+        receivers.detach(2, 2_000);
+        assert_eq!(receivers.forget_absent(None, 1_000_000), ["a"]);
+        assert_eq!(receivers.low(), Some(7));
+    }
+
+    #[test]
+    fn one_that_is_known_from_before_has_time_to_come() {
+        let mut receivers = receivers();
+        receivers.restore("a".to_owned(), 5, 0);
+        receivers.restore("b".to_owned(), 5, 1_000_000);
+        assert!(receivers.forget_absent(None, 1_000_000).is_empty());
+        assert!(receivers.forget_absent(None, 1_015_000).is_empty());
+        assert_eq!(receivers.forget_absent(None, 1_015_001), ["a"]);
+        assert!(receivers.forget_absent(None, 1_060_000).is_empty());
+        assert_eq!(receivers.forget_absent(None, 1_060_001), ["b"]);
     }
 }

@@ -14,8 +14,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Whether there is room for more. One more batch is taken all the same.
     fn has_room(&self) -> bool;
 
-    /// Reads at most about `max_bytes` of payloads from `from` on for `reader`.
-    fn load(&self, reader: u64, from: u64, max_bytes: usize);
+    /// Reads at most about `max_bytes` of payloads from `from` on; at least one. `load` is the number of the answer.
+    fn load(&self, load: u64, from: u64, max_bytes: usize);
 
     /// Keeps nothing before `before` any longer.
     fn forget(&self, before: u64);

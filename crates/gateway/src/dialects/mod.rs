@@ -15,6 +15,7 @@ use crate::Problem;
 mod analytics;
 mod channels;
 mod events;
+mod federation;
 mod raw;
 mod read;
 mod write;
@@ -25,7 +26,8 @@ pub const RAW: &str = "raw";
 pub use raw::MESSAGE;
 
 /// Every dialect by its name, the value of `websocket.protocol`.
-pub const ALL: &[&dyn Dialect] = &[&raw::Raw, &channels::Channels, &events::Events, &analytics::Analytics];
+pub const ALL: &[&dyn Dialect] = 
+    &[&raw::Raw, &channels::Channels, &events::Events, &analytics::Analytics, &federation::Federation];
 
 /// The one that [`websocket`](crate::websocket) speaks.
 pub(crate) const CHANNELS: &dyn Dialect = &channels::Channels;
@@ -79,6 +81,8 @@ pub struct Traits {
     /// Messages of clients have no structure: they become events as they are, text or binary, and payloads go out as
     /// they are. Clients are subscribed by connecting.
     pub transparent: bool,
+    /// Messages belong to a link between two pipelines, and neither come from nor go to subscriptions of the hub.
+    pub links: bool,
     /// Each subscriber's copy of an event differs: [`Dialect::personal`].
     pub personal: bool,
     /// Refusals of a handshake (origin, capacity) are told by a close code after it instead of an HTTP status.

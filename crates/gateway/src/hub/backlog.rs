@@ -128,6 +128,11 @@ impl Backlog {
         self.events
     }
 
+    /// What they cost, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there is nothing to take and nothing to tell.
     pub(super) fn is_empty(&self) -> bool {
         self.events == 0 && self.gaps.is_empty()

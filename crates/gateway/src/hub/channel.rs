@@ -121,13 +121,23 @@ impl Channel {
     }
 
     /// Events that each session has yet to receive from here.
-    pub(super) fn unread(&self, mut visit: impl FnMut(&Arc<Mailbox>, u64)) {
+    pub(super) fn unread(&self, visit: &mut dyn FnMut(&Arc<Mailbox>, u64)) {
         let state = self.lock();
         for (_, reader) in state.readers.iter().filter(|(_, reader)| reader.waiting.is_none()) {
             visit(&reader.mailbox, reader.unread(state.next));
         }
         for (_, replay) in &state.replays {
             visit(&replay.mailbox, state.next.saturating_sub(replay.next));
+        }
+    }
+
+    /// Bytes that wait here for each session.
+    pub(super) fn unread_bytes(&self, visit: &mut dyn FnMut(&Arc<Mailbox>, u64)) {
+        let state = self.lock();
+        for (_, reader) in state.readers.iter().filter(|(_, reader)| reader.waiting.is_none()) {
+            if let Some(track) = state.tracks.iter().find(|track| track.is_of(&reader.framing)) {
+                visit(&reader.mailbox, reader.unread_bytes(track));
+            }
         }
     }
 

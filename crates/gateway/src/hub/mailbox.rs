@@ -168,6 +168,11 @@ impl Mailbox {
         self.lock().queue.as_ref().map_or(0, |queue| queue.backlog.len() + queue.kept.len() + queue.answers.len())
     }
 
+    /// Bytes of the items that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().queue.as_ref().map_or(0, |queue| queue.backlog.bytes() + queue.reply_bytes)
+    }
+
     /// Applies the limits on age for a session that takes nothing.
     pub(crate) fn overtake(&self, now: Instant) {
         let mut contents = self.lock();

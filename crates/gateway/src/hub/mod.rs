@@ -195,15 +195,31 @@ impl Hub {
     /// Events that the session which is furthest behind has not sent.
     #[must_use]
     pub fn backlog(&self) -> u64 {
-        let mut unsent: HashMap<*const Mailbox, u64> = HashMap::new();
+        self.most_behind(|member| member.mailbox.len() as u64 + member.unsent(), Channel::unread)
+    }
+
+    /// Bytes that wait here for the session for which most do: events on the channels it reads, and what was left for
+    /// it alone. Not what its driver has taken, nor what it has yet to be told of a history. Looks at every session and
+    /// subscription.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> u64 {
+        self.most_behind(|member| member.mailbox.bytes() as u64, Channel::unread_bytes)
+    }
+
+    /// The most that any session has in its hands and in channels.
+    fn most_behind(
+        &self,
+        of_member: impl Fn(&Member) -> u64,
+        of_channel: impl Fn(&Channel, &mut dyn FnMut(&Arc<Mailbox>, u64)),
+    ) -> u64 {
+        let mut behind: HashMap<*const Mailbox, u64> = HashMap::new();
         self.directory.each(|member| {
-            let waiting = member.mailbox.len() as u64 + member.unsent();
-            unsent.insert(Arc::as_ptr(&member.mailbox), waiting);
+            behind.insert(Arc::as_ptr(&member.mailbox), of_member(member));
         });
         self.channels.each(|channel| {
-            channel.unread(|mailbox, events| *unsent.entry(Arc::as_ptr(mailbox)).or_default() += events);
+            of_channel(channel, &mut |mailbox, more| *behind.entry(Arc::as_ptr(mailbox)).or_default() += more);
         });
-        unsent.into_values().max().unwrap_or(0)
+        behind.into_values().max().unwrap_or(0)
     }
 
     /// What happened since the hub was made.

@@ -103,6 +103,11 @@ impl Reader {
         self.aside.as_ref().map_or(next, |aside| aside.next()) - self.next
     }
 
+    /// Bytes of the events it has yet to read.
+    pub(super) fn unread_bytes(&self, track: &Track) -> u64 {
+        self.aside.as_deref().unwrap_or(track).bytes_from(self.next)
+    }
+
     /// Takes what waits for it out of the track's hands, if more waits than may; returns whether it reads from there.
     pub(super) fn set_aside_if_slow(&mut self, track: &mut Track, limits: &QueueLimits) -> bool {
         if self.aside.is_none() && track.exceeds(self.next, limits) {

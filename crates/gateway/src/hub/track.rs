@@ -84,6 +84,11 @@ impl Track {
         self.first + self.marks.len() as u64
     }
 
+    /// Bytes of the events from `event` on, as far as they are kept.
+    pub(super) fn bytes_from(&self, event: u64) -> u64 {
+        self.end() - self.begin(event.max(self.first))
+    }
+
     /// Whether more waits for a reader at `event` than may. One event may be as large as it is.
     pub(super) fn exceeds(&self, event: u64, limits: &QueueLimits) -> bool {
         let is_more_than_one = event + 1 < self.next();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use eventflux_gateway::{Framed, Framing, FullPolicy, HubConfig, Outgoing, SharedFraming};
+use eventflux_gateway::auth::Grants;
+use eventflux_gateway::{Address, Framed, Framing, FullPolicy, HubConfig, Outgoing, SharedFraming};
 
 use crate::support::{Client, Flow, World, flow, identity, queue};
 
@@ -173,4 +174,37 @@ fn a_batch_is_published_in_order_and_each_event_has_its_result() {
     world.hub.publish(&world.retention.borrow(), events, world.now(), 0, |result| results.push(result.is_ok()));
     assert_eq!(results, [true, false, true]);
     assert_eq!(client.hear_numbers(), [1, 2]);
+}
+
+#[test]
+fn the_bytes_that_wait_are_those_of_the_client_for_which_most_do() {
+    let world = World::events();
+    let mut reading = world.subscriber(&["a"]);
+    let mut frozen = world.subscriber(&["a", "b"]);
+    assert_eq!(world.hub.backlog_bytes(), 0);
+    world.publish("a", 1);
+    let one = world.hub.backlog_bytes();
+    assert!((10..1000).contains(&one), "{one}");
+    reading.hear();
+    assert_eq!(world.hub.backlog_bytes(), one, "of the other");
+    world.publish("b", 1);
+    assert_eq!(world.hub.backlog_bytes(), 2 * one);
+    let mut out = Vec::new();
+    frozen.session.transmit(world.now(), 1, &mut out).unwrap();
+    assert_eq!(world.hub.backlog_bytes(), one, "what the driver has waits elsewhere");
+    frozen.session.transmit(world.now(), 1 << 20, &mut out).unwrap();
+    assert_eq!(world.hub.backlog_bytes(), 0);
+}
+
+#[test]
+fn what_waits_for_one_client_alone_counts_with_what_it_reads() {
+    let world = World::events();
+    let mut ann = world.user(Some("ann"), Grants::everything());
+    ann.subscribe(&["a"]);
+    ann.hear();
+    assert_eq!(world.hub.backlog_bytes(), 0);
+    world.publish_to(Address::User { user: "ann", channel: Some("a") }, "1").unwrap();
+    assert!(world.hub.backlog_bytes() > 10);
+    ann.hear();
+    assert_eq!(world.hub.backlog_bytes(), 0);
 }

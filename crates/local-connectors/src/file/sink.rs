@@ -2,7 +2,7 @@
 //!
 //! The system takes what is written into its cache, so that does not block for long; with `file.sync='batch'` it waits
 //! for the disk, which is what was asked for. In return a failure is known at once and for the very payload, so order and
-//! the number of tries are exact.
+//! the number of tries are exact, and what was accepted is settled.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -117,8 +117,9 @@ impl std::fmt::Debug for FileSink {
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::task::{Context, Poll, Waker};
 
-    use eventflux_core::ConnectorRole;
+    use eventflux_core::{BoxFuture, ConnectorRole};
     use tempfile::TempDir;
 
     use super::*;
@@ -151,6 +152,10 @@ mod tests {
             sink.start(returned()).unwrap();
             sink
         }
+    }
+
+    fn poll(mut settled: BoxFuture<'static, Result<(), EventFluxError>>) -> Poll<Result<(), EventFluxError>> {
+        settled.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
     fn refusal(sink: &FileSink) -> String {
@@ -214,6 +219,24 @@ mod tests {
         let sink = fixture.started("out", &[("file.sync", "batch"), ("file.rotate.size", "2")]);
         sink.publish_batch(&batch(["a", "b"])).unwrap();
         assert_eq!((fixture.read("out.1"), fixture.read("out")), ("a\n".to_owned(), "b\n".to_owned()));
+    }
+
+    #[test]
+    fn what_it_accepted_is_written_and_settled_and_what_it_did_not_holds_nothing_back() {
+        for sync in ["none", "batch"] {
+            let fixture = Fixture::new();
+            let more = [("file.sync", sync), ("file.rotate.size", "4"), ("file.rotate.keep", "1")];
+            let sink = fixture.started("out", &more);
+            sink.publish(b"aaa").unwrap();
+            let settled = sink.settled();
+            assert_eq!(fixture.read("out"), "aaa\n");
+            fs::create_dir_all(fixture.path("out.1/occupied")).unwrap();
+            assert!(sink.publish(b"bbb").is_err());
+            assert_eq!(poll(settled), Poll::Ready(Ok(())));
+            assert_eq!(poll(sink.settled()), Poll::Ready(Ok(())), "the error told the engine of the other");
+            sink.stop(DEADLINE);
+            assert_eq!(poll(sink.settled()), Poll::Ready(Ok(())));
+        }
     }
 
     #[test]

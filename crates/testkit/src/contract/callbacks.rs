@@ -28,6 +28,8 @@ pub struct SourceRecorder {
     on_delivery: OnDelivery,
     seen: Mutex<Seen>,
     gate: watch::Sender<bool>,
+    /// Messages that are settled, or why no more will be; all that were taken, until the test says otherwise.
+    settled: watch::Sender<Result<usize, EventFluxError>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +46,8 @@ struct Seen {
 impl SourceRecorder {
     /// A recorder with its gate open.
     pub fn new(on_delivery: OnDelivery) -> Self {
-        Self { on_delivery, seen: Mutex::default(), gate: watch::Sender::new(true) }
+        let settled = watch::Sender::new(Ok(usize::MAX));
+        Self { on_delivery, seen: Mutex::default(), gate: watch::Sender::new(true), settled }
     }
 
     /// The messages taken so far, in order.
@@ -90,6 +93,11 @@ impl SourceRecorder {
     /// Is not ready from here on.
     pub fn close_gate(&self) {
         self.gate.send_replace(false);
+    }
+
+    /// From here on only the first so many messages are settled; or no more will be, for this reason.
+    pub fn settle(&self, settled: Result<usize, EventFluxError>) {
+        self.settled.send_modify(|known| *known = settled);
     }
 
     fn deliver(
@@ -156,6 +164,15 @@ impl SourceCallback for SourceRecorder {
         })
     }
 
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        let (mark, mut settled) = (self.count(), self.settled.subscribe());
+        Box::pin(async move {
+            let reached = settled.wait_for(|settled| settled.as_ref().map_or(true, |count| *count >= mark)).await;
+            // A recorder that is gone settles nothing more.
+            reached.map_err(|_| EventFluxError::Stopped)?.clone().map(drop)
+        })
+    }
+
     fn on_error(&self, error: EventFluxError, data: &[u8]) -> Result<(), EventFluxError> {
         self.seen().errors.push((error, data.to_vec()));
         Ok(())
@@ -204,5 +221,29 @@ impl SinkCallback for SinkRecorder {
             failed.extend(batch.iter().map(|payload| (payload.to_vec(), error.clone())));
         }
         assert!(!self.panics, "a callback that panics on purpose");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready_eq, assert_ready_ok, task};
+
+    use super::*;
+
+    #[test]
+    fn messages_are_settled_until_the_test_says_otherwise() {
+        let recorder = SourceRecorder::new(OnDelivery::Take);
+        recorder.on_data(b"a").unwrap();
+        assert_ready_ok!(task::spawn(recorder.settled()).poll());
+        recorder.settle(Ok(0));
+        let mut first = task::spawn(recorder.settled());
+        recorder.on_data(b"b").unwrap();
+        let mut second = task::spawn(recorder.settled());
+        assert_pending!(first.poll());
+        recorder.settle(Ok(1));
+        assert_ready_ok!(first.poll());
+        assert_pending!(second.poll());
+        recorder.settle(Err(EventFluxError::Stopped));
+        assert_ready_eq!(second.poll(), Err(EventFluxError::Stopped));
     }
 }

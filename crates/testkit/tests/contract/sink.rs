@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -41,6 +41,10 @@ pub(crate) enum SinkFault {
     LosesOne,
     SwapsTwo,
     StopDiscards,
+    NeverSettles,
+    SettlesAtOnce,
+    SettlesWhenEmpty,
+    SettlesWhenStopped,
     AcceptsAfterStop,
     HidesLosses,
     StopIgnoresItsDeadline,
@@ -164,10 +168,14 @@ struct MemorySink {
 /// What the sink and its task share.
 struct Queue {
     payloads: Mutex<VecDeque<Vec<u8>>>,
+    /// Payloads that have left the queue; changes with `payloads`.
+    done: AtomicUsize,
     /// Counts changes of the queue.
     changed: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     stopped: AtomicBool,
+    /// Nothing leaves the queue any more.
+    ended: AtomicBool,
     gave_up: AtomicBool,
     attempts_left: AtomicI64,
 }
@@ -176,9 +184,11 @@ impl Queue {
     fn new(config: &Config) -> Self {
         Self {
             payloads: Mutex::default(),
+            done: AtomicUsize::new(0),
             changed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             stopped: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             gave_up: AtomicBool::new(false),
             attempts_left: AtomicI64::new(config.attempts),
         }
@@ -186,6 +196,16 @@ impl Queue {
 
     fn len(&self) -> usize {
         self.payloads.lock().unwrap().len()
+    }
+
+    /// The first `count` payloads leave it for good.
+    fn leave(&self, count: usize) {
+        let mut payloads = self.payloads.lock().unwrap();
+        let left = count.min(payloads.len());
+        payloads.drain(..left);
+        self.done.fetch_add(left, Ordering::Relaxed);
+        drop(payloads);
+        self.notify();
     }
 
     fn notify(&self) {
@@ -242,6 +262,34 @@ impl Sink for MemorySink {
         })
     }
 
+    fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        let (fault, queue) = (self.config.fault, Arc::clone(&self.queue));
+        if fault == Some(SinkFault::SettlesAtOnce) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let payloads = self.queue.payloads.lock().unwrap();
+        let mark = self.queue.done.load(Ordering::Relaxed) + payloads.len();
+        let mut changes = self.queue.changed.subscribe();
+        Box::pin(async move {
+            loop {
+                changes.borrow_and_update();
+                let reached = match fault {
+                    Some(SinkFault::NeverSettles) => false,
+                    Some(SinkFault::SettlesWhenEmpty) => queue.len() == 0,
+                    _ => queue.done.load(Ordering::Relaxed) >= mark,
+                };
+                let ended = queue.ended.load(Ordering::Relaxed);
+                match fault {
+                    _ if reached => return Ok(()),
+                    Some(SinkFault::SettlesWhenStopped) if ended => return Ok(()),
+                    _ if ended => return Err(EventFluxError::Stopped),
+                    _ => {}
+                }
+                let _ = changes.changed().await;
+            }
+        })
+    }
+
     fn stop(&self, deadline: Duration) -> u64 {
         let fault = self.config.fault;
         if self.queue.stopped.swap(true, Ordering::Relaxed) {
@@ -261,6 +309,7 @@ impl Sink for MemorySink {
         let patience = if fault == Some(SinkFault::StopIgnoresItsDeadline) { deadline * 5 } else { deadline };
         let _ = done.recv_timeout(patience);
         task.abort();
+        self.queue.ended.store(true, Ordering::Relaxed);
         self.queue.notify();
         match fault {
             Some(SinkFault::InventsLosses) => 1,
@@ -347,8 +396,7 @@ impl Config {
                     if !self.hub.deliver(line, &payload).await {
                         return false;
                     }
-                    queue.payloads.lock().unwrap().pop_front();
-                    queue.notify();
+                    queue.leave(1);
                 }
                 None if *stopping.borrow_and_update() => return true,
                 None => tokio::select! {
@@ -362,7 +410,8 @@ impl Config {
     }
 
     fn give_up(&self, queue: &Queue, callback: &dyn SinkCallback, error: &EventFluxError) {
-        let payloads: Vec<_> = queue.payloads.lock().unwrap().drain(..).collect();
+        let payloads: Vec<_> = queue.payloads.lock().unwrap().iter().cloned().collect();
+        let count = payloads.len();
         if self.fault != Some(SinkFault::DiesOfPanics) {
             queue.gave_up.store(true, Ordering::Relaxed);
         }
@@ -374,6 +423,6 @@ impl Config {
                 log::error!("the callback panicked");
             }
         }
-        queue.notify();
+        queue.leave(count);
     }
 }

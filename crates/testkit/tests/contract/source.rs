@@ -47,6 +47,7 @@ pub(crate) enum SourceFault {
     WaitsForReadyForEver,
     IgnoresRefusals,
     AcknowledgesFirst,
+    AcknowledgesUnsettled,
     HidesPanics,
     ShowsSecretInDebug,
     ShowsSecretInLog,
@@ -324,6 +325,12 @@ impl Config {
         match callback.on_data(message) {
             Err(_) if self.fault == Some(SourceFault::IgnoresRefusals) => {}
             other => other?,
+        }
+        if self.fault != Some(SourceFault::AcknowledgesUnsettled) {
+            tokio::select! {
+                () = signal.stopped() => return Ok(false),
+                settled = callback.settled() => settled?,
+            }
         }
         self.hub.acknowledge();
         Ok(true)

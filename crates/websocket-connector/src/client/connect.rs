@@ -23,7 +23,9 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub(crate) struct Connector {
     url: TargetUrl,
     headers: Vec<(String, Secret)>,
+    /// Those that were configured.
     subprotocols: Vec<String>,
+    offered: Vec<String>,
     subprotocol_required: bool,
     timeout: Duration,
     dialer: Dialer,
@@ -49,6 +51,7 @@ impl Connector {
             url: client.url.clone(),
             headers,
             subprotocols: client.subprotocols.clone(),
+            offered: client.subprotocols.clone(),
             subprotocol_required: client.subprotocol_required,
             timeout: client.connect_timeout,
             dialer: Dialer::new(&client.dial, client.url.url(), &env::process)?,
@@ -68,7 +71,22 @@ impl Connector {
     /// # Errors
     /// Why there is no connection.
     pub(crate) async fn connect(&self) -> Result<Connection<ByteStream>, ConnectError> {
+        Ok(self.connect_agreeing().await?.0)
+    }
+
+    /// As [`Connector::connect`], with the subprotocol that the server chose.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub(crate) async fn connect_agreeing(&self) -> Result<(Connection<ByteStream>, Option<String>), ConnectError> {
         timeout(self.timeout, self.attempt()).await.unwrap_or(Err(ConnectError::Timeout(self.timeout)))
+    }
+
+    /// Offers a subprotocol before those that were configured; a server that does not choose it is no worse for it.
+    #[must_use]
+    pub(crate) fn offering(mut self, subprotocol: &str) -> Self {
+        self.offered.insert(0, subprotocol.to_owned());
+        self
     }
 
     /// Connects once and says goodbye, blocking; for `validate_connectivity`.
@@ -87,7 +105,7 @@ impl Connector {
         crate::blocking::run(attempt, limit)?.unwrap_or_else(timeout)
     }
 
-    async fn attempt(&self) -> Result<Connection<ByteStream>, ConnectError> {
+    async fn attempt(&self) -> Result<(Connection<ByteStream>, Option<String>), ConnectError> {
         let tcp = self.dialer.dial(Instant::now() + self.timeout).await?;
         let stream = match &self.tls {
             None => ByteStream::Plain(tcp),
@@ -96,7 +114,7 @@ impl Connector {
         let request = ClientRequest {
             url: self.url.url(),
             headers: &self.headers,
-            subprotocols: &self.subprotocols,
+            subprotocols: &self.offered,
             deflate: self.deflate,
         };
         let connected = handshake::connect(stream, request, self.limits).await?;
@@ -109,7 +127,7 @@ impl Connector {
         if self.deflate.is_some() && connected.deflate.is_none() {
             log::info!("{}: the server does not compress (permessage-deflate)", self.url);
         }
-        Ok(connected.connection)
+        Ok((connected.connection, connected.subprotocol))
     }
 
     /// The host without the brackets of an IPv6 address.

@@ -11,7 +11,7 @@ mod subscribe;
 
 pub(crate) use connect::Connector;
 pub(crate) use error::ConnectError;
-pub(crate) use reconnect::ReconnectPolicy;
+pub(crate) use reconnect::{Next, Reconnect, ReconnectPolicy};
 pub(crate) use sink::ClientSink;
 pub(crate) use source::ClientSource;
 pub(crate) use subscribe::SubscribeStep;

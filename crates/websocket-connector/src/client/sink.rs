@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::{self, StopSignal};
-use eventflux_core::{ConnectorContext, EventFluxError, RowFailure, SinkCallback};
+use eventflux_core::{BoxFuture, ConnectorContext, EventFluxError, RowFailure, SinkCallback};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -81,6 +81,14 @@ impl ClientSink {
     /// Resolves when [`ClientSink::is_ready`].
     pub(crate) async fn ready(&self) {
         self.outbox.ready().await;
+    }
+
+    /// Resolves when the kernel has accepted everything queued before the call, or it is reported or dropped by policy.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Stopped`], or the panic that ended the task, when that will not be.
+    pub(crate) fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        self.outbox.settled()
     }
 
     /// Sends what is queued, says goodbye, and returns the number of payloads that could not be sent.

@@ -79,6 +79,7 @@ impl Task {
         for slice in slices.iter().filter(|slice| slice.len() > 0) {
             self.report(slice, error.clone());
         }
+        self.outbox.reported();
     }
 
     /// One series of attempts, the first after `pause`.
@@ -192,6 +193,7 @@ impl Task {
         if let Some(slice) = self.outbox.take_largest() {
             let reason = format!("the peer does not accept a payload of {} bytes (1009)", slice.largest_bytes());
             self.report(&slice, EventFluxError::Send { reason, retryable: false });
+            self.outbox.reported();
         }
     }
 

@@ -5,18 +5,20 @@ use eventflux_core::{PropertyKind, PropertySpec};
 use super::{PROTOCOL as PROTOCOL_KEY, SERVER};
 
 /// Every protocol.
-const PROTOCOLS: &[&str] = &["raw", "channels", "events", "analytics"];
+const PROTOCOLS: &[&str] = &["raw", "channels", "events", "analytics", "federation"];
 
 /// Those in which clients ask for what they get.
 const STRUCTURED: &[&str] = &["channels", "events", "analytics"];
 
+/// Those in which there are requests, and events that can be asked for again.
+const CONVERSING: &[&str] = &["channels", "events", "analytics", "federation"];
+
 pub(super) const PROTOCOL: PropertySpec = PropertySpec::new(
     PROTOCOL_KEY,
     PropertyKind::Choice(PROTOCOLS),
-    "What clients of the path speak. With `raw` every message is a payload, and every client gets everything; the others let clients subscribe to channels, authenticate, and send requests.",
+    "What is spoken. With `raw` every message is a payload, and every client of a path gets everything. `channels`, `events` and `analytics` let clients of a path subscribe to channels, authenticate, and send requests. `federation` links two pipelines, whichever of them listens.",
 )
-.default("raw")
-.only_if("websocket.mode", SERVER);
+.default("raw");
 
 pub(super) const MAX_CONNECTIONS_PER_USER: PropertySpec = PropertySpec::new(
     "websocket.max.connections.per.user",
@@ -58,7 +60,7 @@ pub(super) const MAX_REPLY_BYTES: PropertySpec = PropertySpec::new(
     "How much of the answers to a client's own requests may wait for it; a client that asks and does not read is closed with code 1008.",
 )
 .default("1MiB")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const RATE_LIMITING: PropertySpec = PropertySpec::new(
     "websocket.rate.limiting",
@@ -113,7 +115,8 @@ pub(super) const MAX_REQUESTS: PropertySpec = PropertySpec::new(
     "Largest number of requests of one connection that wait for an answer.",
 )
 .default("100")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.default_for(PROTOCOL_KEY, &[("federation", "10")])
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const REQUEST_TIMEOUT: PropertySpec = PropertySpec::new(
     "websocket.request.timeout",
@@ -121,7 +124,8 @@ pub(super) const REQUEST_TIMEOUT: PropertySpec = PropertySpec::new(
     "How long a request may wait for the pipeline's answer; then the client gets an error.",
 )
 .default("30s")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.default_for(PROTOCOL_KEY, &[("federation", "5s")])
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const BATCH_DELAY: PropertySpec = PropertySpec::new(
     "websocket.batch.delay",
@@ -142,9 +146,9 @@ pub(super) const ACCEPT: PropertySpec = PropertySpec::new(
     "Which messages of clients become events, by their type, separated by commas; `*` for all. What no source of the path accepts is answered with an error.",
 )
 .default("*")
-.default_for(PROTOCOL_KEY, &[("channels", "request, event, ack")])
+.default_for(PROTOCOL_KEY, &[("federation", "data"), ("channels", "request, event, ack")])
 .example("create_blob, process_blob")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const CHANNEL: PropertySpec = PropertySpec::new(
     "websocket.channel",
@@ -201,7 +205,8 @@ pub(super) const HISTORY_EVENTS: PropertySpec = PropertySpec::new(
     "How many events each channel remembers, for clients that come back and go on where they were; 0 for none.",
 )
 .default("0")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.default_for(PROTOCOL_KEY, &[("federation", "1000")])
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const HISTORY_BYTES: PropertySpec = PropertySpec::new(
     "websocket.history.bytes",
@@ -209,12 +214,12 @@ pub(super) const HISTORY_BYTES: PropertySpec = PropertySpec::new(
     "How many bytes of events each channel remembers at most.",
 )
 .default("1MiB")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const HISTORY_AGE: PropertySpec =
     PropertySpec::new("websocket.history.age", PropertyKind::Duration, "How long events are remembered at most.")
         .default("5m")
-        .only_if_any(PROTOCOL_KEY, STRUCTURED);
+        .only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const SNAPSHOT_KEYS: PropertySpec = PropertySpec::new(
     "websocket.snapshot.keys",

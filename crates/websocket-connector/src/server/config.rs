@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties};
+use eventflux_federation::{Reliable, SUBPROTOCOL};
 
 use super::gateway::GatewayConfig;
 use super::http::HttpConfig;
+use super::ineffective::refuse_ineffective;
 use crate::access::AccessConfig;
 use crate::config::{at_least_one_byte, positive, subprotocols};
+use crate::federation::FederationSettings;
 use crate::net::forwarded::TrustedProxies;
 use crate::net::origin::SitePolicy;
 use crate::net::proxy_protocol;
@@ -47,6 +50,8 @@ pub(crate) struct PathConfig {
     pub(crate) access: AccessConfig,
     pub(crate) gateway: GatewayConfig,
     pub(super) http: HttpConfig,
+    /// How its links behave, when it serves the protocol `federation`.
+    pub(crate) federation: Option<FederationSettings>,
 }
 
 impl ServerConfig {
@@ -60,6 +65,7 @@ impl ServerConfig {
         }
         // What the place is like is only known with what others say of it; what is wrong here is wrong anyway.
         ListenerConfig::from_properties(properties)?;
+        refuse_ineffective(properties, false)?;
         if properties.is_given("websocket.auth") {
             PathConfig::from_properties(properties)?;
         }
@@ -107,7 +113,11 @@ impl ListenerConfig {
 
 impl PathConfig {
     pub(super) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
-        let subprotocols = subprotocols(properties)?;
+        let mut subprotocols = subprotocols(properties)?;
+        let federation = FederationSettings::from_properties(properties)?;
+        if federation.as_ref().is_some_and(|settings| settings.link.reliable != Reliable::Off) {
+            subprotocols.insert(0, SUBPROTOCOL.to_owned());
+        }
         let access = AccessConfig::from_properties(properties)?;
         Ok(Self {
             sites: SitePolicy::from_properties(properties)?,
@@ -115,6 +125,7 @@ impl PathConfig {
             subprotocol_required: properties.flag("websocket.subprotocol.required")?,
             gateway: GatewayConfig::from_properties(properties, &access)?,
             http: HttpConfig::from_properties(properties)?,
+            federation,
             access,
             drain_spread: properties.duration("websocket.drain.spread")?,
         })
@@ -127,6 +138,7 @@ impl PathConfig {
             ("websocket.auth", self.access != other.access),
             ("websocket.origins", self.sites != other.sites),
             ("websocket.subprotocol", self.subprotocols != other.subprotocols),
+            ("websocket.link", self.federation != other.federation),
             ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
         ];
         let key = differs.into_iter().find_map(|(key, differs)| differs.then_some(key));

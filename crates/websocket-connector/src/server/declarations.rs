@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use eventflux_core::{EventFluxError, Properties, PropertySpec};
 
 use super::config::{ListenerConfig, PathConfig};
+use super::ineffective::refuse_ineffective;
 use crate::config::ConnectionConfig;
 use crate::{SINK_PROPERTIES, SOURCE_PROPERTIES};
 
 /// Properties that each source and sink has for itself, though both have them.
-const OWN: &[&str] = &["websocket.mode", "websocket.compression"];
+const OWN: &[&str] = &["websocket.mode", "websocket.compression", "websocket.queue.full"];
 
 /// Properties that hold for an address, whatever the path.
 const OF_ADDRESS: &[&str] = &[
@@ -75,6 +76,7 @@ impl Declarations {
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
     pub(super) fn place(&self, declaration: &Declaration) -> Result<Place, EventFluxError> {
         let properties = self.together(declaration)?;
+        refuse_ineffective(&properties, true)?;
         Ok(Place {
             listener: ListenerConfig::from_properties(&properties)?,
             path: Arc::new(PathConfig::from_properties(&properties)?),
@@ -142,6 +144,23 @@ mod tests {
         // Defaults go with what was said.
         let per_address = place.path.gateway.hub.max_connections_per_address;
         assert_eq!((place.path.gateway.dialect.name(), per_address), ("channels", Some(10)));
+    }
+
+    #[test]
+    fn what_has_no_effect_is_refused_when_nobody_at_the_path_says_otherwise() {
+        let declarations = Declarations::default();
+        let raw = [("websocket.rate.period", "1s"), ("websocket.max.subscriptions", "9")];
+        let source = declarations.add("a", "/", &properties(SOURCE_PROPERTIES, &raw), SOURCE_PROPERTIES).unwrap();
+        let with = |raw| declarations.add("a", "/", &properties(SINK_PROPERTIES, raw), SINK_PROPERTIES).unwrap();
+        let channels = with(&[("websocket.protocol", "channels")]);
+        let error = declarations.place(&source).err().unwrap().to_string();
+        assert!(error.contains("'websocket.rate.period'") && error.contains("websocket.rate.limit='0'"), "{error}");
+        let limit = with(&[("websocket.rate.limit", "5")]);
+        assert!(declarations.place(&source).is_ok());
+        drop(channels);
+        let error = declarations.place(&source).err().unwrap().to_string();
+        assert!(error.contains("'websocket.max.subscriptions'"), "{error}");
+        drop(limit);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::http::HttpState;
 use crate::access::Authenticator;
 use crate::config::ConnectionConfig;
 use crate::counters;
+use crate::federation::{self, Place};
 
 /// So many clients are told goodbye at once.
 const AT_ONCE: usize = 50;
@@ -86,6 +87,8 @@ pub(crate) struct Endpoint {
     authenticator: Arc<Authenticator>,
     framings: Framings,
     http: HttpState,
+    /// Where its links meet, when it serves the protocol `federation`.
+    place: Option<Arc<Place>>,
     metrics: Metrics,
     next_id: AtomicU64,
     users: Mutex<HashMap<u64, User>>,
@@ -117,6 +120,10 @@ impl Endpoint {
         let epoch = uuid::Uuid::new_v4().simple().to_string();
         let origin = Origin { path, metrics: &user.member.context.registry, epoch: &epoch[..12] };
         let gateway = &user.path.gateway;
+        let place = user.path.federation.as_ref().map(|settings| {
+            let context = &user.member.context;
+            Place::new(settings.of_stream(&context.stream), federation::counters_of(&context.registry, &context.stream))
+        });
         Ok(Self {
             path: path.to_owned(),
             config: user.path.clone(),
@@ -124,6 +131,7 @@ impl Endpoint {
             authenticator,
             framings: Framings::new(),
             http: HttpState::new(origin.epoch),
+            place,
             metrics: user.member.context.registry.clone(),
             next_id: AtomicU64::new(0),
             users: Mutex::default(),
@@ -181,6 +189,11 @@ impl Endpoint {
     /// What its plain requests share.
     pub(super) fn http(&self) -> &HttpState {
         &self.http
+    }
+
+    /// Where its links meet; `None` when it serves another protocol.
+    pub(crate) fn place(&self) -> Option<&Arc<Place>> {
+        self.place.as_ref()
     }
 
     /// Who judges its clients.

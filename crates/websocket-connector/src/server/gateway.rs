@@ -118,7 +118,8 @@ fn batching(properties: &Properties) -> Result<Option<Batching>, EventFluxError>
     let (delay_key, size_key) = ("websocket.batch.delay", "websocket.batch.size");
     let Some(delay) = properties.optional_duration(delay_key).filter(|delay| !delay.is_zero()) else {
         if properties.is_given(size_key) {
-            return Err(EventFluxError::property(size_key, "has no effect without websocket.batch.delay"));
+            let error = EventFluxError::property(size_key, "has no effect without websocket.batch.delay");
+            return Err(error.with_hint("remove it, or add websocket.batch.delay='50ms'"));
         }
         return Ok(None);
     };
@@ -168,6 +169,10 @@ fn retention(properties: &Properties) -> Result<Retention, EventFluxError> {
         let error = EventFluxError::property("websocket.snapshot.keys", "has no effect without websocket.key");
         return Err(error.with_hint("add websocket.key='${column}'"));
     }
+    if keyed && snapshot_keys == 0 && full != FullPolicy::Conflate {
+        let reason = format!("has no effect without websocket.snapshot.keys or {FULL}='conflate'");
+        return Err(EventFluxError::property("websocket.key", reason).with_hint("remove it, or add one of them"));
+    }
     let age = properties.duration("websocket.client.queue.age")?;
     Ok(Retention {
         losses: Losses::default(),
@@ -188,7 +193,8 @@ fn history(properties: &Properties) -> Result<Option<HistoryLimits>, EventFluxEr
         let given =
             ["websocket.history.bytes", "websocket.history.age"].into_iter().find(|key| properties.is_given(key));
         return match given {
-            Some(key) => Err(EventFluxError::property(key, "has no effect without websocket.history.events")),
+            Some(key) => Err(EventFluxError::property(key, "has no effect without websocket.history.events")
+                .with_hint("remove it, or add websocket.history.events='1000'")),
             None => Ok(None),
         };
     }
@@ -245,10 +251,9 @@ impl Routing {
     /// [`EventFluxError::Configuration`] for properties that exclude each other.
     fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let (user, reply) = (properties.template("websocket.user")?, properties.template("websocket.reply")?);
-        let excluded =
-            [("websocket.user", user.is_some()), ("websocket.channel", properties.is_given("websocket.channel"))];
+        let excluded = ["websocket.user", "websocket.channel", "websocket.key", "websocket.correlation"];
         if reply.is_some()
-            && let Some((key, _)) = excluded.into_iter().find(|(_, given)| *given)
+            && let Some(key) = excluded.into_iter().find(|key| properties.is_given(key))
         {
             let error =
                 EventFluxError::property(key, "has no effect with websocket.reply: an answer goes to whoever asked");
@@ -305,3 +310,6 @@ impl Routing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

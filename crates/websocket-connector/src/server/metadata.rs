@@ -21,6 +21,10 @@ pub(crate) const METADATA: &[MetadataSpec] = &[
         DataType::String,
         "Where an answer goes, for `websocket.reply`; NULL when none is expected.",
     ),
+    MetadataSpec::new("id", DataType::String, "Id of the envelope; NULL for protocols without envelopes."),
+    MetadataSpec::new("stream", DataType::String, "The stream an event belongs to at the other end of a link; else NULL."),
+    MetadataSpec::new("time", DataType::Timestamp, "When the sender published it; NULL when it does not say."),
+    MetadataSpec::new("replayed", DataType::Bool, "Whether it was sent before and comes again on request; NULL without envelopes."),
 ];
 
 /// The fields of a message that the protocol passed on.

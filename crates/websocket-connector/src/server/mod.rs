@@ -7,6 +7,7 @@ mod endpoint;
 mod framing;
 mod gateway;
 mod http;
+mod ineffective;
 mod listener;
 mod metadata;
 mod permission;
@@ -18,8 +19,9 @@ mod welcome;
 
 pub(crate) use config::ServerConfig;
 pub(crate) use declarations::Declaration;
+pub(crate) use endpoint::Member;
 pub(crate) use gateway::{Publishing, accepts};
 pub(crate) use metadata::METADATA;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Attachment, Registry};
 pub(crate) use sink::ServerSink;
 pub(crate) use source::ServerSource;

@@ -13,6 +13,7 @@ use super::declarations::{Declaration, Declarations, Place, disagreement};
 use super::endpoint::{Endpoint, Member, User};
 use super::listener::{BindError, Listener};
 use crate::blocking;
+use crate::federation::ClientLinks;
 
 const LISTEN: &str = "websocket.listen";
 
@@ -24,6 +25,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Registry {
     listeners: Mutex<HashMap<SocketAddr, Arc<Listener>>>,
     declarations: Declarations,
+    links: ClientLinks,
 }
 
 /// One source or sink at one path. Must be detached.
@@ -47,6 +49,11 @@ impl Registry {
         specs: &'static [PropertySpec],
     ) -> Result<Arc<Declaration>, EventFluxError> {
         self.declarations.add(&server.listen, &server.path, server.properties(), specs)
+    }
+
+    /// The connections that are opened, and shared by name.
+    pub(crate) fn links(&self) -> &ClientLinks {
+        &self.links
     }
 
     /// Joins the path, and binds the address when nobody has yet.

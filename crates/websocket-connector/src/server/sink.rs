@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use eventflux_core::health::ConnectionState;
-use eventflux_core::metrics::Counter;
+use eventflux_core::metrics::{Counter, Measurement};
 use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure};
 use eventflux_gateway::{Losses, Retention};
 use tokio::time::{Instant, sleep};
@@ -37,6 +37,7 @@ pub(crate) struct ServerSink {
     unheard: Counter,
     /// What `stop` could not deliver; it may be called twice.
     undelivered: AtomicU64,
+    _measurement: Measurement,
 }
 
 impl ServerSink {
@@ -60,6 +61,11 @@ impl ServerSink {
         context.registry.describe(UNHEARD, "Payloads that were published while no client was connected.");
         context.registry.describe(EVICTED, "Clients that were closed because their queue was full.");
         let evicted = context.registry.counter(EVICTED, &labels);
+        let (hub, queue_bytes) = (Arc::downgrade(attachment.endpoint().hub()), context.metrics.queue_bytes.clone());
+        // Only when somebody asks: it takes a look at every client.
+        let measurement = context.registry.measure(move || {
+            queue_bytes.set(hub.upgrade().map_or(0, |hub| hub.backlog_bytes()));
+        });
         let losses = Losses { dropped: context.metrics.dropped.clone(), evicted };
         Ok(Self {
             attachment,
@@ -68,6 +74,7 @@ impl ServerSink {
             unheard: context.registry.counter(UNHEARD, &labels),
             context,
             undelivered: AtomicU64::new(0),
+            _measurement: measurement,
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::BoxFuture;
+use eventflux_federation::{Opening, Reliable, SUBPROTOCOL};
 use eventflux_gateway::{Arrival, Authenticated, Ending, Session};
 use eventflux_websocket_wire::Connection;
 use eventflux_websocket_wire::handshake::{self, Accept, Refusal, Requested, UpgradeRequest};
@@ -17,6 +18,7 @@ use super::permission::{Permission, authenticate};
 use super::{connection, http};
 use crate::config::ConnectionConfig;
 use crate::counters::Refused;
+use crate::federation::{Peer, Side};
 use crate::net::origin::SiteRefusal;
 use crate::net::proxy_protocol;
 use crate::net::stream::ByteStream;
@@ -31,6 +33,8 @@ pub(super) struct Admitted {
     pub(super) seat: Seat,
     pub(super) session: Result<Session, Ending>,
     pub(super) permission: Permission,
+    /// Its end of a link, where links are served.
+    pub(super) side: Option<Side>,
 }
 
 /// Shakes hands within `websocket.handshake.timeout`. A client that is not let in gets an HTTP answer that says why, or,
@@ -123,9 +127,23 @@ async fn upgrade(listener: &Listener, request: UpgradeRequest, client: Secured, 
         session => {
             let accept = Accept { limits: config.limits, subprotocol: subprotocol.as_deref(), deflate: config.deflate };
             let connected = request.accept(client.stream, accept).await.ok()?;
-            Some(Admitted { connection: connected.connection, seat, session, permission })
+            let side = session.as_ref().ok().and_then(|session| side(&endpoint, session, address, subprotocol.as_deref()));
+            Some(Admitted { connection: connected.connection, seat, session, permission, side })
         }
     }
+}
+
+/// The client's end of a link, where links are served.
+fn side(endpoint: &Arc<Endpoint>, session: &Session, address: IpAddr, subprotocol: Option<&str>) -> Option<Side> {
+    let connection = session.id();
+    let peer = Peer {
+        connection: connection.as_str().into(),
+        user: session.user().cloned(),
+        address: Some(address),
+    };
+    let opening = Opening { connection, agreed: subprotocol == Some(SUBPROTOCOL), receiver: None };
+    // Who does not agree to what is required has been refused before.
+    Side::new(endpoint.place()?, opening, peer).ok()
 }
 
 /// A client that may send its request.
@@ -186,6 +204,11 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
         }
     };
     let subprotocol = request.choose_subprotocol(&rules.subprotocols).map(str::to_owned);
+    let requires_link =
+        rules.federation.as_ref().is_some_and(|settings| settings.link.reliable == Reliable::Require);
+    if requires_link && subprotocol.as_deref() != Some(SUBPROTOCOL) {
+        return Err(Refusal::bad_request("a link with acknowledgements is required here: subprotocol eventflux.link.v1"));
+    }
     if rules.subprotocol_required && subprotocol.is_none() {
         return Err(Refusal::bad_request("none of the offered subprotocols is spoken here"));
     }

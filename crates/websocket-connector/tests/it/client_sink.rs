@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use eventflux_core::health::ConnectionState;
 use eventflux_core::{EventFluxError, Sink};
 use eventflux_testkit::collector::Collector;
-use eventflux_testkit::peer::{Message, Script, ScriptedPeer};
+use eventflux_testkit::peer::{Message, RawFrame, Script, ScriptedPeer};
 use eventflux_testkit::proxy::ChaosProxy;
 use eventflux_testkit::wait::eventually_blocking;
 
@@ -157,12 +157,13 @@ fn giving_up_fails_what_is_queued_and_a_later_publish_starts_over() {
     sink.wait_for_state(ConnectionState::Connected);
 }
 
-#[test]
-fn a_payload_the_peer_finds_too_large_fails_alone() {
-    let refusing = Script::new().accept().stop_reading().wait_for_signal("busy").close(1009, "too big");
+/// A peer that closes with 1009 while most of a payload is still to be sent, in the way of `refusal`.
+fn too_large_fails_alone(refusal: impl FnOnce(Script) -> Script, raw: &[(&str, &str)]) {
+    let refusing = refusal(Script::new().accept().stop_reading().wait_for_signal("busy"));
     let peer = ScriptedPeer::builder().receive_buffer(8 << 10).script(refusing).script(Script::new().accept()).start();
     let proxy = ChaosProxy::start(peer.address());
-    let sink = sink(&format!("ws://{}", proxy.address()), &[("websocket.queue.bytes", "64MiB")]);
+    let url = format!("ws://{}", proxy.address());
+    let sink = sink(&url, &[&[("websocket.queue.bytes", "64MiB")], raw].concat());
     let large = "x".repeat(30 << 20);
     sink.sink.publish(large.as_bytes()).unwrap();
     sink.sink.publish(b"small").unwrap();
@@ -173,6 +174,18 @@ fn a_payload_the_peer_finds_too_large_fails_alone() {
     assert_eq!(payload.len(), large.len());
     assert!(matches!(error, EventFluxError::Send { retryable: false, .. }), "{error}");
     eventually_blocking(DEADLINE, || peer.messages().iter().any(|message| message.as_text() == Some("small")));
+}
+
+#[test]
+fn a_payload_the_peer_finds_too_large_fails_alone() {
+    too_large_fails_alone(|script| script.resume_reading().close(1009, "too big"), &[]);
+}
+
+#[test]
+fn a_peer_that_finds_a_payload_too_large_and_reads_nothing_more_holds_nobody_up() {
+    // The frame under way fits nowhere, so the goodbye takes as long as it may.
+    let raw = [("websocket.close.timeout", "200ms")];
+    too_large_fails_alone(|script| script.send_frame(RawFrame::close(1009, "too big")), &raw);
 }
 
 #[test]

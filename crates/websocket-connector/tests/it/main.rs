@@ -9,6 +9,7 @@ mod http;
 mod refusals;
 mod secrets;
 mod server;
+mod settled;
 mod subscribe;
 mod support;
 mod tls;

@@ -190,6 +190,31 @@ fn a_slow_client_loses_its_own_events_and_nobody_elses() {
 }
 
 #[test]
+fn what_waits_for_the_slowest_client_is_the_size_of_the_queue() {
+    const LIMIT_BYTES: u64 = 100 << 10;
+    let sink = server_sink(&Registry::new(), &[("websocket.client.queue.bytes", "100KiB")]);
+    let queue_bytes = || {
+        let samples = sink.context.registry.samples();
+        samples.iter().find(|sample| sample.name == "eventflux_sink_queue_bytes").unwrap().value
+    };
+    let slow = ScriptedClient::builder(sink.detail()).receive_buffer(8 << 10).connect().blocking();
+    slow.play(Script::new().stop_reading()).blocking();
+    clients(&sink, 1);
+    assert_eq!(queue_bytes(), 0);
+    let payload = "x".repeat(10_000);
+    eventually_blocking(DEADLINE, || {
+        sink.sink.publish(payload.as_bytes()).unwrap();
+        sink.context.metrics.dropped.value() > 0
+    });
+    sink.sink.publish(payload.as_bytes()).unwrap();
+    let full = queue_bytes();
+    // A little more is kept than may wait, for clients that are just within their limit.
+    assert!((LIMIT_BYTES / 2..=2 * LIMIT_BYTES).contains(&full), "{full}");
+    slow.play(Script::new().resume_reading()).blocking();
+    eventually_blocking(DEADLINE, || queue_bytes() == 0);
+}
+
+#[test]
 fn a_slow_client_is_disconnected_where_that_is_the_policy() {
     let raw = [("websocket.client.queue.bytes", "100KiB"), ("websocket.client.queue.full", "disconnect")];
     let sink = server_sink(&Registry::new(), &raw);

@@ -69,3 +69,59 @@ async fn a_peer_that_never_pauses_leaves_other_tasks_their_turn() {
     assert!(!busy.is_finished(), "500 batches in one turn");
     busy.await.unwrap();
 }
+
+/// A connection that was reset: nothing can be written, and what came before is found a moment later, if it is.
+struct Reset {
+    came_before: Option<&'static [u8]>,
+    is_known: bool,
+}
+
+impl AsyncRead for Reset {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        match this.came_before {
+            Some(bytes) if this.is_known => buffer.put_slice(bytes),
+            came_before => {
+                this.is_known = true;
+                if came_before.is_some() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Reset {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn end_of_reset(came_before: Option<&'static [u8]>) -> Disconnect {
+    let stream = Reset { came_before, is_known: false };
+    let mut connection = Connection::new(stream, BytesMut::new(), Role::Client, Limits::default(), None);
+    connection.queue(Message::text("refused"));
+    connection.drive(Some(&mut Batch::default())).await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_that_is_found_after_a_write_failed_tells_why_it_did() {
+    let ended = end_of_reset(Some(&[0x88, 2, 0x03, 0xf1])).await;
+    assert_eq!(ended, Disconnect::Closed { code: Some(1009), reason: String::new() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_write_is_the_end_when_the_peer_said_nothing_before() {
+    let ended = tokio::time::timeout(2 * LAST_WORDS, end_of_reset(None)).await.unwrap();
+    assert!(matches!(ended, Disconnect::Lost(_)), "{ended:?}");
+}

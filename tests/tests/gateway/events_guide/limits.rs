@@ -39,6 +39,7 @@ fn after_the_time_it_was_told_a_client_may_go_on() {
     assert_eq!(client.next(), json!({"type": "pong"}));
     let error = client.next();
     assert_eq!(error["data"]["retry_after"], 1);
+    // What a client does that is told to wait: asking before would count against it.
     std::thread::sleep(Duration::from_secs(error["data"]["retry_after"].as_u64().unwrap()));
     assert_eq!(client.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
     served.stop();

@@ -21,7 +21,7 @@ use crate::{
 const PAYLOADS: u64 = 500;
 
 /// Payload size of the check that fills a sink, bytes.
-const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
+pub(super) const LARGE_PAYLOAD_BYTES: usize = 64 << 10;
 
 /// A sink that has taken this many large payloads (256 MiB) without becoming unready is unbounded.
 const MOST_LARGE_PAYLOADS: usize = 4096;
@@ -219,7 +219,7 @@ pub(super) fn is_not_ready_while_full(harness: &Harness) -> Outcome {
 }
 
 /// Publishes until the sink is not ready; whether it became ready again within the observation time.
-fn fill(bench: &Bench<'_>, payload: &[u8], accepted: &mut u64) -> Result<bool, String> {
+pub(super) fn fill(bench: &Bench<'_>, payload: &[u8], accepted: &mut u64) -> Result<bool, String> {
     while bench.sink.is_ready() {
         ensure(*accepted < MOST_LARGE_PAYLOADS as u64, || {
             format!("{accepted} payloads of {LARGE_PAYLOAD_BYTES} bytes were accepted while the peer took none")

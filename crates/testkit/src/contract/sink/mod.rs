@@ -3,6 +3,7 @@
 mod bench;
 mod checks;
 mod secrets;
+mod settled;
 
 use super::{
     SinkHarness,
@@ -39,6 +40,9 @@ pub(super) const CHECKS: &[Check<Harness>] = &[
     check("delivers_everything", always, checks::delivers_everything),
     check("keeps_the_order", needs_order, checks::keeps_the_order),
     check("delivers_what_it_accepted_before_stop_returns", always, checks::delivers_before_stop_returns),
+    check("settles_what_it_accepted", always, settled::settles_what_it_accepted),
+    check("settles_neither_early_nor_late", needs_backpressure, settled::settles_neither_early_nor_late),
+    check("settles_nothing_it_gives_up", needs_peer, settled::settles_nothing_it_gives_up),
     check("a_publish_after_stop_is_refused", always, checks::a_publish_after_stop_is_refused),
     check(
         "accounts_for_every_payload_of_an_absent_peer",

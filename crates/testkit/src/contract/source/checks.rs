@@ -228,6 +228,19 @@ pub(super) fn acknowledges_only_what_was_taken(harness: &Harness) -> Outcome {
     ensure(acknowledged == 0, || format!("{acknowledged} messages were acknowledged that nobody took"))
 }
 
+pub(super) fn acknowledges_only_what_is_settled(harness: &Harness) -> Outcome {
+    let mut bench = Bench::new(harness)?;
+    bench.recorder.settle(Ok(0));
+    bench.start_with(MESSAGES)?;
+    bench.arrived(1)?;
+    linger(harness.limits().observation);
+    let acknowledged = bench.peer.acknowledged();
+    ensure(acknowledged == 0, || format!("{acknowledged} messages were acknowledged and not settled"))?;
+    bench.recorder.settle(Ok(MESSAGES as usize));
+    let peer = Arc::clone(&bench.peer);
+    within(bench.arrival(), "acknowledgement of what is settled", || peer.acknowledged() as u64 >= MESSAGES)
+}
+
 pub(super) fn a_panicking_callback_is_contained(harness: &Harness) -> Outcome {
     let mut bench = Bench::with(harness, OnDelivery::Panic, |peer| peer.properties())?;
     bench.start_with(MESSAGES)?;

@@ -61,6 +61,7 @@ pub(super) const CHECKS: &[Check<Harness>] = &[
     ),
     check("a_refused_delivery_ends_the_source", needs_messages, checks::a_refused_delivery_ends_the_source),
     check("acknowledges_only_what_was_taken", needs_acknowledgement, checks::acknowledges_only_what_was_taken),
+    check("acknowledges_only_what_is_settled", needs_acknowledgement, checks::acknowledges_only_what_is_settled),
     check("a_panicking_callback_is_contained", needs_messages, checks::a_panicking_callback_is_contained),
     check("secrets_are_never_shown", always, secrets::secrets_are_never_shown),
 ];

@@ -15,11 +15,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::super::endpoint::{Inbox, Item, Seat, Sender};
 use super::super::permission::{Asked, Permission};
 use super::super::scratch::{with_batch, with_outgoing};
+use crate::federation::Side;
 use crate::net::stream::ByteStream;
 use crate::pings::PingBudget;
 
 /// Bytes handed to the socket before it is flushed.
-const CHUNK_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How long after something was given to the connection it is looked at what became of it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,6 +49,8 @@ pub(super) struct Driver {
     /// Somebody is asked about the client; nothing more is read meanwhile.
     pub(super) asking: Option<BoxFuture<'static, Asked>>,
     pub(super) sender: Option<Arc<Sender>>,
+    /// Its end of a link, where links are served.
+    pub(super) side: Option<Box<Side>>,
 }
 
 pub(super) enum End {
@@ -57,6 +60,8 @@ pub(super) enum End {
     Evicted(&'static str),
     /// Ended by the session.
     Ended(Ending),
+    /// Ended by the link.
+    Unlinked(eventflux_federation::Ending),
     Disconnected(Disconnect),
 }
 
@@ -66,6 +71,7 @@ impl Driver {
         seat: Seat,
         session: Session,
         permission: Permission,
+        side: Option<Side>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -83,6 +89,7 @@ impl Driver {
             handing_over: None,
             asking: None,
             sender: None,
+            side: side.map(Box::new),
         }
     }
 
@@ -107,7 +114,7 @@ impl Driver {
     }
 
     pub(super) fn takes_messages(&self) -> bool {
-        self.waiting.is_empty() && self.asking.is_none()
+        self.waiting.is_empty() && self.asking.is_none() && self.side.as_ref().is_none_or(|side| side.takes_messages())
     }
 
     /// Sends and receives; whether anything was.
@@ -129,7 +136,8 @@ impl Driver {
 
     /// Hands to the connection what the session has, when it has sent what it got before.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let has_something = self.session.register(cx.waker()) || self.is_session_due();
+        let linked = self.side.as_ref().is_some_and(|side| side.register(cx.waker()));
+        let has_something = self.session.register(cx.waker()) || self.is_session_due() || linked;
         if self.busy {
             // What the client does not read does not keep it from being ended.
             return self.session.ending().map_or(Ok(false), |ending| Err(End::Ended(ending)));
@@ -149,6 +157,10 @@ impl Driver {
             }
             transmitted.map_err(End::Ended)
         })?;
+        if let Some(side) = &mut self.side {
+            let connection = &mut self.connection;
+            self.busy |= side.transmit(CHUNK_BYTES, |message| connection.queue(message)).map_err(End::Unlinked)?;
+        }
         if self.busy {
             self.keep_alive.sending(now);
             self.look_at.get_or_insert(now + LOOK_INTERVAL);
@@ -163,7 +175,11 @@ impl Driver {
 
     pub(super) fn flushed(&mut self) {
         self.keep_alive.flushed();
-        self.busy = false;
+        if std::mem::take(&mut self.busy)
+            && let Some(side) = &mut self.side
+        {
+            side.flushed();
+        }
         self.session.flushed();
     }
 
@@ -174,7 +190,7 @@ impl Driver {
         if !self.pings.allow(batch.pings, now) {
             return Err(End::Disconnected(PingBudget::exceeded()));
         }
-        self.take(batch);
+        self.take(batch)?;
         // A client that never pauses would keep the timer from being looked at.
         if self.keep_alive.deadline().is_some_and(|deadline| deadline <= now) {
             return self.timers();
@@ -256,7 +272,9 @@ impl Driver {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let session = self.session.deadline().map(Instant::from_std);
-        [self.keep_alive.deadline(), session, self.look_at].into_iter().flatten().min()
+        // What is due while the connection sends is looked at when it has.
+        let link = self.side.as_ref().and_then(|side| side.deadline()).filter(|_| !self.busy).map(Instant::from_std);
+        [self.keep_alive.deadline(), session, self.look_at, link].into_iter().flatten().min()
     }
 
     /// Path, connection, address and user, for the log.

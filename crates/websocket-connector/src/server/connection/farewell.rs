@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::endpoint::Item;
 use crate::net::stream::ByteStream;
 
-use super::driver::{Driver, End};
+use super::driver::{CHUNK_BYTES, Driver, End};
 
 /// How long sources may take to accept what is left of a connection that is over.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
@@ -37,6 +37,10 @@ impl Driver {
                 log::warn!("{name} closed: {}", ending.reason());
                 (ending.code(), ending.reason().to_owned(), goodbye_by)
             }
+            End::Unlinked(ending) => {
+                log::warn!("{name} closed: {ending}");
+                (ending.code, ending.reason, goodbye_by)
+            }
             End::Dead(reason) => {
                 log::info!("{name} dropped: {reason}");
                 driver.seat.count_violation(None);
@@ -56,9 +60,11 @@ impl Driver {
                 }
             }
         };
-        if !matches!(code, 1000 | 1001) {
+        // 1012: for a reason of ours.
+        if !matches!(code, 1000 | 1001 | 1012) {
             driver.seat.count_violation(Some(code));
         }
+        driver.conclude();
         let Self { connection, session, seat, .. } = driver;
         let flush_by = Instant::now() + FAREWELL_LIMIT.min(by.saturating_duration_since(Instant::now()));
         // Out of the hub before the goodbye: who does not answer it takes nobody's place.
@@ -79,6 +85,15 @@ impl Driver {
         }
         self.pass_inbound(inbound);
         self.hand_over().await;
+    }
+
+    /// What has been taken of a link is acknowledged before the goodbye.
+    fn conclude(&mut self) {
+        if let Some(side) = &mut self.side {
+            side.conclude();
+            let connection = &mut self.connection;
+            let _ = side.transmit(CHUNK_BYTES, |message| connection.queue(message));
+        }
     }
 
     /// Waits until the sources have taken what waits for them, but not for ever.

@@ -15,10 +15,24 @@ use super::super::permission::Asked;
 use super::driver::{Driver, End};
 
 impl Driver {
-    pub(super) fn take(&mut self, batch: &mut Batch) {
+    pub(super) fn take(&mut self, batch: &mut Batch) -> Result<(), End> {
         if batch.messages.is_empty() {
-            return batch.clear();
+            batch.clear();
+            return Ok(());
         }
+        if let Some(side) = &mut self.side {
+            self.session.count_received(batch.messages.len());
+            let received = side.received(batch).map_err(End::Unlinked);
+            if !side.takes_messages() {
+                self.keep_alive.pause();
+            }
+            return received;
+        }
+        self.take_for_session(batch);
+        Ok(())
+    }
+
+    fn take_for_session(&mut self, batch: &mut Batch) {
         if self.session.is_transparent() {
             self.session.count_received(batch.messages.len());
             let inboxes = self.seat.endpoint().inboxes();
@@ -125,6 +139,9 @@ impl Driver {
     }
 
     pub(super) fn poll_handing_over(&mut self, cx: &mut Context<'_>) {
+        if self.side.as_mut().is_some_and(|side| side.poll_handing_over(cx)) {
+            self.read_again();
+        }
         while let Some((inbox, item)) = self.waiting.front() {
             let handing_over = self.handing_over.get_or_insert_with(|| {
                 let (items, item) = (inbox.items.clone(), item.clone());
@@ -138,12 +155,17 @@ impl Driver {
             self.waiting.pop_front();
             if self.waiting.is_empty() {
                 self.waiting = VecDeque::new();
-                let now = Instant::now();
-                self.keep_alive.resume(now);
-                self.keep_alive.mid_message(self.connection.is_mid_message(), now);
-                self.arm(now);
+                self.read_again();
             }
         }
+    }
+
+    /// Everything received has been taken.
+    fn read_again(&mut self) {
+        let now = Instant::now();
+        self.keep_alive.resume(now);
+        self.keep_alive.mid_message(self.connection.is_mid_message(), now);
+        self.arm(now);
     }
 
     pub(super) fn sender(&mut self) -> Arc<Sender> {

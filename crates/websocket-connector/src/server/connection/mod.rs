@@ -30,11 +30,11 @@ enum Serving {
 
 /// Serves a connection.
 pub(super) fn serve(admitted: Admitted) -> BoxFuture<'static, ()> {
-    let Admitted { connection, seat, session, permission } = admitted;
+    let Admitted { connection, seat, session, permission, side } = admitted;
     Box::pin(match session {
         Err(ending) => Serving::Ending(Box::pin(refuse(connection, seat, ending))),
         Ok(session) => {
-            let driver = Driver::new(connection, seat, session, permission);
+            let driver = Driver::new(connection, seat, session, permission, side);
             log::info!("{} connected", driver.name());
             Serving::Driven(Box::pin(driver))
         }

@@ -1,0 +1,1 @@
+//! Two links back to back, in simulated time.

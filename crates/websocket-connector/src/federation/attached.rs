@@ -1,0 +1,161 @@
+//! A source or sink at its place, whichever end opens the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventflux_core::health::ConnectionState;
+use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SourceCallback};
+use tokio::time::Instant;
+
+use super::{ClientMember, FederatedSource, Inlet, InletConfig, Outflow, OutflowConfig, Place};
+use crate::config::{ConnectionConfig, Mode};
+use crate::server::{Attachment, Declaration, Member, Registry};
+
+/// How it got there. Must be detached.
+#[derive(Debug)]
+pub(crate) enum Attached {
+    /// It listens.
+    Path(Box<Attachment>),
+    /// It connects.
+    Connection(ClientMember),
+}
+
+/// A source; started.
+#[derive(Debug)]
+pub(crate) struct LinkSource {
+    attached: Attached,
+    place: Arc<Place>,
+    inlet: Arc<Inlet>,
+    source: FederatedSource,
+}
+
+/// A sink; started.
+#[derive(Debug)]
+pub(crate) struct LinkSink {
+    attached: Attached,
+    outflow: Outflow,
+}
+
+/// Takes its place: at the path where it listens, or at a connection.
+///
+/// # Errors
+/// [`EventFluxError::Configuration`] when the address cannot be bound, or others there say otherwise.
+pub(crate) fn attach(
+    registry: &Arc<Registry>,
+    mode: &Mode,
+    declaration: Option<&Declaration>,
+    connection: &ConnectionConfig,
+    context: &ConnectorContext,
+) -> Result<Attached, EventFluxError> {
+    match (mode, declaration) {
+        (Mode::Server(server), Some(declaration)) => {
+            let member = Member { context: context.clone(), inbox: None };
+            let attachment = registry.attach(server, declaration, member)?;
+            context.health.set(ConnectionState::Listening, attachment.url());
+            log::info!("[{}] takes part in links at {}", context.stream, attachment.url());
+            Ok(Attached::Path(Box::new(attachment)))
+        }
+        (Mode::Client(client), _) => {
+            // Whoever speaks this protocol has settings.
+            let settings = client.federation.as_ref().ok_or(EventFluxError::Stopped)?;
+            let member = registry.links().attach(client, connection, settings, context)?;
+            Ok(Attached::Connection(member))
+        }
+        // Who listens has said where.
+        (Mode::Server(_), None) => Err(EventFluxError::Stopped),
+    }
+}
+
+impl Attached {
+    /// # Errors
+    /// When the path serves another protocol.
+    fn place(&self) -> Result<&Arc<Place>, EventFluxError> {
+        match self {
+            Self::Connection(member) => Ok(member.place()),
+            Self::Path(attachment) => attachment.endpoint().place().ok_or_else(|| {
+                let reason = "differs from what another source or sink says of the path";
+                EventFluxError::property("websocket.protocol", reason)
+            }),
+        }
+    }
+
+    fn detach(&self, by: Instant) {
+        match self {
+            Self::Path(attachment) => attachment.detach(by),
+            Self::Connection(member) => member.detach(by),
+        }
+    }
+}
+
+impl LinkSource {
+    /// Takes part in the place, and starts to deliver.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub(crate) fn start(
+        attached: Attached,
+        config: &InletConfig,
+        context: ConnectorContext,
+        callback: Arc<dyn SourceCallback>,
+    ) -> Result<Self, EventFluxError> {
+        let started = attached.place().cloned().and_then(|place| {
+            let inlet = Inlet::new(config.clone(), context);
+            let source = FederatedSource::start(inlet.clone(), callback)?;
+            place.add_inlet(inlet.clone());
+            Ok((place, inlet, source))
+        });
+        match started {
+            Ok((place, inlet, source)) => Ok(Self { attached, place, inlet, source }),
+            Err(error) => {
+                attached.detach(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Delivers what was received, and leaves the place.
+    pub(crate) fn stop(&self, deadline: Duration) {
+        let by = Instant::now() + deadline;
+        self.source.stop(deadline * 2 / 3);
+        self.place.remove_inlet(&self.inlet);
+        self.attached.detach(by);
+    }
+}
+
+impl LinkSink {
+    /// Takes part in the place.
+    ///
+    /// # Errors
+    /// Those of [`Outflow::start`].
+    pub(crate) fn start(
+        attached: Attached,
+        config: &OutflowConfig,
+        context: ConnectorContext,
+    ) -> Result<Self, EventFluxError> {
+        match attached.place().and_then(|place| Outflow::start(place, config, context)) {
+            Ok(outflow) => Ok(Self { attached, outflow }),
+            Err(error) => {
+                attached.detach(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// # Errors
+    /// Those of [`Outflow::publish`].
+    pub(crate) fn publish(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
+        self.outflow.publish(batch)
+    }
+
+    pub(crate) fn outflow(&self) -> &Outflow {
+        &self.outflow
+    }
+
+    /// Sends what waits, and leaves the place; returns the events that are neither acknowledged nor stored.
+    pub(crate) fn stop(&self, deadline: Duration) -> u64 {
+        let by = Instant::now() + deadline;
+        let undelivered = self.outflow.stop(deadline);
+        self.attached.detach(by);
+        undelivered
+    }
+}

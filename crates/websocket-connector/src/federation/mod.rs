@@ -1,0 +1,34 @@
+//! The protocol `federation`: a place where links meet sources and sinks, in both roles.
+//!
+//! What is said over a link is decided in `eventflux-federation`, which knows no socket. Here is what drives it: a
+//! [`Place`] for each path that is listened at and each connection that is opened, a [`Side`] for each connection, an
+//! [`Inlet`] for each source, and an [`Outflow`] for each sink.
+
+mod attached;
+mod client;
+mod config;
+mod counters;
+mod driver;
+mod ineffective;
+mod inlet;
+mod items;
+mod metadata;
+mod outflow;
+mod place;
+mod side;
+mod source;
+mod store;
+
+pub(crate) use attached::{LinkSink, LinkSource, attach};
+pub(crate) use client::{ClientLinks, ClientMember};
+pub(crate) use config::{is_federation, FederationSettings, InletConfig, OutflowConfig};
+pub(crate) use counters::of as counters_of;
+pub(crate) use inlet::Inlet;
+pub(crate) use items::{Delivered, Peer};
+pub(crate) use outflow::Outflow;
+pub(crate) use place::Place;
+pub(crate) use side::Side;
+pub(crate) use source::FederatedSource;
+
+/// The value of `websocket.protocol`.
+pub(crate) const PROTOCOL: &str = "federation";
