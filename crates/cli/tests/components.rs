@@ -5,10 +5,14 @@
 mod support;
 
 use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use support::{eventflux, repository};
+use support::{DEADLINE, Running, eventflux, free_port, repository};
 
 const EDGE: &str = "examples/federation/edge-config.json";
 const CLOUD: &str = "examples/federation/cloud-config.json";
@@ -86,6 +90,60 @@ fn the_printed_files_and_what_they_are_converted_to_have_no_mistakes() {
     }
 }
 
+#[test]
+fn the_printed_files_carry_datagrams_from_the_edge_into_the_store_of_the_cloud() {
+    let folder = TempDir::new().unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
+    let objects = folder.path().join("objects");
+    // Ports of this test's own, and a folder of its own that fills sooner.
+    let edge = fs::read_to_string(repository().join(EDGE)).unwrap();
+    let edge = edge.replace("14550", &udp.to_string()).replace("8080", &port.to_string());
+    let cloud = fs::read_to_string(repository().join(CLOUD)).unwrap();
+    let cloud = cloud.replace("edge-instance:8080", &format!("127.0.0.1:{port}"));
+    let store = format!("\"url\": \"file:{}\", \"batch\": {{\"delay\": \"50ms\"}},", objects.display());
+    let cloud =
+        cloud.replace("\"ports\": {\n          \"inputs\"", &format!("{store} \"ports\": {{\n          \"inputs\""));
+    assert!(cloud.contains(&store), "{cloud}");
+    let files = [("edge.json", edge), ("cloud.json", cloud)].map(|(name, text)| {
+        fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    });
+    let mut running = Running::start(&["run", &files[0], &files[1]], &[]);
+    running.expect_stderr("connected to ws://127.0.0.1");
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for message in ["{\"value\": 10}", "{\"value\": 60}", "nonsense", "{\"value\":\n70}"] {
+        sender.send_to(message.as_bytes(), ("127.0.0.1", udp)).unwrap();
+    }
+    let deadline = Instant::now() + DEADLINE;
+    let mut stored = Vec::new();
+    while stored != ["{\"value\": 60}", "{\"value\": 70}"] {
+        assert!(Instant::now() < deadline, "stored: {stored:?}");
+        thread::sleep(Duration::from_millis(20));
+        stored = lines(&objects);
+        // A link whose receiver is cut off before it acknowledged may bring a message again, never another one.
+        stored.sort_unstable();
+        stored.dedup();
+    }
+    running.signal_until_the_end("INT");
+}
+
+/// The lines of all objects below a folder.
+fn lines(folder: &Path) -> Vec<String> {
+    let mut folders = vec![folder.to_owned()];
+    let mut lines = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| -> PathBuf { entry.unwrap().path() }) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "jsonl") {
+                lines.extend(fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned));
+            }
+        }
+    }
+    lines
+}
+
 /// Configs that have every field between them, each with the `type` and `name` of its component.
 const EVERY_FIELD: [(&str, &str, &str); 9] = [
     (
@@ -138,7 +196,7 @@ const EVERY_FIELD: [(&str, &str, &str); 9] = [
     (
         "storage",
         "objectstore",
-        r#""url": "file:./objects", "path": "${stream}/${date}", "batch": {"size": "1MiB", "events": 100, "delay": "1s"}"#,
+        r#""url": "file:./objects", "path": "measurements", "batch": {"size": "1MiB", "events": 100, "delay": "1s"}"#,
     ),
 ];
 

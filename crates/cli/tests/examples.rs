@@ -11,7 +11,8 @@ use std::fs;
 use support::{Running, eventflux, repository};
 
 /// Examples that talk to somebody else; they are only checked.
-const NEEDS_OTHERS: [&str; 3] = ["authenticate-then-subscribe.sql", "binance.sql", "combined-streams.sql"];
+const NEEDS_OTHERS: [&str; 4] =
+    ["authenticate-then-subscribe.sql", "binance.sql", "combined-streams.sql", "udp-to-objects.sql"];
 
 /// Examples that run on their own: what to set so that several tests can run at once, and what standard output shows.
 const RUNS: [(&str, &[&str], &str); 5] = [

@@ -1,6 +1,7 @@
 //! What the owner, the writer's thread and the thread that loads have in common: the queue, and the open file.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::block::Block;
@@ -28,6 +29,9 @@ struct State {
     suspect: bool,
     /// Nobody waits for the writer any more: it gives up what it cannot write at once.
     abandoned: bool,
+    /// Nobody waits, and what waits is still to be written: the first failure ends it.
+    orphaned: bool,
+    writer: Option<ThreadId>,
     ended: bool,
 }
 
@@ -44,7 +48,14 @@ impl Shared {
         Self {
             config,
             observer,
-            state: Mutex::new(State { queue, suspect: false, abandoned: false, ended: false }),
+            state: Mutex::new(State {
+                queue,
+                suspect: false,
+                abandoned: false,
+                orphaned: false,
+                writer: None,
+                ended: false,
+            }),
             wake: Condvar::new(),
             ended: Condvar::new(),
             store: RwLock::new(Some(store)),
@@ -90,10 +101,14 @@ impl Shared {
     }
 
     /// Asks the writer to write what waits and to end, and waits for it until `deadline` has passed. Returns the number of
-    /// blocks that are not on the disk.
+    /// blocks that are not on the disk. The writer itself, whose observer may let the last handle go, does not wait for itself.
     pub(crate) fn close(&self, deadline: Duration) -> u64 {
         let mut state = self.state();
         state.queue.close();
+        if state.writer == Some(thread::current().id()) {
+            state.orphaned = true;
+            return state.queue.unwritten();
+        }
         self.wake.notify_one();
         let waited = self.ended.wait_timeout_while(state, deadline, |state| !state.ended);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -109,6 +124,11 @@ impl Shared {
 
 /// The writer's side.
 impl Shared {
+    /// Has to be called by the writer before anything else.
+    pub(crate) fn begin(&self) {
+        self.state().writer = Some(thread::current().id());
+    }
+
     /// Waits until there is something to do.
     pub(crate) fn next_work(&self) -> Work {
         let mut state = self.state();
@@ -132,6 +152,9 @@ impl Shared {
     /// Waits after a failure; being closed meanwhile ends the pause. `false` when there is to be no other attempt.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
         let state = self.state();
+        if state.orphaned {
+            return false;
+        }
         let closed = state.queue.is_closed();
         let goes_on = |state: &mut State| !state.abandoned && state.queue.is_closed() == closed;
         let waited = self.wake.wait_timeout_while(state, pause, goes_on);

@@ -16,8 +16,8 @@ use crate::store::file::Directory;
 use crate::store::{Contents, Place};
 use crate::writer::Writer;
 
-/// What a spool tells its owner, from the writer's thread. Nothing is written until it returns: it must not block, and must
-/// not call [`Spool::close`].
+/// What a spool tells its owner, from the writer's thread. Nothing is written until it returns: it must not block. It may call
+/// the spool; when it lets the last handle go, or closes it, what waits is written without anybody waiting for that.
 pub trait Observer: Send + Sync {
     /// Everything below `next` survives a crash now. What waited in memory has made room.
     fn stored(&self, next: u64);

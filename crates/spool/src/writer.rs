@@ -24,6 +24,7 @@ impl<P: Place> Writer<P> {
     /// Runs until the spool is closed. The file and its lock are free again before whoever closes it goes on.
     pub(crate) fn run(mut self) {
         let ended = Ended(Arc::clone(&self.shared));
+        self.shared.begin();
         while self.turn() {}
         self.shared.close_store();
         drop(self);

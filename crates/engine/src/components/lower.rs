@@ -13,7 +13,7 @@ use super::properties::{listed_variables, properties};
 use super::report::Report;
 use super::subjects::{PAYLOAD, Subjects, implied};
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
-use crate::sql::{AnnotationKind, Document, Ident, MAX_STATEMENTS, Property, Query, SelectItem, SelectItemKind};
+use crate::sql::{Document, Ident, MAX_STATEMENTS, Property, Query, SelectItem, SelectItemKind};
 
 /// The port of a connector with requests and replies that gives those instead of data.
 const CONTROL_PORT: &str = "ws_control";
@@ -137,11 +137,11 @@ impl Lowering<'_> {
                 }
                 self.source(component, properties);
             }
-            Becomes::Sink { connector, fixed } => {
+            Becomes::Sink { connector, fixed, format } => {
                 let properties = properties(component, connector, fixed);
                 for port in &component.ports.inputs {
                     let stream = self.subjects.stream(port.subject, port.subject_span);
-                    self.subjects.annotate(stream, AnnotationKind::Sink, properties.clone(), component.place);
+                    self.subjects.sink(stream, properties.clone(), format, component.place);
                 }
             }
             Becomes::Filter => self.filter(component, report),
@@ -157,7 +157,7 @@ impl Lowering<'_> {
             [_, ..] => (self.subjects.unused_name(component.key), component.place),
         };
         let stream = self.subjects.stream(&name, span);
-        self.subjects.annotate(stream, AnnotationKind::Source, properties, component.place);
+        self.subjects.source(stream, properties, component.place);
         if let [_, _, ..] = outputs.as_slice() {
             for port in outputs {
                 let into = ident(port.subject, port.subject_span);
@@ -178,7 +178,7 @@ impl Lowering<'_> {
                 let mut properties = properties.to_vec();
                 properties.push(implied(ACCEPT, kind, port.name_span));
                 let stream = self.subjects.stream(&subject, port.subject_span);
-                self.subjects.annotate(stream, AnnotationKind::Source, properties, component.place);
+                self.subjects.source(stream, properties, component.place);
             }
         }
     }
@@ -220,7 +220,6 @@ impl Lowering<'_> {
         let asked: BTreeSet<_> = asked.map(|(subject, _)| subject).collect();
         for subject in asked {
             let is_written = written.iter().any(|(name, _)| name == subject);
-            let kind = if is_written { AnnotationKind::Sink } else { AnnotationKind::Source };
             let mut properties = vec![implied("type", CONNECTOR, nats.name_span)];
             properties.push(Property {
                 key: "nats.url".to_owned(),
@@ -230,7 +229,11 @@ impl Lowering<'_> {
             });
             properties.push(implied("nats.subject", subject, nats.name_span));
             let stream = self.subjects.stream(subject, nats.name_span);
-            self.subjects.annotate(stream, kind, properties, nats.name_span);
+            if is_written {
+                self.subjects.sink(stream, properties, &[], nats.name_span);
+            } else {
+                self.subjects.source(stream, properties, nats.name_span);
+            }
         }
     }
 }

@@ -44,16 +44,29 @@ impl Subjects {
         self.streams.len() - 1
     }
 
-    /// Gives a stream a source or a sink.
-    pub(super) fn annotate(&mut self, stream: usize, kind: AnnotationKind, properties: Vec<Property>, span: Span) {
-        let map = match kind {
-            AnnotationKind::Source => DECODER,
-            AnnotationKind::Sink => ENCODER,
-        };
-        let map = MapAnnotation { properties: map.map(|(key, value)| implied(key, value, span)).to_vec(), span };
+    /// Gives a stream a source.
+    pub(super) fn source(&mut self, stream: usize, properties: Vec<Property>, span: Span) {
+        self.annotate(stream, AnnotationKind::Source, properties, &DECODER, span);
+    }
+
+    /// Gives a stream a sink; `format` is what its format has besides what every one has.
+    pub(super) fn sink(&mut self, stream: usize, properties: Vec<Property>, format: &[(&str, &str)], span: Span) {
+        let format = [&ENCODER, format].concat();
+        self.annotate(stream, AnnotationKind::Sink, properties, &format, span);
+    }
+
+    fn annotate(
+        &mut self,
+        stream: usize,
+        kind: AnnotationKind,
+        properties: Vec<Property>,
+        format: &[(&str, &str)],
+        span: Span,
+    ) {
+        let format = format.iter().map(|(key, value)| implied(key, value, span)).collect();
+        let map = Some(MapAnnotation { properties: format, span });
         let spelling = Spelling::Annotation;
-        let annotation = Annotation { kind, spelling, properties, map: Some(map), name_span: span, span };
-        self.streams[stream].annotations.push(annotation);
+        self.streams[stream].annotations.push(Annotation { kind, spelling, properties, map, name_span: span, span });
     }
 
     /// A name that no subject has, for a stream between components and subjects.

@@ -63,7 +63,7 @@ fn udp() {
 
 #[test]
 fn objectstore() {
-    let map = "@map(type='json', json.output='template', json.template='${payload}')";
+    let map = "@map(type='json', json.output='template', json.template='${payload}', json.line.breaks='space')";
     assert_eq!(properties("storage", "objectstore", ""), ["type='objectstore'", map]);
     assert_properties(
         "storage",

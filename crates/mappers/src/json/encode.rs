@@ -12,6 +12,7 @@ use crate::timestamp::TimeFormat;
 #[derive(Debug)]
 pub(super) struct JsonSinkMapper {
     shape: Shape,
+    one_line: bool,
     time: TimeFormat,
 }
 
@@ -43,7 +44,7 @@ impl JsonSinkMapper {
         let (open, after) = match &config.output {
             Output::Template(template) => {
                 let shape = Shape::Template(JsonTemplate::new(template, schema, config.time)?);
-                return Ok(Self { shape, time: config.time });
+                return Ok(Self { shape, one_line: config.one_line, time: config.time });
             }
             Output::Envelope(key) => ([b"{", &key_fragment(key)[..], b"{"].concat(), b"}}".to_vec()),
             Output::Object => (b"{".to_vec(), b"}".to_vec()),
@@ -56,7 +57,7 @@ impl JsonSinkMapper {
             let before = keys.iter().enumerate().map(|(index, key)| Fragment::new([lead(index), key].concat()));
             Shape::All { before: before.collect(), after }
         };
-        Ok(Self { shape, time: config.time })
+        Ok(Self { shape, one_line: config.one_line, time: config.time })
     }
 
     fn row(&self, batch: &EventBatch, row: usize, out: &mut BytesMut) -> Result<(), RowError> {
@@ -90,8 +91,14 @@ impl JsonSinkMapper {
 impl SinkMapper for JsonSinkMapper {
     fn encode(&mut self, batch: &EventBatch, out: &mut PayloadWriter, failures: &mut Vec<RowFailure>) {
         for (row, &position) in batch.positions().iter().enumerate() {
+            let start = out.buffer().len();
             match self.row(batch, row, out.buffer()) {
-                Ok(()) => out.finish(position),
+                Ok(()) => {
+                    if self.one_line {
+                        join_lines(&mut out.buffer()[start..]);
+                    }
+                    out.finish(position);
+                }
                 Err((column, reason)) => {
                     out.rollback();
                     let name = &batch.schema().fields()[column].name;
@@ -100,6 +107,13 @@ impl SinkMapper for JsonSinkMapper {
                 }
             }
         }
+    }
+}
+
+/// Writes spaces over line breaks. In JSON they stand between the parts only: inside a string they are escaped.
+fn join_lines(payload: &mut [u8]) {
+    for byte in payload.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+        *byte = b' ';
     }
 }
 

@@ -103,6 +103,12 @@ pub(super) const SINK: &[PropertySpec] = &[
     )
     .default("write"),
     PropertySpec::new(
+        "json.line.breaks",
+        PropertyKind::Choice(&["keep", "space"]),
+        "What becomes of line breaks between the parts of a JSON value, or of the template: 'space' writes spaces instead, so that a payload is one line.",
+    )
+    .default("keep"),
+    PropertySpec::new(
         "json.timestamp.format",
         PropertyKind::Choice(FORMATS),
         "How a TIMESTAMP is written: a number of that unit, with decimals when it needs them, or RFC 3339 text in UTC.",
@@ -178,6 +184,8 @@ pub(super) struct SinkConfig {
     pub(super) output: Output,
     /// Whether columns that are `NULL` are left out.
     pub(super) omit_nulls: bool,
+    /// Whether a payload is one line.
+    pub(super) one_line: bool,
     pub(super) time: TimeFormat,
 }
 
@@ -199,6 +207,7 @@ impl SinkConfig {
         Ok(Self {
             output,
             omit_nulls: properties.text("json.nulls")? == "omit",
+            one_line: properties.text("json.line.breaks")? == "space",
             time: TimeFormat::from_property(properties, "json.timestamp.format")?,
         })
     }

@@ -48,6 +48,20 @@ fn nulls_are_written_or_left_out() {
 }
 
 #[test]
+fn a_payload_is_one_line_when_asked_for() {
+    let schema = schema(&[("j", DataType::Json), ("s", DataType::String)]);
+    let row = [Value::Json("{\r\n  \"k\": [1,\n2]}".into()), "a\nb".into()];
+    assert_eq!(
+        encode_row("json", &schema, &[("json.line.breaks", "space")], &row),
+        r#"{"j":{    "k": [1, 2]},"s":"a\nb"}"#
+    );
+    let template: Raw<'_> =
+        &[("json.output", "template"), ("json.template", "[\n${j}]"), ("json.line.breaks", "space")];
+    assert_eq!(encode_row("json", &schema, template, &row), r#"[ {    "k": [1, 2]}]"#);
+    assert!(encode_row("json", &schema, &[], &row).contains("{\r\n"));
+}
+
+#[test]
 fn an_envelope_wraps_the_object() {
     let schema = schema(&[("a", DataType::Long)]);
     let envelope = |more: Raw<'_>| {

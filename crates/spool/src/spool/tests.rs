@@ -304,6 +304,34 @@ fn closing_says_how_many_blocks_could_not_be_written() {
     assert_eq!(open(&memory, config()).1.next, 3);
 }
 
+/// Has the only handle, appends once more when it hears that something is stored, and lets the handle go.
+#[derive(Default)]
+struct Last(Mutex<Option<Spool>>);
+
+impl Observer for Last {
+    fn stored(&self, next: u64) {
+        if let Some(spool) = self.0.lock().unwrap().take() {
+            append(&spool, next..next + 1, 100);
+        }
+    }
+    fn failed(&self, _: &SpoolError) {}
+    fn recovered(&self) {}
+    fn freed(&self) {}
+}
+
+#[test]
+fn an_observer_that_lets_the_last_handle_go_does_not_keep_what_waits_from_being_written() {
+    let memory = Memory::default();
+    let last = Arc::new(Last::default());
+    let mut held = last.0.lock().unwrap();
+    let (spool, _) = Spool::open_place(config(), last.clone(), memory.clone(), Backoff::default()).unwrap();
+    append(&spool, 0..1, 100);
+    *held = Some(spool);
+    drop(held);
+    eventually(|| memory.is_free());
+    assert_eq!(open(&memory, config()).1.next, 2);
+}
+
 #[test]
 fn a_file_that_lost_what_was_stored_is_not_gone_on_with() {
     let memory = Memory::default();

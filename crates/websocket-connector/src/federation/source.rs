@@ -82,7 +82,7 @@ impl Delivery {
                 Some(settled) = self.settling.next(), if !self.settling.is_empty() => settled?,
                 () = callback.ready(), if !is_ready && self.settling.len() < MAX_SETTLING => {}
                 item = inlet.next(), if is_ready => match item {
-                    Some(item) => self.hand_over(&item)?,
+                    Some(item) => self.hand_over(item)?,
                     None => return inlet.ending(),
                 },
             }
@@ -97,7 +97,7 @@ impl Delivery {
             if !self.callback.is_ready() && timeout_at(by, self.callback.ready()).await.is_err() {
                 break;
             }
-            self.hand_over(&item)?;
+            self.hand_over(item)?;
         }
         while let Ok(Some(settled)) = timeout_at(by, self.settling.next()).await {
             settled?;
@@ -105,7 +105,7 @@ impl Delivery {
         Ok(())
     }
 
-    fn hand_over(&mut self, item: &Delivered) -> Result<(), EventFluxError> {
+    fn hand_over(&mut self, mut item: Delivered) -> Result<(), EventFluxError> {
         let mut payloads = Vec::with_capacity(item.left().len());
         let mut metadata = Vec::new();
         for arrival in item.left() {
@@ -113,7 +113,7 @@ impl Delivery {
                 Arrival::Message { payload, .. } => {
                     payloads.push(payload.clone());
                     if !self.bound.is_empty() {
-                        metadata.push(metadata::of(item, arrival));
+                        metadata.push(metadata::of(&item, arrival));
                     }
                 }
                 Arrival::Malformed(message, malformed) => {
@@ -124,8 +124,8 @@ impl Delivery {
             }
         }
         self.pass(&mut payloads, &mut metadata)?;
-        if let Some(receipt) = &item.receipt {
-            self.acknowledge(receipt.clone());
+        if let Some(receipt) = item.receipt.take() {
+            self.acknowledge(receipt);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod client_sink;
 mod client_source;
 mod contract;
+mod federation;
 mod http;
 mod refusals;
 mod secrets;

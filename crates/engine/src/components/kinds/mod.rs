@@ -28,8 +28,12 @@ pub(super) struct Kind {
 pub(super) enum Becomes {
     /// A source of that type, with properties that are always the same. `control` for one with a port of control messages.
     Source { connector: &'static str, fixed: &'static [(&'static str, &'static str)], control: bool },
-    /// A sink of that type.
-    Sink { connector: &'static str, fixed: &'static [(&'static str, &'static str)] },
+    /// A sink of that type. `format` is what the format has besides what that of every sink has.
+    Sink {
+        connector: &'static str,
+        fixed: &'static [(&'static str, &'static str)],
+        format: &'static [(&'static str, &'static str)],
+    },
     /// Queries with a condition.
     Filter,
 }

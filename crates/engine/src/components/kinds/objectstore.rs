@@ -13,7 +13,12 @@ pub(super) const STORAGE: Kind = Kind {
             Target::Property("objectstore.url"),
             "Where: `file:./objects`, `file:///var/objects` or `s3://bucket/prefix`. Credentials come from the environment.",
         ),
-        Field::new("path", Shape::TEXT, Target::Property("objectstore.path"), "The names of objects."),
+        Field::new(
+            "path",
+            Shape::TEXT,
+            Target::Property("objectstore.path"),
+            "The first part of the paths of objects; without it, the subject.",
+        ),
         Field::new(
             "batch.size",
             Shape::SIZE,
@@ -33,5 +38,6 @@ pub(super) const STORAGE: Kind = Kind {
             "How long a message may wait for others.",
         ),
     ],
-    becomes: Becomes::Sink { connector: "objectstore", fixed: &[] },
+    // Objects are lines, and JSON may have some of its own.
+    becomes: Becomes::Sink { connector: "objectstore", fixed: &[], format: &[("json.line.breaks", "space")] },
 };

@@ -90,7 +90,7 @@ pub(in crate::components::kinds) const OUTPUT: Kind = Kind {
         REQUEST_TIMEOUT,
         MAX_REQUESTS,
     ],
-    becomes: Becomes::Sink { connector: "websocket", fixed: FIXED },
+    becomes: Becomes::Sink { connector: "websocket", fixed: FIXED, format: &[] },
 };
 
 fn listen(config: &Config<'_>) -> Vec<(&'static str, String)> {
