@@ -18,11 +18,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_example_makes_objects_of_datagrams() {
-    let (folder, address) = (TempDir::new().unwrap(), free_address());
+    let folder = TempDir::new().unwrap();
     let sql = fs::read_to_string(repository().join("examples/udp-to-objects.sql")).unwrap();
-    let sql = in_place(&sql, &folder.path().join("objects"), address);
+    let sql = in_place(&sql, &folder.path().join("objects"));
     let mut pipeline = EventFlux::from_sql(&sql, &context()).unwrap();
     pipeline.start().unwrap();
+    let address = address(&pipeline);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     for reading in [r#"{"sensor":"roof","value":72.5}"#, r#"{"sensor":"roof","value":7}"#, "no JSON"] {
         sender.send_to(reading.as_bytes(), address).unwrap();
@@ -43,10 +44,10 @@ fn the_example_makes_objects_of_datagrams() {
 
 #[test]
 fn what_cannot_be_written_goes_to_the_dead_letters() {
-    let (folder, address) = (TempDir::new().unwrap(), free_address());
+    let folder = TempDir::new().unwrap();
     let (objects, letters) = (folder.path().join("objects"), folder.path().join("letters.jsonl"));
     let sql = format!(
-        "@source(type='udp', udp.listen='{address}', @map(type='text'))
+        "@source(type='udp', udp.listen='127.0.0.1:0', @map(type='text'))
          CREATE STREAM Heard (line STRING);
          @sink(type='objectstore', objectstore.url='file:{}', objectstore.batch.events='1', error.strategy='dlq',
                error.dlq.stream='Lost', @map(type='text'))
@@ -61,7 +62,7 @@ fn what_cannot_be_written_goes_to_the_dead_letters() {
     pipeline.start().unwrap();
     // Where the directory of the stream would be. Not by permissions: they do not hold for every user.
     fs::write(objects.join("Kept"), "in the way").unwrap();
-    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", address).unwrap();
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", address(&pipeline)).unwrap();
     eventually_blocking(DEADLINE, || fs::metadata(&letters).is_ok_and(|letters| letters.len() > 0));
     pipeline.stop(DEADLINE);
     let letter = fs::read_to_string(&letters).unwrap();
@@ -77,12 +78,12 @@ fn context() -> EventFluxContext {
     context
 }
 
-/// The example with another directory, another address and less delay.
-fn in_place(sql: &str, objects: &Path, address: SocketAddr) -> String {
+/// The example with another directory, a free port, and less delay.
+fn in_place(sql: &str, objects: &Path) -> String {
     let mut placed = sql.to_owned();
     for (there, here) in [
         ("file:./objects'", format!("file:{}'", objects.display())),
-        ("udp.listen='127.0.0.1:14550'", format!("udp.listen='{address}'")),
+        ("udp.listen='127.0.0.1:14550'", "udp.listen='127.0.0.1:0'".to_owned()),
         ("batch.delay='2s'", "batch.delay='10ms'".to_owned()),
     ] {
         assert!(placed.contains(there), "the example does not say {there}");
@@ -91,9 +92,12 @@ fn in_place(sql: &str, objects: &Path, address: SocketAddr) -> String {
     placed
 }
 
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Where the pipeline's source receives.
+fn address(pipeline: &EventFlux) -> SocketAddr {
+    eventually_some_blocking(DEADLINE, || {
+        let mut details = pipeline.status().into_iter().filter_map(|status| status.health.detail);
+        details.find_map(|detail| detail.strip_prefix("udp://")?.parse().ok())
+    })
 }
 
 /// Path and text of every file below a directory, by path.

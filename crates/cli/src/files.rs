@@ -55,7 +55,9 @@ pub(crate) fn read(path: &Path) -> Result<SourceFile, String> {
     let file = File::open(path).map_err(refused)?;
     file.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > MAX_READ_BYTES {
-        return Err(format!("cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file or a component file?"));
+        return Err(format!(
+            "cannot read {name}: it has more than {MAX_READ_BYTES} bytes; is it a SQL file or a component file?"
+        ));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| format!("cannot read {name}: byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1))?;

@@ -98,7 +98,8 @@ fn the_printed_files_carry_datagrams_from_the_edge_into_the_store_of_the_cloud()
     let objects = folder.path().join("objects");
     // Ports of this test's own, and a folder of its own that fills sooner.
     let edge = fs::read_to_string(repository().join(EDGE)).unwrap();
-    let edge = edge.replace("14550", &udp.to_string()).replace("8080", &port.to_string());
+    let edge = edge.replace("\"port\": 14550", &format!("\"port\": {udp}"));
+    let edge = edge.replace("\"http_port\": 8080", &format!("\"http_port\": {port}"));
     let cloud = fs::read_to_string(repository().join(CLOUD)).unwrap();
     let cloud = cloud.replace("edge-instance:8080", &format!("127.0.0.1:{port}"));
     let store = format!("\"url\": \"file:{}\", \"batch\": {{\"delay\": \"50ms\"}},", objects.display());

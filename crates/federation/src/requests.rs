@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::Federation;
 use crate::envelope::check_json;
 use crate::link::{Answer, Asking, Handle, Mailbox, NoRoom};
-use crate::Federation;
 
 /// Bytes of the name of a method.
 pub const MAX_METHOD_BYTES: usize = 128;
@@ -189,7 +189,10 @@ impl Federation {
 fn checked(mut request: Request) -> Result<Request, RequestError> {
     let invalid = |reason: String| Err(RequestError::Invalid(reason));
     if request.method.is_empty() || request.method.len() > MAX_METHOD_BYTES {
-        return invalid(format!("a method has a name of 1 to {MAX_METHOD_BYTES} bytes, not of {}", request.method.len()));
+        return invalid(format!(
+            "a method has a name of 1 to {MAX_METHOD_BYTES} bytes, not of {}",
+            request.method.len()
+        ));
     }
     if request.params.is_empty() {
         request.params = Bytes::from_static(b"{}");

@@ -15,7 +15,7 @@ use crate::auth::AuthConfig;
 use crate::client::{ReconnectPolicy, SubscribeStep};
 use crate::compression::{Format, Inflate};
 use crate::deflate;
-use crate::federation::{FederationSettings, InletConfig, OutflowConfig, is_federation};
+use crate::federation::{FederationSettings, InletConfig, Sending, is_federation};
 use crate::net::dial::DialConfig;
 use crate::net::tcp::TcpOptions;
 use crate::net::tls_client::TlsClientConfig;
@@ -78,7 +78,7 @@ pub(crate) enum SinkMode {
     /// Listens, and publishes to whoever connects.
     Server(Box<ServerConfig>, Box<Publishing>),
     /// Sends over links, in either role.
-    Links(Mode, Box<OutflowConfig>),
+    Links(Mode, Sending),
 }
 
 /// How to connect.
@@ -167,7 +167,7 @@ impl WebSocketSinkConfig {
         let mode = match Mode::from_properties(properties)? {
             mode if is_federation(properties) => {
                 let listens = matches!(mode, Mode::Server(_));
-                SinkMode::Links(mode, Box::new(OutflowConfig::from_properties(properties, listens)?))
+                SinkMode::Links(mode, Sending::from_properties(properties, listens)?)
             }
             Mode::Client(client) => SinkMode::Client(client, QueueConfig::from_properties(properties)?),
             Mode::Server(server) => SinkMode::Server(server, Box::new(Publishing::from_properties(properties)?)),

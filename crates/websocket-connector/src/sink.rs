@@ -69,7 +69,7 @@ impl WebSocketSink {
         match role {
             Role::Client(sink) => sink.publish(Slice::whole(Arc::new(payloads), self.kind())),
             Role::Server(sink) => sink.publish(batch, &payloads, self.config.message_type == MessageType::Binary),
-            Role::Link(sink) => sink.publish(&payloads),
+            Role::Link(sink) => sink.publish(batch),
         }
     }
 
@@ -100,10 +100,10 @@ impl Sink for WebSocketSink {
                 let sink = ServerSink::start(&self.listeners, server, declaration, publishing, context)?;
                 Role::Server(Box::new(sink))
             }
-            (SinkMode::Links(mode, outflow), declaration) => {
+            (SinkMode::Links(mode, sending), declaration) => {
                 let (declaration, connection) = (declaration.as_deref(), &self.config.connection);
                 let attached = federation::attach(&self.listeners, mode, declaration, connection, &context)?;
-                Role::Link(Box::new(LinkSink::start(attached, outflow, context)?))
+                Role::Link(Box::new(LinkSink::start(attached, sending, context)?))
             }
             // Who listens has said where.
             (SinkMode::Server(..), None) => return Err(EventFluxError::Stopped),
@@ -147,7 +147,7 @@ impl Sink for WebSocketSink {
     fn is_ready(&self) -> bool {
         match self.role.get() {
             Some(Role::Client(sink)) => sink.is_ready(),
-            Some(Role::Link(sink)) => sink.outflow().is_ready(),
+            Some(Role::Link(sink)) => sink.is_ready(),
             _ => true,
         }
     }
@@ -155,7 +155,7 @@ impl Sink for WebSocketSink {
     fn ready(&self) -> BoxFuture<'_, ()> {
         match self.role.get() {
             Some(Role::Client(sink)) => Box::pin(sink.ready()),
-            Some(Role::Link(sink)) => sink.outflow().ready(),
+            Some(Role::Link(sink)) => sink.ready(),
             _ => Box::pin(std::future::ready(())),
         }
     }
@@ -163,7 +163,7 @@ impl Sink for WebSocketSink {
     fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
         match self.role.get() {
             Some(Role::Client(sink)) => sink.settled(),
-            Some(Role::Link(sink)) => sink.outflow().settled(),
+            Some(Role::Link(sink)) => sink.settled(),
             // What a server has published is in its channels.
             _ => Box::pin(std::future::ready(Ok(()))),
         }
@@ -232,7 +232,7 @@ mod tests {
     fn client(config: &WebSocketSinkConfig) -> (&ClientConfig, &QueueConfig) {
         match &config.mode {
             SinkMode::Client(client, queue) => (client, queue),
-            SinkMode::Server(..) => panic!("not a client"),
+            SinkMode::Server(..) | SinkMode::Links(..) => panic!("not a client"),
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::requests::{Failure, Reply, Request, Status};
 use crate::Ending;
+use crate::requests::{Failure, Reply, Request, Status};
 
 /// See the module.
 #[derive(Debug)]

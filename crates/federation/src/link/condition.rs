@@ -75,12 +75,15 @@ fn compare(field: &str, operator: &str, value: &Value) -> Result<String, String>
         ("in", Value::Array(values)) if (1..=MAX_VALUES).contains(&values.len()) => one_of(field, values),
         ("in", _) => Err(format!("'value' of a filter with 'in' has to be a list of 1 to {MAX_VALUES} values")),
         ("<" | "<=" | ">" | ">=", Value::String(text)) => {
-            Ok(severities(field, operator, text).unwrap_or_else(|| format!("{field} {operator} {}", literal_text(text))))
+            Ok(severities(field, operator, text)
+                .unwrap_or_else(|| format!("{field} {operator} {}", literal_text(text))))
         }
         ("<" | "<=" | ">" | ">=", value) => Ok(format!("{field} {operator} {}", literal(value)?)),
-        _ => Err("'operator' of a filter is one of =, ==, !=, <>, <, <=, >, >= and in; a SQL predicate as 'filter' has \
+        _ => {
+            Err("'operator' of a filter is one of =, ==, !=, <>, <, <=, >, >= and in; a SQL predicate as 'filter' has \
                   LIKE, BETWEEN, AND, OR and NOT too"
-            .to_owned()),
+                .to_owned())
+        }
     }
 }
 
@@ -140,7 +143,8 @@ mod tests {
 
     #[test]
     fn operators_compare_as_they_say() {
-        let payload = json!({"n": 5, "t": "it's", "b": true, "o": {"deep \"er\"": -1.5e-3}, "none": null, "l": ["x", "y"]});
+        let payload =
+            json!({"n": 5, "t": "it's", "b": true, "o": {"deep \"er\"": -1.5e-3}, "none": null, "l": ["x", "y"]});
         for (path, operator, value, expected) in [
             ("$.n", "=", json!(5), true),
             ("$.n", "==", json!(5.0), true),

@@ -1,9 +1,9 @@
 //! One connection between two pipelines, as the protocol sees it: what is sent, received, asked and acknowledged.
 //!
-//! A driver owns it: it hands over what the peer sends, does what [`Link::next_effect`] gives, passes on what
-//! [`Link::arrived`] gives, and sends what [`Link::transmit`] gives, when it is woken and at [`Link::deadline`]. While the
-//! connection has no room it calls [`Link::timers`] instead: a peer that does not read has to answer in time too. Both ends
-//! run the same machine, whichever of them opened the connection.
+//! A driver owns it: it hands over what the peer sends, does what [`Link::next_effect`] gives, and sends what
+//! [`Link::transmit`] gives, when it is woken and at [`Link::deadline`]. While the connection has no room it calls
+//! [`Link::timers`] instead: a peer that does not read has to answer in time too. After each of them it passes on what
+//! [`Link::arrived`] gives. Both ends run the same machine, whichever of them opened the connection.
 
 mod arrival;
 mod asked;
@@ -162,9 +162,11 @@ impl Link {
         }
     }
 
-    /// What is due at [`Link::deadline`] and needs no room: requests without a reply in time. [`Link::transmit`] does it too.
+    /// Takes up and gives up what needs no room: requests of ours, and those without a reply in time. Of use while the
+    /// connection has none, when the link is woken or [`Link::timers_deadline`] has come; [`Link::transmit`] does it too.
     pub fn timers(&mut self, now: Now) {
         self.now = now;
+        self.selection.pass(now);
         self.carry_out();
         self.expire_questions();
         self.expire_tasks();
@@ -234,14 +236,13 @@ impl Link {
     /// When [`Link::transmit`] is to be called though nothing has happened.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let deadlines = [
-            self.inbound.deadline(),
-            self.selection.deadline(),
-            self.questions.deadline(),
-            self.tasks.deadline(),
-            self.outbound.deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        [self.inbound.deadline(), self.selection.deadline(), self.timers_deadline()].into_iter().flatten().min()
+    }
+
+    /// When [`Link::timers`] is to be called though the connection has no room.
+    #[must_use]
+    pub fn timers_deadline(&self) -> Option<Instant> {
+        [self.questions.deadline(), self.tasks.deadline(), self.outbound.deadline()].into_iter().flatten().min()
     }
 
     /// Its connection's name.

@@ -78,13 +78,7 @@ impl<'a> Plan<'a> {
         self.outlet.since(time_ms).clamp(self.from, self.to.max(self.from))
     }
 
-    pub(super) fn replay(
-        &self,
-        order: &Order,
-        share: Option<Share>,
-        writer: DataWriter,
-        now: Instant,
-    ) -> Replay {
+    pub(super) fn replay(&self, order: &Order, share: Option<Share>, writer: DataWriter, now: Instant) -> Replay {
         Replay {
             next: self.from,
             end: self.to,
@@ -116,7 +110,8 @@ pub(super) fn cut(plans: &mut [Plan<'_>], order: &Order, started_ms: u64, now_ms
 pub(super) fn reserve(plans: &[Plan<'_>], bytes: &ReplayBytes, max: u64) -> Result<Vec<Share>, Refusal> {
     let weights: Vec<_> = plans.iter().map(|plan| plan.outlet.weight(plan.from, plan.to)).collect();
     let Some(mut whole) = bytes.reserve(weights.iter().sum(), max) else {
-        let message = format!("replays of {max} bytes are under way here, and there is no room for another one; try again later");
+        let message =
+            format!("replays of {max} bytes are under way here, and there is no room for another one; try again later");
         return Err(Refusal::new(Code::Busy, message));
     };
     let shares = weights.into_iter().map(|weight| Share { total: bytes.clone(), bytes: weight }).collect();

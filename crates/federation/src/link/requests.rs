@@ -69,17 +69,18 @@ impl Link {
         self.tasks.effect.take()
     }
 
-    /// The answer to [`Effect::Authenticate`]: whether the token is good, or why not, for the peer. Ignored when the time
-    /// for it is over.
-    pub fn authenticated(&mut self, ticket: u64, outcome: Result<(), String>, now: Now) {
+    /// The answer to [`Effect::Authenticate`]: whether the token is good, or why not, for the peer. `false` when the time
+    /// for it is over: the peer has been told so, and the token is not to count.
+    pub fn authenticated(&mut self, ticket: u64, outcome: Result<(), String>, now: Now) -> bool {
         self.now = now;
-        let Some(task) = self.tasks.finish(ticket) else { return };
+        let Some(task) = self.tasks.finish(ticket) else { return false };
         let payload = match outcome {
             Ok(()) => methods::authenticated(),
             Err(reason) => Refusal::new(Code::Forbidden, reason).payload(),
         };
         self.stirred = true;
         self.tell_as(Kind::Reply, &task.id, &payload);
+        true
     }
 
     /// Takes a request of the peer.
@@ -176,7 +177,8 @@ impl Link {
     fn begin(&mut self, id: &str, method: &str, performer: Performer) -> Result<u64, Refusal> {
         let config = self.federation.config();
         if self.tasks.waiting.len() >= config.max_requests {
-            let message = format!("{} requests of this connection are under way, and no more are taken", config.max_requests);
+            let message =
+                format!("{} requests of this connection are under way, and no more are taken", config.max_requests);
             return Err(Refusal::new(Code::Busy, message));
         }
         Ok(self.tasks.begin(id, method, performer, self.now.at + config.request_timeout))
@@ -213,7 +215,8 @@ impl Link {
             if task.performer == Performer::Driver {
                 self.tasks.effect = None;
             }
-            let message = format!("'{}' was not answered in time; whether it has been carried out is not known", task.method);
+            let message =
+                format!("'{}' was not answered in time; whether it has been carried out is not known", task.method);
             self.tell_as(Kind::Reply, &task.id, &Refusal::new(Code::Timeout, message).payload());
         }
     }

@@ -59,6 +59,11 @@ impl Selection {
         is_subscribed && (self.routing.is_open() || self.routing.admits(stream, &document))
     }
 
+    /// Time passes, whether there is anything to send or not.
+    pub(super) fn pass(&mut self, now: Now) {
+        self.allowance(now);
+    }
+
     /// How many events may be sent now.
     pub(crate) fn allowance(&mut self, now: Now) -> u64 {
         self.now = now.at;
@@ -105,7 +110,11 @@ impl Selection {
     }
 
     /// The peer wants these events too: the id of the subscription.
-    pub(super) fn subscribe(&mut self, filter: Option<Filter>, streams: Option<Vec<String>>) -> Result<String, Refusal> {
+    pub(super) fn subscribe(
+        &mut self,
+        filter: Option<Filter>,
+        streams: Option<Vec<String>>,
+    ) -> Result<String, Refusal> {
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let message = format!("a connection has at most {MAX_SUBSCRIPTIONS} subscriptions; 'unsubscribe' ends one");
             return Err(Refusal::new(Code::Limit, message));

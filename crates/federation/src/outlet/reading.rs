@@ -165,23 +165,19 @@ impl Outlet {
         self.wake();
     }
 
-    /// The first event published at `time_ms` or later, as far as memory reaches.
+    /// The first event published at `time_ms` or later; an earlier one where only the store could tell.
     pub(crate) fn since(&self, time_ms: u64) -> u64 {
-        self.lock().log.since(time_ms)
+        self.lock().since(time_ms)
     }
 
     /// What there is of the events before `end` that were published in a span of time.
     pub(crate) fn past(&self, end: u64, start_ms: Option<u64>, end_ms: Option<u64>) -> Past {
         let state = self.lock();
         let (log, first) = (&state.log, state.first);
-        let in_memory = log.first() <= first;
-        let since = |time_ms: u64| match log.since(time_ms) {
-            // What memory does not reach may be as late.
-            place if place <= log.first() && !in_memory => first,
-            place => place,
-        };
-        let from = start_ms.map_or(first, since).max(first);
+        let from = start_ms.map_or(first, |time_ms| state.since(time_ms));
+        // Where only the store could tell, this is later.
         let to = end_ms.map_or(end, |time_ms| log.since(time_ms.saturating_add(1)).min(end));
+        let in_memory = log.first() <= first;
         let first_ms = in_memory.then(|| log.from(first).next()).flatten().map(|entered| entered.time_ms);
         Past { from, to: to.max(from), first, first_ms, is_stored: state.store.is_some() }
     }
@@ -203,6 +199,12 @@ impl Outlet {
 }
 
 impl State {
+    fn since(&self, time_ms: u64) -> u64 {
+        let place = self.log.since(time_ms).max(self.first);
+        // What memory does not reach may be as late as the first that it does.
+        if place == self.log.first() { self.first } else { place }
+    }
+
     /// What it means that there was nothing at a place where there has to be something.
     fn nothing_visited(&mut self, reader: u64, stream: &str) -> Read {
         let Some(stored) = &mut self.store else { return Read::Loading };

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::health::ConnectionState;
-use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SourceCallback};
+use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SourceCallback};
 use tokio::time::Instant;
 
-use super::{ClientMember, FederatedSource, Inlet, InletConfig, Outflow, OutflowConfig, Place};
+use super::control::ControlFlow;
+use super::{ClientMember, FederatedSource, Inlet, InletConfig, Outflow, Place, Sending};
 use crate::config::{ConnectionConfig, Mode};
 use crate::server::{Attachment, Declaration, Member, Registry};
 
@@ -33,7 +34,14 @@ pub(crate) struct LinkSource {
 #[derive(Debug)]
 pub(crate) struct LinkSink {
     attached: Attached,
-    outflow: Outflow,
+    flow: Flow,
+}
+
+/// What becomes of the events of a sink.
+#[derive(Debug)]
+enum Flow {
+    Events(Outflow),
+    Control(ControlFlow),
 }
 
 /// Takes its place: at the path where it listens, or at a connection.
@@ -129,11 +137,17 @@ impl LinkSink {
     /// Those of [`Outflow::start`].
     pub(crate) fn start(
         attached: Attached,
-        config: &OutflowConfig,
+        sending: &Sending,
         context: ConnectorContext,
     ) -> Result<Self, EventFluxError> {
-        match attached.place().and_then(|place| Outflow::start(place, config, context)) {
-            Ok(outflow) => Ok(Self { attached, outflow }),
+        let started = attached.place().and_then(|place| {
+            Ok(match sending {
+                Sending::Events(config) => Flow::Events(Outflow::start(place, config, context)?),
+                Sending::Control(config) => Flow::Control(ControlFlow::new(place, config, context)),
+            })
+        });
+        match started {
+            Ok(flow) => Ok(Self { attached, flow }),
             Err(error) => {
                 attached.detach(Instant::now());
                 Err(error)
@@ -142,19 +156,45 @@ impl LinkSink {
     }
 
     /// # Errors
-    /// Those of [`Outflow::publish`].
+    /// The first payload that cannot be sent.
     pub(crate) fn publish(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
-        self.outflow.publish(batch)
+        match &self.flow {
+            Flow::Events(outflow) => outflow.publish(batch),
+            Flow::Control(control) => control.publish(batch),
+        }
     }
 
-    pub(crate) fn outflow(&self) -> &Outflow {
-        &self.outflow
+    /// Whether it takes more.
+    pub(crate) fn is_ready(&self) -> bool {
+        match &self.flow {
+            Flow::Events(outflow) => outflow.is_ready(),
+            Flow::Control(_) => true,
+        }
+    }
+
+    /// Resolves when it takes more.
+    pub(crate) fn ready(&self) -> BoxFuture<'_, ()> {
+        match &self.flow {
+            Flow::Events(outflow) => outflow.ready(),
+            Flow::Control(_) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    /// See [`Outflow::settled`]. A request or a reply is settled when its link has it: it is sent at most once.
+    pub(crate) fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
+        match &self.flow {
+            Flow::Events(outflow) => outflow.settled(),
+            Flow::Control(_) => Box::pin(std::future::ready(Ok(()))),
+        }
     }
 
     /// Sends what waits, and leaves the place; returns the events that are neither acknowledged nor stored.
     pub(crate) fn stop(&self, deadline: Duration) -> u64 {
         let by = Instant::now() + deadline;
-        let undelivered = self.outflow.stop(deadline);
+        let undelivered = match &self.flow {
+            Flow::Events(outflow) => outflow.stop(deadline),
+            Flow::Control(_) => 0,
+        };
         self.attached.detach(by);
         undelivered
     }

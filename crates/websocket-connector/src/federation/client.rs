@@ -271,7 +271,10 @@ impl Task {
             }
             End::Link(ending) => (Some(ending.code), ending.reason.clone(), ending.reason),
             End::Dead(reason) => (None, String::new(), reason.to_owned()),
-            End::Disconnected(Disconnect::Lost(reason)) => return Some(reason),
+            End::Disconnected(Disconnect::Lost(reason)) => {
+                driver.lost();
+                return Some(reason);
+            }
             End::Disconnected(Disconnect::Violation { code, reason }) => (Some(code), reason.clone(), reason),
             End::Disconnected(closed) => (Some(1000), String::new(), closed.describe()),
         };
@@ -281,11 +284,12 @@ impl Task {
                 violations::violation(&registry, &self.link.endpoint, code);
             }
         }
-        if let Some(code) = code {
-            tokio::select! {
+        match code {
+            None => driver.lost(),
+            Some(code) => tokio::select! {
                 () = driver.conclude(code, &reason, limit) => {}
                 () = self.signal.stopped() => {}
-            }
+            },
         }
         Some(result)
     }

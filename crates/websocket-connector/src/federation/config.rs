@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use eventflux_core::{EventFluxError, Properties};
+use eventflux_core::{EventFluxError, Properties, Template};
 use eventflux_federation::envelope::{Content, Encoding};
 use eventflux_federation::{FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window};
 
@@ -30,6 +30,29 @@ pub(crate) struct InletConfig {
 }
 
 /// What a sink makes of its links.
+#[derive(Debug, Clone)]
+pub(crate) enum Sending {
+    /// Its events are for receivers.
+    Events(Box<OutflowConfig>),
+    /// Its events ask, or answer.
+    Control(Box<ControlConfig>),
+}
+
+/// What the events of a sink become that are not for receivers.
+#[derive(Debug, Clone)]
+pub(crate) enum ControlConfig {
+    /// Requests.
+    Requests {
+        method: Template,
+        /// All peers when there is none.
+        to: Option<Template>,
+        correlation: Option<Template>,
+    },
+    /// Replies.
+    Replies { request: Template, status: Template },
+}
+
+/// How a sink keeps its events.
 #[derive(Debug, Clone)]
 pub(crate) struct OutflowConfig {
     /// Without a name, when none is given.
@@ -141,13 +164,59 @@ fn wants(properties: &Properties) -> Result<Wants, EventFluxError> {
     Ok(wants)
 }
 
-impl OutflowConfig {
+impl Sending {
     /// `listens`: whether the sink waits for receivers to come.
     ///
     /// # Errors
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
     pub(crate) fn from_properties(properties: &Properties, listens: bool) -> Result<Self, EventFluxError> {
         refuse_ineffective(properties, true)?;
+        let send = properties.text("websocket.send")?;
+        let missing = |key: &str, hint: &str| {
+            EventFluxError::property(key, format!("is required with websocket.send='{send}'")).with_hint(hint)
+        };
+        let unused = |keys: &[&str]| keys.iter().find(|key| properties.is_given(key)).map(|key| without_effect(key, send));
+        let (reply, correlation) = ("websocket.reply", "websocket.correlation");
+        let history = ["websocket.history.events", "websocket.history.bytes", "websocket.history.age"];
+        let error = match send {
+            "request" => unused(&history).or_else(|| unused(&[reply, "websocket.user"])),
+            "reply" => unused(&history).or_else(|| unused(&[correlation, "websocket.user"])),
+            _ => unused(&[reply, correlation, "websocket.user"]),
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
+        Ok(match send {
+            "request" => Self::Control(Box::new(ControlConfig::Requests {
+                method: properties
+                    .template("websocket.method")?
+                    .ok_or_else(|| missing("websocket.method", "add websocket.method='status', or '${column}'"))?,
+                to: properties.template("websocket.to")?,
+                correlation: properties.template(correlation)?,
+            })),
+            "reply" => Self::Control(Box::new(ControlConfig::Replies {
+                request: properties
+                    .template(reply)?
+                    .ok_or_else(|| missing(reply, "add websocket.reply='${request}'"))?,
+                status: properties
+                    .template("websocket.status")?
+                    .ok_or_else(|| missing("websocket.status", "add websocket.status='ok'"))?,
+            })),
+            _ => Self::Events(Box::new(OutflowConfig::from_properties(properties, listens)?)),
+        })
+    }
+}
+
+fn without_effect(key: &str, send: &str) -> EventFluxError {
+    EventFluxError::property(key, format!("has no effect with websocket.send='{send}'")).with_hint("remove it")
+}
+
+impl OutflowConfig {
+    /// `listens`: whether the sink waits for receivers to come.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] for what the property table cannot express.
+    fn from_properties(properties: &Properties, listens: bool) -> Result<Self, EventFluxError> {
         let outlet = OutletConfig {
             stream: name(properties, "websocket.stream")?.unwrap_or_default(),
             content: match properties.text("websocket.payload")? {

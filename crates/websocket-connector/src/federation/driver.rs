@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use eventflux_federation::Ending;
+use eventflux_federation::{Effect, Ending};
 use eventflux_websocket_wire::{Batch, Connection, Disconnect, Due, KeepAlive, Message, Progress};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
@@ -121,6 +121,10 @@ impl Driver {
             return Err(End::Disconnected(PingBudget::exceeded()));
         }
         self.side.received(&mut self.batch).map_err(End::Link)?;
+        while let Some(Effect::Authenticate { ticket, .. }) = self.side.next_effect() {
+            // Who is connected to proves who it is by its certificate.
+            self.side.authenticated(ticket, Err("this end has opened the connection, and asks for no tokens".to_owned()));
+        }
         if !self.side.takes_messages() && !self.paused {
             self.paused = true;
             self.keep_alive.pause();
@@ -178,6 +182,11 @@ impl Driver {
         [self.keep_alive.deadline(), link].into_iter().flatten().min()
     }
 
+    /// The connection is gone.
+    pub(super) fn lost(mut self) {
+        self.side.disconnected();
+    }
+
     /// Says what is to be said, and goodbye; both until `by`.
     pub(super) async fn conclude(mut self, code: u16, reason: &str, by: Instant) {
         self.side.conclude();
@@ -194,6 +203,7 @@ impl Driver {
             // What was given to the kernel is sent.
             self.side.flushed();
         }
+        self.side.disconnected();
         drop(self.side);
         self.connection.close(code, reason, by).await;
     }

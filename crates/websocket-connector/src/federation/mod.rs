@@ -7,6 +7,7 @@
 mod attached;
 mod client;
 mod config;
+mod control;
 mod counters;
 mod driver;
 mod ineffective;
@@ -21,7 +22,7 @@ mod store;
 
 pub(crate) use attached::{LinkSink, LinkSource, attach};
 pub(crate) use client::{ClientLinks, ClientMember};
-pub(crate) use config::{is_federation, FederationSettings, InletConfig, OutflowConfig};
+pub(crate) use config::{is_federation, ControlConfig, FederationSettings, InletConfig, OutflowConfig, Sending};
 pub(crate) use counters::of as counters_of;
 pub(crate) use inlet::Inlet;
 pub(crate) use items::{Delivered, Peer};

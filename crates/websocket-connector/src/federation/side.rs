@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use std::time::{Instant, SystemTime};
 
 use eventflux_core::BoxFuture;
-use eventflux_federation::{Ending, Link, Now, Opening, Outgoing};
+use eventflux_federation::{Effect, Ending, Link, Now, Opening, Outgoing};
 use eventflux_websocket_wire::{Batch, Message, MessageKind};
 
 use super::items::{Delivered, Shared};
@@ -110,7 +110,25 @@ impl Side {
         for Outgoing { text, binary } in self.outgoing.drain(..) {
             queue(Message::new(if binary { MessageKind::Binary } else { MessageKind::Text }, text));
         }
-        transmitted.map(|()| some)
+        // Requests may have had no reply in time.
+        transmitted.and_then(|()| self.pass()).map(|()| some)
+    }
+
+    /// What the connection's owner has to find out for the peer.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.link.next_effect()
+    }
+
+    /// What became of [`Effect::Authenticate`]; whether it still counts.
+    pub(crate) fn authenticated(&mut self, ticket: u64, outcome: Result<(), String>) -> bool {
+        self.link.authenticated(ticket, outcome, Now::read())
+    }
+
+    /// The connection has ended; what waits for its replies hears of it.
+    pub(crate) fn disconnected(&mut self) {
+        self.link.disconnected(Now::read());
+        // Whoever is full hears of it later or not at all: nobody reads for it any more.
+        let _ = self.pass();
     }
 
     /// Everything that was transmitted is sent.
@@ -128,8 +146,4 @@ impl Side {
         self.link.conclude();
     }
 
-    /// What the peer calls itself.
-    pub(crate) fn peer_name(&self) -> Option<&str> {
-        self.link.peer()
-    }
 }

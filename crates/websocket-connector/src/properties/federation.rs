@@ -6,6 +6,9 @@ use super::{CLIENT, PROTOCOL};
 
 const FEDERATION: &str = "federation";
 
+/// On which others depend.
+const SEND: &str = "websocket.send";
+
 /// What holds for a place: for a path that is listened at, or for a connection that is opened.
 pub(super) const OF_PLACE: &[PropertySpec] = &[
     PropertySpec::new(
@@ -136,59 +139,89 @@ pub(super) const OF_SOURCE: &[PropertySpec] = &[
 /// Of a sink.
 pub(super) const OF_SINK: &[PropertySpec] = &[
     PropertySpec::new(
+        SEND,
+        PropertyKind::Choice(&["data", "request", "reply"]),
+        "What events become: data for receivers, requests to peers (the payload is a JSON object, their params), or replies to requests that a source of the place received (the payload is the result, JSON).",
+    )
+    .default("data")
+    .only_if(PROTOCOL, FEDERATION),
+    PropertySpec::new(
+        "websocket.method",
+        PropertyKind::Template,
+        "What is asked for. Peers know `backpressure`, `subscribe`, `unsubscribe`, `replay`, `status`, `announce` and `authenticate`; what else they answer is up to their pipelines.",
+    )
+    .required()
+    .example("${method}")
+    .only_if(SEND, "request"),
+    PropertySpec::new(
+        "websocket.to",
+        PropertyKind::Template,
+        "Whom to ask: the metadata field `connection` of something that came from there. All peers when not given.",
+    )
+    .example("${connection}")
+    .only_if(SEND, "request"),
+    PropertySpec::new(
+        "websocket.status",
+        PropertyKind::Template,
+        "How the request went: `ok`, or anything else for an error, whose payload is an object with `code` and `message`, or a text.",
+    )
+    .default("ok")
+    .example("${status}")
+    .only_if(SEND, "reply"),
+    PropertySpec::new(
         "websocket.stream",
         PropertyKind::Text,
         "What receivers call the stream; its own name when not given.",
     )
     .example("sensors")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.payload",
         PropertyKind::Choice(&["json", "binary"]),
         "Whether payloads are JSON, or bytes (base64 in JSON envelopes).",
     )
     .default("json")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.retain.bytes",
         PropertyKind::Size,
         "How much is kept in memory that receivers have not acknowledged; with a spool, what is not written yet, and a cache of the rest.",
     )
     .default("16MiB")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.retain.full",
         PropertyKind::Choice(&["block", "drop_oldest", "drop_newest"]),
         "What happens when that much, or the spool, is full: the sources that feed the sink wait, or the oldest (receivers are told of a gap) or the newest are dropped and counted. As long as no receiver has ever come to a sink that listens, the oldest make room.",
     )
     .default("block")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.receivers",
         PropertyKind::Integer { min: 1, max: 10_000 },
         "How many receivers are waited for; a further one is closed with code 1013.",
     )
     .default("64")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.receivers.forget",
         PropertyKind::Duration,
         "How long a receiver may be away before it is not waited for any longer.",
     )
     .default("24h")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.spool.path",
         PropertyKind::Text,
         "A directory in which events are kept until receivers have acknowledged them, through restarts. Without it they are kept in memory.",
     )
     .example("/var/lib/eventflux/spool/sensors")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
     PropertySpec::new(
         "websocket.spool.bytes",
         PropertyKind::Size,
         "How much the spool keeps. Needs websocket.spool.path.",
     )
     .default("1GiB")
-    .only_if(PROTOCOL, FEDERATION),
+    .only_if(SEND, "data"),
 ];

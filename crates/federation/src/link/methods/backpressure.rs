@@ -22,7 +22,11 @@ struct Adjusted {
 }
 
 /// Events go to the peer no faster from now on; 0 pauses them.
-pub(in super::super) fn backpressure(mut params: Params, selection: &mut Selection, now: Now) -> Result<bytes::Bytes, Refusal> {
+pub(in super::super) fn backpressure(
+    mut params: Params,
+    selection: &mut Selection,
+    now: Now,
+) -> Result<bytes::Bytes, Refusal> {
     let limit = match params.take("rate_limit") {
         Some(Value::String(text)) if text == UNLIMITED => None,
         Some(value) => Some(rate("rate_limit", &value)?),
@@ -44,7 +48,9 @@ pub(super) fn rate(name: &str, value: &Value) -> Result<f64, Refusal> {
     let rate = value.as_f64().filter(|rate| (0.0..=MAX_RATE).contains(rate));
     rate.ok_or_else(|| {
         let lift = if name == "rate_limit" { format!(", or \"{UNLIMITED}\"") } else { String::new() };
-        Refusal::invalid(format!("'{name}' has to be a number of messages per second from 0 (none) to {MAX_RATE:e}{lift}"))
+        Refusal::invalid(format!(
+            "'{name}' has to be a number of messages per second from 0 (none) to {MAX_RATE:e}{lift}"
+        ))
     })
 }
 

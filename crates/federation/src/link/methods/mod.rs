@@ -12,9 +12,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub(super) use self::announce::announce;
 #[cfg(test)]
 pub(super) use self::announce::MAX_TYPES;
+pub(super) use self::announce::announce;
 pub(super) use self::authenticate::{authenticated, token};
 pub(super) use self::backpressure::backpressure;
 pub(super) use self::params::Params;

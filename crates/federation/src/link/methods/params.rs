@@ -44,7 +44,9 @@ impl Params {
     /// Texts; `null` counts as left out.
     pub(super) fn texts(&mut self, name: &str, max: usize, max_bytes: usize) -> Result<Option<Vec<String>>, Refusal> {
         let refusal = || {
-            Refusal::invalid(format!("'{name}' has to be a list of at most {max} texts of at most {max_bytes} bytes each"))
+            Refusal::invalid(format!(
+                "'{name}' has to be a list of at most {max} texts of at most {max_bytes} bytes each"
+            ))
         };
         match self.take(name) {
             None | Some(Value::Null) => Ok(None),
@@ -69,7 +71,9 @@ impl Params {
         let exact = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
         let number = value.as_u64().or(exact.map(|number| number as u64));
         let number = number.filter(|number| (min..=max).contains(number));
-        number.map(Some).ok_or_else(|| Refusal::invalid(format!("'{name}' has to be a whole number from {min} to {max}")))
+        number
+            .map(Some)
+            .ok_or_else(|| Refusal::invalid(format!("'{name}' has to be a whole number from {min} to {max}")))
     }
 
     /// Refuses what nobody asked for.

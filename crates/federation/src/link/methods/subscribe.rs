@@ -79,5 +79,6 @@ fn filter(filter: &Value) -> Result<Option<Filter>, Refusal> {
             ));
         }
     };
-    Filter::new(None, Some(&predicate), &FilterLimits::default()).map_err(|problem| Refusal::invalid(problem.to_string()))
+    Filter::new(None, Some(&predicate), &FilterLimits::default())
+        .map_err(|problem| Refusal::invalid(problem.to_string()))
 }

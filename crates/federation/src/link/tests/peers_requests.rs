@@ -235,13 +235,13 @@ fn a_token_is_for_the_driver_alone() {
     assert_eq!(token.expose(), "hidden");
     assert!(!format!("{:?}", peer.arrived()).contains("hidden"));
     assert_eq!(peer.refused("authenticate", &json!({"token": "other"})).0, "busy");
-    peer.link.authenticated(ticket, Ok(()), peer.now);
+    assert!(peer.link.authenticated(ticket, Ok(()), peer.now));
     let replies = peer.read();
     assert_eq!((&replies[0]["id"], &replies[0]["payload"]["status"]), (&json!(id), &json!("ok")));
 
     peer.send_request("authenticate", &json!({"token": "stale"}));
     let Some(Effect::Authenticate { ticket, .. }) = peer.link.next_effect() else { panic!("an effect") };
-    peer.link.authenticated(ticket, Err("the token has expired".to_owned()), peer.now);
+    assert!(peer.link.authenticated(ticket, Err("the token has expired".to_owned()), peer.now));
     let expected = json!({"status": "error", "error": {"code": "forbidden", "message": "the token has expired"}});
     assert_eq!(peer.read()[0]["payload"], expected);
 }
@@ -254,6 +254,6 @@ fn a_late_verdict_on_a_token_says_nothing_of_the_next_one() {
     let Some(Effect::Authenticate { ticket, .. }) = peer.link.next_effect() else { panic!("an effect") };
     assert_eq!(peer.read_for(5 * SECOND)[0]["payload"]["error"]["code"], "timeout");
     peer.send_request("authenticate", &json!({"token": "second"}));
-    peer.link.authenticated(ticket, Ok(()), peer.now);
+    assert!(!peer.link.authenticated(ticket, Ok(()), peer.now));
     assert_eq!(peer.read(), [Value::Null; 0]);
 }

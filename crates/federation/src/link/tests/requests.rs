@@ -38,7 +38,8 @@ fn a_request_is_an_envelope_as_printed_and_its_reply_is_found_by_id() {
 fn what_a_reply_says_of_itself_is_counted() {
     let place = Place::new(FederationConfig::default());
     let (mut peer, replies) = (place.plain_peer(), Replies::default());
-    let payloads = [json!({"status": "error", "error": {}}), json!({"status": "maybe"}), json!("text"), json!({"status": 1})];
+    let payloads =
+        [json!({"status": "error", "error": {}}), json!({"status": "maybe"}), json!("text"), json!({"status": 1})];
     for payload in &payloads {
         ask_all(&place, &replies, "made up");
         let request = peer.read().remove(0);

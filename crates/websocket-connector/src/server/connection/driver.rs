@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) sender: Option<Arc<Sender>>,
     /// Its end of a link, where links are served.
     pub(super) side: Option<Box<Side>>,
+    /// The link's name for what is asked.
+    pub(super) ticket: Option<u64>,
 }
 
 pub(super) enum End {
@@ -90,6 +92,7 @@ impl Driver {
             asking: None,
             sender: None,
             side: side.map(Box::new),
+            ticket: None,
         }
     }
 

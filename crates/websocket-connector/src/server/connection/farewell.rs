@@ -44,6 +44,7 @@ impl Driver {
             End::Dead(reason) => {
                 log::info!("{name} dropped: {reason}");
                 driver.seat.count_violation(None);
+                driver.disconnected();
                 return;
             }
             End::Evicted(reason) => {
@@ -54,7 +55,7 @@ impl Driver {
                 log::info!("{name}: {}", disconnect.describe());
                 driver.report(&disconnect).await;
                 match disconnect {
-                    Disconnect::Lost(_) => return,
+                    Disconnect::Lost(_) => return driver.disconnected(),
                     Disconnect::Closed { .. } => (1000, String::new(), goodbye_by),
                     Disconnect::Violation { code, reason } => (code, reason, goodbye_by),
                 }
@@ -65,7 +66,10 @@ impl Driver {
             driver.seat.count_violation(Some(code));
         }
         driver.conclude();
-        let Self { connection, session, seat, .. } = driver;
+        let Self { connection, session, seat, side, .. } = driver;
+        if let Some(mut side) = side {
+            side.disconnected();
+        }
         let flush_by = Instant::now() + FAREWELL_LIMIT.min(by.saturating_duration_since(Instant::now()));
         // Out of the hub before the goodbye: who does not answer it takes nobody's place.
         drop(session);
@@ -85,6 +89,13 @@ impl Driver {
         }
         self.pass_inbound(inbound);
         self.hand_over().await;
+    }
+
+    /// Whoever waits for a reply of the peer hears that there will be none.
+    fn disconnected(&mut self) {
+        if let Some(side) = &mut self.side {
+            side.disconnected();
+        }
     }
 
     /// What has been taken of a link is acknowledged before the goodbye.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use eventflux_federation::Effect as LinkEffect;
 use eventflux_gateway::{Effect, Inbound};
 use eventflux_websocket_wire::{Batch, MessageKind};
 use tokio::time::Instant;
@@ -23,6 +24,12 @@ impl Driver {
         if let Some(side) = &mut self.side {
             self.session.count_received(batch.messages.len());
             let received = side.received(batch).map_err(End::Unlinked);
+            if self.asking.is_none()
+                && let Some(LinkEffect::Authenticate { ticket, token }) = side.next_effect()
+            {
+                self.ticket = Some(ticket);
+                self.asking = Some(self.permission.authenticate(token, self.session.identity().cloned()));
+            }
             if !side.takes_messages() {
                 self.keep_alive.pause();
             }
@@ -130,7 +137,15 @@ impl Driver {
         self.sender = None;
         let now = std::time::Instant::now();
         match asked {
-            Asked::Authenticated(result) => self.session.authenticated(result).map_err(End::Ended),
+            Asked::Authenticated(result) => {
+                if let (Some(ticket), Some(side)) = (self.ticket.take(), &mut self.side) {
+                    let outcome = result.as_ref().map(drop).map_err(ToString::to_string);
+                    if !side.authenticated(ticket, outcome) {
+                        return Ok(());
+                    }
+                }
+                self.session.authenticated(result).map_err(End::Ended)
+            }
             Asked::Authorized(allowed) => {
                 self.session.authorized(&allowed, now);
                 Ok(())
