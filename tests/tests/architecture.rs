@@ -15,7 +15,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-engine", &["eventflux-core"]),
     ("eventflux-websocket-wire", &["eventflux-core"]),
     ("eventflux-gateway", &["eventflux-core"]),
-    ("eventflux-websocket-connector", &["eventflux-core", "eventflux-gateway", "eventflux-websocket-wire"]),
+    ("eventflux-federation", &["eventflux-core", "eventflux-gateway"]),
+    (
+        "eventflux-websocket-connector",
+        &[
+            "eventflux-core",
+            "eventflux-federation",
+            "eventflux-gateway",
+            "eventflux-spool",
+            "eventflux-websocket-wire",
+        ],
+    ),
     ("eventflux-local-connectors", &["eventflux-core"]),
     ("eventflux-objectstore-connector", &["eventflux-core"]),
     ("eventflux-udp-connector", &["eventflux-core"]),
@@ -40,7 +50,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Connectors, and the crates of their own protocols.
 const CONNECTORS: [(&str, &[&str]); 4] = [
-    ("eventflux-websocket-connector", &["eventflux-gateway", "eventflux-websocket-wire"]),
+    (
+        "eventflux-websocket-connector",
+        &["eventflux-federation", "eventflux-gateway", "eventflux-spool", "eventflux-websocket-wire"],
+    ),
     ("eventflux-local-connectors", &[]),
     ("eventflux-objectstore-connector", &[]),
     ("eventflux-udp-connector", &[]),

@@ -39,6 +39,15 @@ pub struct FederationConfig {
     pub region_path: String,
 }
 
+impl FederationConfig {
+    /// Bytes of the params of a request to a peer, and of the pipeline's reply to one.
+    #[must_use]
+    pub fn max_request_bytes(&self) -> usize {
+        // With what waits already and what is around it, it stays below what a peer may leave unread.
+        self.max_control_bytes / 4
+    }
+}
+
 /// Whether events are numbered and acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reliable {

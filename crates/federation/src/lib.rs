@@ -32,5 +32,7 @@ pub use link::{
 };
 pub use outlet::{FullPolicy, History, Kept, Outlet, OutletConfig, OutletCounters, Store, StoredPayloads};
 pub use rate::Meter;
-pub use requests::{Failure, MAX_METHOD_BYTES, Reply, ReplyError, Request, RequestError, Status, Then, To};
+pub use requests::{
+    Failure, MAX_METHOD_BYTES, MAX_REQUEST_TIMEOUT, Reply, ReplyError, Request, RequestError, Status, Then, To,
+};
 pub use time::Now;

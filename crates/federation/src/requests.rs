@@ -13,6 +13,9 @@ use crate::link::{Answer, Asking, Handle, Mailbox, NoRoom};
 /// Bytes of the name of a method.
 pub const MAX_METHOD_BYTES: usize = 128;
 
+/// The longest that a reply can be awaited.
+pub const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+
 /// Whom to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To<'a> {
@@ -121,8 +124,8 @@ pub enum ReplyError {
     /// There is no such request any more: it has been answered, it was not answered in time, or its connection ended.
     #[error("no request '{0}' waits for a reply: it has been answered, the time is over, or its connection has ended")]
     NoSuchRequest(String),
-    /// The payload is not JSON; with the reason. The request still waits.
-    #[error("the payload of a reply has to be JSON: {0}")]
+    /// The payload is not JSON, or too long; with the reason. The request still waits.
+    #[error("the payload of a reply is none: {0}")]
     Invalid(String),
 }
 
@@ -136,7 +139,7 @@ impl Federation {
         if !self.config().control {
             return Err(RequestError::Disabled);
         }
-        let request = checked(request)?;
+        let request = checked(request, self.config().max_request_bytes())?;
         let (mut asked, mut busy) = (0, Vec::new());
         for mailbox in self.addressed(to)? {
             match mailbox.ask(self.config().max_requests, || Asking::new(request.clone())) {
@@ -163,7 +166,11 @@ impl Federation {
     /// # Errors
     /// When nothing is sent, with the reason.
     pub fn reply(&self, handle: &str, status: Status, payload: &Bytes) -> Result<(), ReplyError> {
-        check_json(payload).map_err(ReplyError::Invalid)?;
+        let max_bytes = self.config().max_request_bytes();
+        if payload.len() > max_bytes {
+            return Err(ReplyError::Invalid(format!("it has {} bytes, {max_bytes} are allowed", payload.len())));
+        }
+        check_json(payload).map_err(|reason| ReplyError::Invalid(format!("it has to be JSON: {reason}")))?;
         let no_such_request = || ReplyError::NoSuchRequest(handle.to_owned());
         let parsed = Handle::parse(handle).filter(|parsed| parsed.place == self.nonce()).ok_or_else(no_such_request)?;
         let mailbox = self.mailbox(parsed.link).ok_or_else(no_such_request)?;
@@ -186,22 +193,29 @@ impl Federation {
 }
 
 /// A request that a link can send as it is.
-fn checked(mut request: Request) -> Result<Request, RequestError> {
-    let invalid = |reason: String| Err(RequestError::Invalid(reason));
-    if request.method.is_empty() || request.method.len() > MAX_METHOD_BYTES {
-        return invalid(format!(
-            "a method has a name of 1 to {MAX_METHOD_BYTES} bytes, not of {}",
-            request.method.len()
-        ));
+fn checked(mut request: Request, max_bytes: usize) -> Result<Request, RequestError> {
+    let bytes = request.method.len();
+    if !(1..=MAX_METHOD_BYTES).contains(&bytes) {
+        return Err(RequestError::Invalid(format!(
+            "a method has a name of 1 to {MAX_METHOD_BYTES} bytes, not of {bytes}"
+        )));
+    }
+    let method = request.method.escape_debug().to_string();
+    let invalid = |reason: String| Err(RequestError::Invalid(format!("request '{method}': {reason}")));
+    if request.timeout.is_some_and(|timeout| timeout > MAX_REQUEST_TIMEOUT) {
+        return invalid(format!("a reply can be awaited for at most {} seconds", MAX_REQUEST_TIMEOUT.as_secs()));
     }
     if request.params.is_empty() {
         request.params = Bytes::from_static(b"{}");
     }
+    if request.params.len() > max_bytes {
+        return invalid(format!("its params have {} bytes, {max_bytes} are allowed", request.params.len()));
+    }
     if let Err(reason) = check_json(&request.params) {
-        return invalid(format!("the params of '{}' are not JSON: {reason}", request.method.escape_debug()));
+        return invalid(format!("its params are not JSON: {reason}"));
     }
     if !request.params.trim_ascii_start().starts_with(b"{") {
-        return invalid(format!("the params of '{}' have to be a JSON object", request.method.escape_debug()));
+        return invalid("its params have to be a JSON object".to_owned());
     }
     Ok(request)
 }

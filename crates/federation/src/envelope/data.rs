@@ -150,3 +150,23 @@ fn place(message: usize, start: usize, end: usize) -> Range<u32> {
     let offset = |at: usize| u32::try_from(at - message).unwrap_or(u32::MAX);
     offset(start)..offset(end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EnvelopeRef, write};
+    use super::*;
+
+    #[test]
+    fn repeated_events_are_marked_as_any_envelope_would_be() {
+        for encoding in [Encoding::Json, Encoding::MessagePack, Encoding::Cbor] {
+            for (content, payload) in [(Content::Json, &b"{\"a\":1}"[..]), (Content::Binary, b"\x00\xff")] {
+                let (mut expected, mut written) = (Vec::new(), Vec::new());
+                let (kind, id, timestamp) = (Kind::Data, "s/0000000000000007/9", Some(5));
+                let envelope = EnvelopeRef { kind, id, timestamp, payload, content, replayed: true };
+                write(encoding, envelope, &mut expected).unwrap();
+                DataWriter::new(encoding, content, "s", 7).replayed().write(9, 5, payload, &mut written).unwrap();
+                assert_eq!(written, expected, "{encoding:?} {content:?}");
+            }
+        }
+    }
+}

@@ -74,7 +74,8 @@ impl Intake {
 
 impl Streams {
     fn forget_one(&mut self) {
-        let is_idle = |key: &StreamKey| self.known.get(key).is_some_and(|known| Arc::strong_count(&known.progress) == 1);
+        let is_idle =
+            |key: &StreamKey| self.known.get(key).is_some_and(|known| Arc::strong_count(&known.progress) == 1);
         let idle = self.order.iter().find(|(_, key)| is_idle(key)).map(|(heard, _)| *heard);
         let Some(heard) = idle.or_else(|| self.order.keys().next().copied()) else { return };
         if let Some(key) = self.order.remove(&heard) {

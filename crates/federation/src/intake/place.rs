@@ -87,22 +87,25 @@ impl Place {
         true
     }
 
-    /// The next event is number `next`: what is before will not come. `is_behind`: what was received and is not handed
-    /// over yet is settled first.
-    pub(crate) fn pass_over(&mut self, next: u64, is_behind: bool) {
+    /// The next event is number `next`: what is before will not come. `is_told`: that is to be handed to the pipeline, or
+    /// comes behind something that is, and is settled with it. Returns whether anything was expected before.
+    pub(crate) fn pass_over(&mut self, next: u64, is_told: bool) -> bool {
         match self.received {
-            Some(received) if next == received => return,
+            Some(received) if next == received => return false,
             Some(received) if next < received => {
                 // The sender starts over: what it said before counts no more.
                 self.generation += 1;
                 self.under_way.clear();
                 self.settled = next;
             }
-            Some(_) if is_behind => {}
+            Some(_) if is_told => {}
+            // Events are counted from 1.
+            None if is_told => self.settled = 1,
             _ if self.under_way.is_empty() => self.settled = next,
             _ => self.under_way.push_back(UnderWay { next, taken: true }),
         }
         self.received = Some(next);
+        true
     }
 
     /// What was received since the last call is handed to the pipeline. Returns what came before, and the generation.
@@ -195,7 +198,7 @@ mod tests {
         let mut place = progress.lock();
         place.receive(1);
         let (next, generation) = place.hand_over();
-        place.pass_over(10, false);
+        assert!(place.pass_over(10, false) && !place.pass_over(10, false));
         assert_eq!(place.settled(), 1);
         place.finish(next, generation, true);
         assert_eq!((place.settled(), place.received), (10, Some(10)));

@@ -12,7 +12,7 @@ use super::methods::{Code, Refusal, json};
 use super::waiting::Waiting;
 use super::{Details, Link, ReplyDetails};
 use crate::envelope::{Content, Envelope, Kind};
-use crate::requests::{Failure, Reply, Request};
+use crate::requests::{Failure, MAX_REQUEST_TIMEOUT, Reply, Request};
 
 /// Ids of requests without a reply in time that are remembered, to tell a late reply from an invented one.
 const MAX_LATE_IDS: usize = 1_024;
@@ -70,7 +70,7 @@ impl Link {
         let payload = json(&Payload { method: &request.method, params });
         self.federation.counters().requests_sent.increment(&request.method);
         self.tell_as(Kind::Request, &id, &payload);
-        let timeout = request.timeout.unwrap_or(self.federation.config().request_timeout);
+        let timeout = request.timeout.unwrap_or(self.federation.config().request_timeout).min(MAX_REQUEST_TIMEOUT);
         self.questions.waiting.insert(id, self.now.at + timeout, Question { request, since: self.now.at });
     }
 

@@ -28,6 +28,11 @@ impl Control {
         self.texts.is_empty()
     }
 
+    /// Whether there is room for what can wait, [`FederationConfig::max_request_bytes`](crate::FederationConfig) of it.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes <= self.max_bytes / 2
+    }
+
     /// Queues a message with an id of ours.
     pub(super) fn tell(&mut self, kind: Kind, payload: &impl serde::Serialize, unix_ms: u64) -> Result<(), Ending> {
         self.told += 1;

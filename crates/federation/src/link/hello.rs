@@ -39,7 +39,7 @@ pub(super) struct Receives {
     pub(super) window: WindowSize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct StreamName {
     pub(super) stream: String,
     #[serde(with = "epoch")]

@@ -109,6 +109,10 @@ impl Mailbox {
         self.lock().commands.pop_front()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().commands.is_empty()
+    }
+
     /// Takes nothing any more; what has not been done.
     pub(crate) fn shut(&self) -> VecDeque<Command> {
         let mut state = self.lock();

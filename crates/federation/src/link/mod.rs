@@ -214,6 +214,10 @@ impl Link {
             self.tell(Kind::Gap, &gap);
         }
         self.control.take(out);
+        while !self.mailbox.is_empty() {
+            self.carry_out();
+            self.control.take(out);
+        }
         out.extend(sent.messages);
         match self.ending.clone() {
             Some(ending) => Err(ending),
@@ -264,12 +268,19 @@ impl Link {
             return;
         }
         self.version = version;
-        let config = self.federation.config();
+        let federation = self.federation.clone();
+        let config = federation.config();
         self.outbound.refresh(&self.federation.outlets(), config.encoding, self.now);
         if !self.opening.agreed {
             return;
         }
-        let receives = self.federation.wants().data.then(|| Receives {
+        let wants = self.federation.wants();
+        // Who takes nothing any more is not listened to either: what has been taken is said before.
+        let last = self.inbound.last_words(&wants);
+        if !last.is_empty() {
+            self.tell(Kind::Ack, &Ack { streams: last });
+        }
+        let receives = wants.data.then(|| Receives {
             start: config.start.into(),
             window: config.window.into(),
         });
@@ -282,7 +293,9 @@ impl Link {
     }
 
     fn carry_out(&mut self) {
-        while let Some(command) = self.mailbox.pop() {
+        while self.control.has_room()
+            && let Some(command) = self.mailbox.pop()
+        {
             match command {
                 Command::Close(ending) => drop(self.ending.get_or_insert(ending)),
                 Command::Ask(asking) => self.ask(asking),

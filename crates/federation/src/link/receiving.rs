@@ -25,7 +25,7 @@ pub(super) struct Inbound {
     due: Option<Instant>,
     /// Bytes of events since the last acknowledgement.
     unacknowledged: u64,
-    /// A stream that was given up is wanted again.
+    /// A stream that had been given up goes on.
     is_torn: bool,
     /// Nothing is waited for any more.
     concluding: bool,
@@ -64,7 +64,11 @@ impl Inbound {
         counters: &Counters,
     ) -> Vec<Position> {
         // What the peer does not send any longer is over when it has been handed over.
-        self.streams.retain(|incoming| incoming.arrived || peer.sends.contains(&incoming.name));
+        self.streams.retain_mut(|incoming| {
+            let is_sent = peer.sends.contains(&incoming.name);
+            incoming.wanted &= is_sent;
+            is_sent || incoming.arrived
+        });
         let mut positions = Vec::new();
         for name in &peer.sends {
             let wanted = wants.takes(&name.stream);
@@ -87,6 +91,12 @@ impl Inbound {
             }
         }
         positions
+    }
+
+    /// What has been taken of the streams that are wanted no longer.
+    pub(super) fn last_words(&mut self, wants: &Wants) -> Vec<Position> {
+        let given_up = self.streams.iter_mut().filter(|incoming| !wants.takes(&incoming.name.stream));
+        given_up.filter_map(Incoming::acknowledge).collect()
     }
 
     /// Where the stream is to begin, and what of it has been taken.
@@ -200,7 +210,7 @@ impl Inbound {
         if gap.next == 0 {
             return Err(Ending::violation("a gap before a number that no event has"));
         }
-        if !incoming.pass_over(gap.next) {
+        if !incoming.pass_over(gap.next, wanted) {
             return Ok(());
         }
         let missing = gap.missing.map_or_else(|| "some".to_owned(), |missing| missing.to_string());
@@ -229,11 +239,13 @@ impl Inbound {
     /// When something has to come again, or comes over another connection.
     pub(super) fn check(&self) -> Result<(), Ending> {
         if self.is_torn {
-            return Err(Ending::again("a stream that was not wanted is wanted again"));
+            return Err(Ending::again("a stream that had been given up goes on"));
         }
         let is_over = |incoming: &&Incoming| incoming.wanted && incoming.progress.lock().term() != incoming.term;
         match self.streams.iter().find(is_over) {
-            Some(_) => Err(Ending::again("the pipeline did not take what it was given, or takes it from another connection")),
+            Some(_) => {
+                Err(Ending::again("the pipeline did not take what it was given, or takes it from another connection"))
+            }
             None => Ok(()),
         }
     }
@@ -244,7 +256,8 @@ impl Inbound {
         if self.arrivals.is_empty() {
             return Ok(None);
         }
-        let arrived = |incoming: &mut Incoming| std::mem::take(&mut incoming.arrived).then(|| incoming.progress.clone());
+        let arrived =
+            |incoming: &mut Incoming| std::mem::take(&mut incoming.arrived).then(|| incoming.progress.clone());
         let progress: Vec<_> = self.streams.iter_mut().filter_map(arrived).collect();
         let receipt = (!progress.is_empty()).then(|| Receipt::new(progress));
         Ok(Some(Arrived { arrivals: std::mem::take(&mut self.arrivals), receipt }))
@@ -300,15 +313,19 @@ impl Incoming {
         Some(Position { name: self.name.clone(), at: At::Through(settled - 1) })
     }
 
-    /// What is before `next` will not come. `false` when that is nothing to this link any more.
-    fn pass_over(&mut self, next: u64) -> bool {
+    /// What is before `next` will not come; `is_told`: and the pipeline is to know. `false` when that is no news, or
+    /// nothing to this link any more.
+    fn pass_over(&mut self, next: u64, is_told: bool) -> bool {
         let mut place = self.progress.lock();
-        if !self.wanted || place.term() != self.term {
+        if !self.wanted || place.term() != self.term || !place.pass_over(next, is_told || self.arrived) {
             return false;
         }
-        // Settled with the events before it, if they are still to be handed over.
-        place.pass_over(next, self.arrived);
-        self.acknowledged = self.acknowledged.min(next);
+        self.acknowledged = match self.acknowledged {
+            // Events are counted from 1; what is missing before the first one is acknowledged, too.
+            0 => 1,
+            acknowledged => acknowledged.min(next),
+        };
+        self.arrived |= is_told;
         true
     }
 }

@@ -13,7 +13,7 @@ use super::waiting::Waiting;
 use super::{Details, Effect, Link, RequestDetails};
 use crate::Now;
 use crate::envelope::{Content, Envelope, Kind, Malformed};
-use crate::requests::Status;
+use crate::requests::{MAX_REQUEST_TIMEOUT, Status};
 
 /// Requests that are not answered at once, by the number that this end gave them.
 #[derive(Debug, Default)]
@@ -181,7 +181,8 @@ impl Link {
                 format!("{} requests of this connection are under way, and no more are taken", config.max_requests);
             return Err(Refusal::new(Code::Busy, message));
         }
-        Ok(self.tasks.begin(id, method, performer, self.now.at + config.request_timeout))
+        let timeout = config.request_timeout.min(MAX_REQUEST_TIMEOUT);
+        Ok(self.tasks.begin(id, method, performer, self.now.at + timeout))
     }
 
     fn pass_request(&mut self, method: &str, envelope: Envelope, handle: Option<Handle>) {
@@ -208,7 +209,7 @@ impl Link {
         while let Some((number, task)) = self.tasks.waiting.pop_due(self.now.at) {
             if task.performer == Performer::Pipeline && !self.mailbox.answered_otherwise(number) {
                 // The answer has just come to the mailbox.
-                self.tasks.keep(number, task, self.now.at + self.federation.config().request_timeout);
+                self.tasks.keep(number, task, self.now.at + MAX_REQUEST_TIMEOUT);
                 continue;
             }
             self.tasks.ids.remove(&task.id);

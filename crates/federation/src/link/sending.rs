@@ -1,21 +1,21 @@
 //! Events on their way out over one connection: its place in each stream, and what is under way.
 
+mod replaying;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::hello::{At, GapNotice, Hello, Position, StartName, StreamName, WindowSize};
-use super::methods::{Code, Order, Ordered, Refusal};
-use super::replays::{self, Plan, Replay, ReplayBytes};
+use super::replays::Replay;
 use super::{Outgoing, Selection};
 use crate::counters::Counters;
 use crate::envelope::{DataWriter, Encoding};
 use crate::outlet::{Entered, Outlet, Read};
 use crate::signal::Signal;
-use crate::{Ending, FederationConfig, Now};
+use crate::{Ending, Now};
 
 /// Events that are looked at, wanted or not, before others get their turn.
 pub(super) const MAX_LOOKS: usize = 4_096;
@@ -32,6 +32,8 @@ pub(super) struct Outbound {
     streams: Vec<Sending>,
     /// Whose turn it is.
     turn: usize,
+    /// A stream goes on that had gone.
+    is_torn: bool,
 }
 
 #[derive(Debug)]
@@ -94,21 +96,24 @@ pub(super) struct Transmitted {
 
 impl Outbound {
     pub(super) fn new(signal: Arc<Signal>, agreed: bool, receiver: Option<String>) -> Self {
-        Self { signal, agreed, receiver, peer: None, streams: Vec::new(), turn: 0 }
+        Self { signal, agreed, receiver, peer: None, streams: Vec::new(), turn: 0, is_torn: false }
     }
 
     /// Takes up the streams that have come, and gives up those that have gone.
     pub(super) fn refresh(&mut self, outlets: &[Arc<Outlet>], encoding: Encoding, now: Now) {
-        self.streams.retain(|sending| {
+        let mut gone = Vec::new();
+        self.streams.retain_mut(|sending| {
             let stays = outlets.iter().any(|outlet| Arc::ptr_eq(outlet, &sending.outlet));
             if !stays {
                 sending.outlet.detach(sending.reader, now.unix_ms);
+                gone.push(std::mem::take(&mut sending.name));
             }
             stays
         });
         for outlet in outlets {
             if !self.streams.iter().any(|sending| Arc::ptr_eq(outlet, &sending.outlet)) {
                 let sending = self.sending(outlet.clone(), encoding, now);
+                self.is_torn |= self.agreed && gone.contains(&sending.name);
                 self.streams.push(sending);
             }
         }
@@ -209,65 +214,15 @@ impl Outbound {
         sent.map(|sending| sending.outlet.range().1.saturating_sub(sending.cursor)).sum()
     }
 
-    /// Sends again what the peer asks for, before anything new of those streams.
-    pub(super) fn replay(
-        &mut self,
-        order: &Order,
-        config: &FederationConfig,
-        bytes: &ReplayBytes,
-        started_ms: u64,
-        now: Now,
-    ) -> Result<Ordered, Refusal> {
-        let chosen = self.chosen(order)?;
-        let plan = |&index: &usize| {
-            let sending = &self.streams[index];
-            Plan::new(&sending.outlet, sending.cursor, order)
-        };
-        let mut plans: Vec<_> = chosen.iter().map(plan).collect();
-        let ordered = replays::cut(&mut plans, order, started_ms, now.unix_ms);
-        let shares = replays::reserve(&plans, bytes, config.replay_bytes as u64)?;
-        let replay = |((&index, plan), share): ((&usize, &Plan<'_>), _)| {
-            let writer = self.streams[index].writer.clone();
-            let writer = if self.agreed { writer.replayed() } else { writer };
-            (index, plan.replay(order, Some(share), writer, now.at))
-        };
-        let replays: Vec<_> = chosen.iter().zip(&plans).zip(shares).map(replay).collect();
-        for (index, replay) in replays.into_iter().filter(|(_, replay)| !replay.is_over()) {
-            self.streams[index].replay = Some(replay);
-        }
-        Ok(ordered)
-    }
-
-    /// The streams of which something is to be sent again.
-    fn chosen(&self, order: &Order) -> Result<Vec<usize>, Refusal> {
-        let is_chosen = |sending: &Sending| {
-            sending.state != State::Waiting && order.stream.as_ref().is_none_or(|name| sending.name.stream == *name)
-        };
-        let chosen: Vec<_> = (0..self.streams.len()).filter(|&index| is_chosen(&self.streams[index])).collect();
-        if let (true, Some(name)) = (chosen.is_empty(), &order.stream) {
-            return Err(Refusal::invalid(format!("no stream '{}' is sent over this connection", name.escape_debug())));
-        }
-        if let Some(&index) = chosen.iter().find(|&&index| self.streams[index].replay.is_some()) {
-            let name = self.streams[index].name.stream.escape_debug();
-            return Err(Refusal::new(Code::Busy, format!("a replay of the stream '{name}' is under way on this connection")));
-        }
-        Ok(chosen)
-    }
-
-    /// When a replay is to make room for others.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.streams.iter().filter_map(|sending| sending.replay.as_ref()?.deadline()).min()
-    }
-
-    pub(super) fn expire(&mut self, now: Instant) {
-        self.streams.iter_mut().filter_map(|sending| sending.replay.as_mut()).for_each(|replay| replay.expire(now));
-    }
-
     /// Whether the connection can go on.
     ///
     /// # Errors
-    /// When another connection came for the same receiver.
+    /// When another connection came for the same receiver, or a stream was closed and opened again: the peer would not
+    /// notice.
     pub(super) fn check(&self) -> Result<(), Ending> {
+        if self.is_torn {
+            return Err(Ending::again("a stream was closed and opened again"));
+        }
         let is_replaced = |sending: &Sending| sending.is_counted && sending.outlet.is_replaced(sending.reader);
         if !self.streams.iter().any(is_replaced) {
             return Ok(());
@@ -313,7 +268,11 @@ impl Sending {
             let events = received.saturating_sub(joined.next);
             self.flight.push(Portion { next: received, events, bytes: 0 });
         }
-        Ok((wanted < first).then(|| self.gap(first, "history_gone", Some(first - wanted))))
+        if wanted >= first {
+            return Ok(None);
+        }
+        self.flight.push(Portion::gap(first));
+        Ok(Some(self.gap(first, "history_gone", Some(first - wanted))))
     }
 
     /// The receiver does not want it any longer.
@@ -413,28 +372,11 @@ impl Sending {
         append(buffer, &ends, self.binary, &mut sent.messages);
     }
 
-    /// The rest of a replay.
-    fn transmit_again(
-        &mut self,
-        budget: Budget,
-        selection: &mut Selection,
-        counters: &Counters,
-        now: Now,
-        sent: &mut Transmitted,
-    ) {
-        let Some(replay) = &mut self.replay else { return };
-        let (name, binary) = (&*self.name.stream, self.binary);
-        let stream = replays::Stream { outlet: &self.outlet, reader: self.reader, name, binary };
-        replay.transmit(&stream, budget, selection, counters, now.at, sent);
-        if replay.is_over() {
-            self.replay = None;
-        }
-    }
-
     /// What it wanted next is gone.
     fn fallen_behind(&mut self, first: u64, counters: &Counters, sent: &mut Transmitted) {
         let missing = first.saturating_sub(self.cursor);
         if self.state == State::Acknowledged {
+            self.flight.push(Portion::gap(first));
             sent.gaps.push(self.gap(first, "history_gone", Some(missing)));
         } else {
             counters.missed.add(missing);
@@ -446,6 +388,13 @@ impl Sending {
     /// There is more to read, and nothing will ring for it.
     fn outlet_goes_on(&self) {
         self.outlet.ring(self.reader);
+    }
+}
+
+impl Portion {
+    /// A notice that nothing comes before `next`: it is acknowledged like events.
+    fn gap(next: u64) -> Self {
+        Self { next, events: 0, bytes: 0 }
     }
 }
 

@@ -106,8 +106,8 @@ impl Plain {
         let end = self.now.at + time;
         let mut messages = self.read();
         while self.now.at < end {
-            let next = self.link.deadline().unwrap_or(end).clamp(self.now.at + MILLISECOND, end.max(self.now.at + MILLISECOND));
-            self.pass(next - self.now.at);
+            let due = self.link.deadline().unwrap_or(end).min(end);
+            self.pass(due.max(self.now.at + MILLISECOND) - self.now.at);
             messages.extend(self.read());
         }
         messages

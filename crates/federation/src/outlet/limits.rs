@@ -9,6 +9,7 @@ const STORE_SHARE: u64 = 16;
 impl Outlet {
     /// Waits no longer for receivers that have been away for too long, but for the one that is `coming`.
     pub(super) fn forget_absent(&self, state: &mut State, coming: Option<&str>, now: Now) {
+        state.now_ms = now.unix_ms;
         for forgotten in state.receivers.forget_absent(coming, now.unix_ms) {
             log::warn!(
                 "stream {}: receiver '{}' has been away for too long and is forgotten",
@@ -22,8 +23,8 @@ impl Outlet {
     }
 
     /// Forgets what is not needed, and keeps to the limits.
-    pub(super) fn enforce(&self, state: &mut State, now: Now) {
-        state.forget_acknowledged(&self.config, now);
+    pub(super) fn enforce(&self, state: &mut State) {
+        state.forget_acknowledged(&self.config);
         match state.store {
             Some(_) => self.enforce_in_store(state),
             None => self.enforce_in_memory(state),
@@ -55,7 +56,7 @@ impl Outlet {
     }
 
     /// With a store, in memory is what is not stored yet, and of the rest as much as there is room for.
-    pub(super) fn trim_memory(&self, state: &mut State) {
+    fn trim_memory(&self, state: &mut State) {
         let safe = state.readable();
         while state.log.bytes() > self.config.memory() && state.log.first() < safe {
             if state.log.oldest_chunk_next().is_none_or(|chunk_next| chunk_next > safe) {
@@ -75,6 +76,10 @@ impl Outlet {
 }
 
 impl State {
+    fn store_has_room(&self) -> bool {
+        self.store.as_ref().is_none_or(|stored| stored.store.has_room())
+    }
+
     /// Whether what is published now is taken.
     pub(super) fn takes(&self, config: &OutletConfig) -> bool {
         match config.full {
@@ -97,12 +102,12 @@ impl State {
     }
 
     /// Forgets what every receiver has acknowledged, and what is too old to be replayed.
-    pub(super) fn forget_acknowledged(&mut self, config: &OutletConfig, now: Now) {
+    fn forget_acknowledged(&mut self, config: &OutletConfig) {
         let Some(low) = self.receivers.low() else { return };
         // What an unstored batch waits for is not given away before.
         let low = low.min(self.readable());
         let history = config.history;
-        let oldest_ms = now.unix_ms.saturating_sub(history.age.as_millis() as u64);
+        let oldest_ms = self.now_ms.saturating_sub(history.age.as_millis() as u64);
         while let Some(chunk) = self.log.oldest_chunk()
             && chunk.next() <= low
         {
@@ -110,7 +115,7 @@ impl State {
             let bytes = self.log.bytes() - chunk.memory();
             let is_history = events < history.events && bytes < history.bytes && chunk.last_ms() >= oldest_ms;
             // It never takes room away from what is published.
-            if is_history && self.log.bytes() <= config.memory() {
+            if is_history && self.log.bytes() <= config.memory() && self.store_has_room() {
                 break;
             }
             self.log.forget_oldest_chunk();

@@ -39,7 +39,9 @@ impl Loads {
         let chunks: Option<VecDeque<_>> = payloads.iter().map(StoredPayloads::decode).collect();
         load.answer = match chunks {
             Some(chunks) if follow_each_other(&chunks) => match (chunks.front(), chunks.back()) {
-                (Some(first), Some(last)) if first.first() <= load.from && load.from < last.next() => Answer::Here(chunks),
+                (Some(first), Some(last)) if first.first() <= load.from && load.from < last.next() => {
+                    Answer::Here(chunks)
+                }
                 (Some(first), _) if first.first() > load.from => Answer::Lost(Some(first.first())),
                 _ => Answer::Lost(None),
             },

@@ -103,6 +103,8 @@ struct State {
     log: Log,
     /// The oldest payload there is, in memory or in the store.
     first: u64,
+    /// When something last happened.
+    now_ms: u64,
     receivers: Receivers,
     readers: Slab<Reader>,
     store: Option<Stored>,
@@ -153,6 +155,7 @@ impl Outlet {
             epoch: kept.epoch,
             log: Log::starting_at(next, config.memory()),
             first: kept.first.clamp(1, next),
+            now_ms: 0,
             receivers,
             readers: Slab::new(),
             store,
@@ -204,7 +207,7 @@ impl Outlet {
             stored.store.append(StoredPayloads::new(first, now.unix_ms, payloads));
         }
         let before = state.first;
-        self.enforce(&mut state, now);
+        self.enforce(&mut state);
         if state.store.is_none() {
             state.ring_readers();
         }
@@ -270,7 +273,7 @@ impl Outlet {
             stored.next = stored.next.max(next);
             stored.makes_room = false;
         }
-        self.trim_memory(&mut state);
+        self.enforce(&mut state);
         state.ring_readers();
         drop(state);
         self.wake();
@@ -301,7 +304,7 @@ impl Outlet {
         let before = state.receivers.low();
         self.forget_absent(&mut state, None, now);
         if state.receivers.low() != before {
-            self.enforce(&mut state, now);
+            self.enforce(&mut state);
             drop(state);
             self.wake();
         }

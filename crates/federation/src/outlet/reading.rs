@@ -58,7 +58,12 @@ impl Outlet {
     pub(crate) fn join(&self, reader: u64, name: &str, latest: bool, now: Now) -> Option<Joined> {
         let mut state = self.lock();
         self.forget_absent(&mut state, Some(name), now);
-        let start = if latest { state.log.next() } else { state.first };
+        let start = match (latest, state.receivers.awaits_first()) {
+            (true, _) => state.log.next(),
+            // What was dropped before it came was dropped for it.
+            (false, true) => 1,
+            (false, false) => state.first,
+        };
         let attached = state.receivers.attach(name, reader, start, now.unix_ms)?;
         let next = attached.next.unwrap_or(start);
         if let Some(stored) = &state.store {
@@ -71,6 +76,8 @@ impl Outlet {
         let place = state.readers.get_mut(reader as usize)?;
         place.named = Some(name.to_owned());
         place.cursor = next;
+        // Who begins behind what is kept needs nothing of it, and somebody else may have been forgotten.
+        self.enforce(&mut state);
         drop(state);
         self.wake();
         Some(Joined { next, replaced: attached.replaced.is_some() })
@@ -116,12 +123,7 @@ impl Outlet {
     }
 
     /// Visits events from `from` on, and remembers where the reader has got to.
-    pub(crate) fn read(
-        &self,
-        reader: u64,
-        from: u64,
-        mut visit: impl FnMut(Entered<'_>) -> ControlFlow<()>,
-    ) -> Read {
+    pub(crate) fn read(&self, reader: u64, from: u64, mut visit: impl FnMut(Entered<'_>) -> ControlFlow<()>) -> Read {
         let mut state = self.lock();
         if from < state.first {
             return Read::Gone(state.first);
@@ -160,7 +162,8 @@ impl Outlet {
         if let Some(stored) = &state.store {
             stored.store.mark(&name, next, now.unix_ms);
         }
-        state.forget_acknowledged(&self.config, now);
+        state.now_ms = now.unix_ms;
+        self.enforce(&mut state);
         drop(state);
         self.wake();
     }

@@ -59,7 +59,8 @@ impl Receivers {
         if self.known.len() >= self.max {
             return None;
         }
-        self.known.insert(name.to_owned(), Receiver { next: start, link: Some(link), seen_ms: now_ms, is_restored: false });
+        self.known
+            .insert(name.to_owned(), Receiver { next: start, link: Some(link), seen_ms: now_ms, is_restored: false });
         Some(Attached { next: None, replaced: None })
     }
 
@@ -88,6 +89,11 @@ impl Receivers {
         low.or(self.expected.then_some(0))
     }
 
+    /// Whether somebody is waited for who has never come.
+    pub(crate) fn awaits_first(&self) -> bool {
+        self.known.is_empty() && self.expected
+    }
+
     /// Whether nobody is waited for.
     pub(crate) fn is_empty(&self) -> bool {
         self.known.is_empty() && !self.expected
@@ -114,7 +120,7 @@ impl Receivers {
             names.pop();
         }
         let names: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
-        names.iter().for_each(|name| drop(self.known.remove(name)));
+        names.iter().for_each(|name| _ = self.known.remove(name));
         names
     }
 

@@ -64,7 +64,7 @@ pub(super) fn position(epoch: &str, offset: u64) -> Position {
 }
 
 fn structured() -> impl Iterator<Item = &'static dyn Dialect> {
-    ALL.iter().copied().filter(|dialect| !dialect.traits().transparent)
+    ALL.iter().copied().filter(|dialect| !dialect.traits().transparent && !dialect.traits().links)
 }
 
 /// A subscription of each dialect, with the place of its recovery, its exact matches and its flag to be filled in.

@@ -28,6 +28,8 @@ struct Queue {
     events: usize,
     /// The source takes nothing any more.
     closed: bool,
+    /// The source has left its place.
+    left: bool,
     /// Why nothing will come any more.
     fault: Option<EventFluxError>,
 }
@@ -54,8 +56,9 @@ impl Inlet {
     pub(crate) fn offer(&self, item: Delivered) -> Result<(), Delivered> {
         let mut queue = self.lock();
         if queue.closed {
-            // Its receipt is dropped with it: not taken.
-            return Ok(());
+            // What is on a link waits until the source has left: to say now that it is not taken would end the term of
+            // what is still to be settled. Then its receipt is dropped with it.
+            return if item.receipt.is_none() || queue.left { Ok(()) } else { Err(item) };
         }
         let full = queue.events >= self.config.size;
         // What is on a link is sent again, so nothing of it needs to be dropped.
@@ -123,6 +126,12 @@ impl Inlet {
         self.lock().closed = true;
         self.room.notify_waiters();
         self.filled.notify_one();
+    }
+
+    /// The source has left its place: nobody waits for it.
+    pub(crate) fn leave(&self) {
+        self.lock().left = true;
+        self.close();
     }
 
     /// Makes room, or leaves out what has none.

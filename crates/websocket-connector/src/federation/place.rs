@@ -51,6 +51,7 @@ impl Place {
     /// A source goes.
     pub(crate) fn remove_inlet(&self, inlet: &Arc<Inlet>) {
         self.change(|inlets| inlets.iter().filter(|other| !Arc::ptr_eq(other, inlet)).cloned().collect());
+        inlet.leave();
     }
 
     fn change(&self, change: impl FnOnce(&[Arc<Inlet>]) -> Arc<[Arc<Inlet>]>) {

@@ -173,7 +173,7 @@ pub(super) const REPLY: PropertySpec = PropertySpec::new(
     "The request each event answers: a column bound to the metadata field `request` of the source. It goes to the client that asked, and to nobody else.",
 )
 .example("${request}")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const KEY: PropertySpec = PropertySpec::new(
     "websocket.key",
@@ -189,7 +189,7 @@ pub(super) const CORRELATION: PropertySpec = PropertySpec::new(
     "A name for each event that is sent along, so that a client can acknowledge it.",
 )
 .example("${order_id}")
-.only_if_any(PROTOCOL_KEY, STRUCTURED);
+.only_if_any(PROTOCOL_KEY, CONVERSING);
 
 pub(super) const CLIENT_QUEUE_AGE: PropertySpec = PropertySpec::new(
     "websocket.client.queue.age",

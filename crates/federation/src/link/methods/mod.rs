@@ -1,4 +1,18 @@
 //! What a peer may ask this end to do: the methods of the protocol, and what they have in common.
+//!
+//! | Method | Params | Effect |
+//! |---|---|---|
+//! | `backpressure` | `rate_limit`, `unit`? | no more than so many events per second from now on; 0 pauses, `"unlimited"` lifts |
+//! | `subscribe` | `filter`, `streams`? | events that the filter matches, of these streams; several add up |
+//! | `unsubscribe` | `subscription_id` | takes a subscription back; with the last one the peer gets everything again |
+//! | `replay` | `count`?, `start_time`?, `end_time`?, `stream`? | sends again what was sent, before anything new |
+//! | `status` | | tells how this end is doing |
+//! | `announce` | `capabilities` | what the peer can take: `message_types`, `region`, `max_rate`; the last one counts |
+//! | `authenticate` | `token` | a new token in place of the one that the connection began with |
+//!
+//! What a peer has said holds as long as its connection. Params that a method does not have are refused; `unsubscribe` and
+//! `authenticate` go beyond the protocol as it was first written down, and so do `filter` as SQL or `null`, `streams`,
+//! `end_time` and `stream`.
 
 mod announce;
 mod authenticate;
@@ -176,5 +190,20 @@ impl<'a> Call<'a> {
             return Err(Refusal::invalid("'params' has to be an object"));
         }
         Ok(call)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::METHOD_LABELS;
+
+    #[test]
+    fn every_method_has_a_label_of_its_own() {
+        for method in Method::ALL {
+            assert!(METHOD_LABELS.contains(&method.name()));
+            assert_eq!(Method::from_name(method.name()), Some(method));
+        }
+        assert_eq!(METHOD_LABELS.len(), Method::ALL.len() + 1);
     }
 }

@@ -68,9 +68,8 @@ impl Pair {
         let end = self.now.at + time;
         self.run();
         while self.now.at < end {
-            let due = self.links.iter().filter_map(Link::deadline).min().unwrap_or(end);
-            self.now =
-                self.now + (due.clamp(self.now.at + MILLISECOND, end.max(self.now.at + MILLISECOND)) - self.now.at);
+            let due = self.links.iter().filter_map(Link::deadline).min().unwrap_or(end).min(end);
+            self.now = self.now + (due.max(self.now.at + MILLISECOND) - self.now.at);
             self.run();
         }
     }
@@ -177,4 +176,17 @@ fn both_ends_may_ask_at_the_same_time() {
     assert_eq!((here.take()[0].status, there.take()[0].status), ("ok", "ok"));
     let counters = pair.edge.federation.counters();
     assert_eq!((counters.requests_sent.value("status"), counters.requests_received.value("status")), (1, 1));
+}
+
+#[test]
+fn who_stops_receiving_says_first_what_it_has_taken() {
+    for others in [Wants::default(), Wants { data: true, streams: vec!["other".to_owned()], ..Wants::default() }] {
+        let (mut pair, outlet) = Pair::new(Encoding::Json);
+        publish(&outlet, 0..10, pair.now);
+        pair.run();
+        assert_eq!((pair.got.len(), pair.acknowledged(&outlet)), (10, 1));
+        pair.hub.federation.accept(others);
+        pair.run();
+        assert_eq!(pair.acknowledged(&outlet), 11);
+    }
 }

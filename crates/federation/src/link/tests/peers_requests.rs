@@ -1,5 +1,7 @@
 //! Requests of peers: what is answered here, by the pipeline, or not at all.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::envelope::Kind;
 use crate::requests::{ReplyError, Status};
@@ -208,6 +210,39 @@ fn more_requests_than_allowed_are_busy() {
     peer.read_for(5 * SECOND);
     peer.send_request("calibrate", &json!({}));
     assert_eq!(peer.read(), [Value::Null; 0]);
+}
+
+#[test]
+fn an_answer_may_not_be_longer_than_what_a_peer_may_leave_unread() {
+    let place = Place::new(FederationConfig { max_control_bytes: 40_000, ..FederationConfig::default() });
+    place.accept_requests();
+    let mut peer = place.plain_peer();
+    peer.send_request("calibrate", &json!({}));
+    let handle = handle(&mut peer);
+    let long = Bytes::from(json!("x".repeat(10_000)).to_string());
+    assert!(matches!(place.federation.reply(&handle, Status::Ok, &long), Err(ReplyError::Invalid(_))));
+    assert_eq!(place.federation.reply(&handle, Status::Ok, &Bytes::from_static(b"null")), Ok(()));
+    assert_eq!(peer.read()[0]["payload"], json!({"status": "ok", "result": null}));
+}
+
+proptest! {
+    #[test]
+    fn every_request_gets_one_reply_whatever_it_says(
+        method in "backpressure|subscribe|replay|status|announce|unsubscribe|\\PC{0,6}",
+        member in "rate_limit|unit|filter|streams|count|start_time|capabilities|region|stream|\\PC{0,4}",
+        value in r#"-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|null|true|"[^"\\\x00-\x1f]{0,8}"|\[1,"a"\]|\{"path":"\$\.a","operator":">","value":1\}"#,
+    ) {
+        let place = Place::new(FederationConfig::default());
+        place.outlet("events", 1 << 20);
+        let mut peer = place.plain_peer();
+        let (method, member) = (json!(method), json!(member));
+        peer.send_text(&format!(r#"{{"type":"request","id":"r","payload":{{"method":{method},"params":{{{member}:{value}}}}}}}"#));
+        let replies = peer.read();
+        prop_assert_eq!(replies.len(), 1);
+        let status = &replies[0]["payload"]["status"];
+        prop_assert!(status == "ok" || status == "error");
+        prop_assert!(peer.link.deadline().is_none_or(|deadline| deadline > peer.now.at));
+    }
 }
 
 #[test]

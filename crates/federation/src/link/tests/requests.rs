@@ -204,6 +204,26 @@ fn a_pipeline_that_wants_replies_gets_them_with_what_was_asked() {
 }
 
 #[test]
+fn large_requests_have_room_however_many_come_at_once() {
+    let config = FederationConfig { max_control_bytes: 100_000, max_requests: 50, ..FederationConfig::default() };
+    let place = Place::new(config);
+    let (mut peer, replies) = (place.plain_peer(), Replies::default());
+    let ask = |bytes: usize| {
+        let params = json!({"text": "x".repeat(bytes)});
+        place.federation.request(To::All, replies.request("store", &params))
+    };
+    assert!(matches!(ask(25_000), Err(RequestError::Invalid(_))));
+    (0..50).for_each(|_| assert_eq!(ask(24_000), Ok(1)));
+    // As long as the connection has no room, not all of them are taken up.
+    peer.link.timers(peer.now);
+    peer.link.timers(peer.now);
+    assert_eq!(peer.read().len(), 50);
+    let timeout = Some(Duration::MAX);
+    let endless = place.federation.request(To::All, Request { timeout, ..replies.request("status", &json!({})) });
+    assert!(matches!(endless, Err(RequestError::Invalid(_))));
+}
+
+#[test]
 fn what_a_request_says_is_not_shown_for_debugging() {
     let request = Replies::default().request("authenticate", &json!({"token": "hidden"}));
     assert!(!format!("{request:?}").contains("hidden"));

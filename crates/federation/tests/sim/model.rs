@@ -1,0 +1,218 @@
+//! What has to hold: what was published, what receivers were given and took, and what they were told is missing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use eventflux_federation::envelope::{Content, Kind, MessageId};
+use eventflux_federation::{Arrival, Arrived};
+
+/// A stream in one of its epochs.
+pub(crate) type StreamKey = (String, u64);
+
+/// What everybody knows together, and nobody of them alone.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    published: BTreeMap<StreamKey, Vec<Vec<u8>>>,
+    /// By receiver: what its pipelines have taken, in whichever run.
+    taken: BTreeMap<(usize, StreamKey), BTreeSet<u64>>,
+    /// By receiver: what it was told will not come, or was not asked for.
+    missing: BTreeMap<(usize, StreamKey), BTreeSet<u64>>,
+    /// By receiver: what its present run was given.
+    views: BTreeMap<(usize, StreamKey), View>,
+    /// By receiver: everything before has been checked to be taken.
+    checked: BTreeMap<(usize, StreamKey), u64>,
+    batches: u64,
+}
+
+/// What one run of a receiver was given of a stream.
+#[derive(Debug, Default)]
+struct View {
+    next: Option<u64>,
+    /// Number and batch of what it was given and has not taken.
+    under_way: VecDeque<(u64, u64, bool)>,
+    generation: u64,
+}
+
+/// Events that were given to a pipeline together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    number: u64,
+    pub(crate) receiver: usize,
+    pub(crate) run: u64,
+    /// Stream, number, and the generation of the view.
+    events: Vec<(StreamKey, u64, u64)>,
+}
+
+impl Batch {
+    pub(crate) fn numbers(&self) -> Vec<(&str, u64)> {
+        self.events.iter().map(|(key, sequence, _)| (key.0.as_str(), *sequence)).collect()
+    }
+}
+
+impl Model {
+    pub(crate) fn publish(&mut self, key: &StreamKey, first: u64, payloads: &[Vec<u8>]) {
+        let published = self.published.entry(key.clone()).or_default();
+        assert_eq!(published.len() as u64 + 1, first, "numbers of {key:?} follow each other");
+        published.extend_from_slice(payloads);
+    }
+
+    pub(crate) fn published(&self, key: &StreamKey) -> u64 {
+        self.published.get(key).map_or(0, |published| published.len() as u64)
+    }
+
+    /// The sender lost what it had not stored; nobody may have got it.
+    pub(crate) fn unpublish(&mut self, key: &StreamKey, next: u64) {
+        self.published.entry(key.clone()).or_default().truncate(next as usize - 1);
+        for ((receiver, other), view) in &self.views {
+            assert!(
+                other != key || view.next.is_none_or(|received| received <= next),
+                "receiver {receiver} got something of {key:?} that was not stored"
+            );
+        }
+    }
+
+    /// A receiver's process is another one: it knows nothing.
+    pub(crate) fn restart(&mut self, receiver: usize) {
+        self.views.retain(|(other, _), _| *other != receiver);
+    }
+
+    /// A pipeline is given what has arrived. `filtered`: not everything has to come. Returns how many were repeated on
+    /// request, and how many gaps were told of.
+    pub(crate) fn deliver(
+        &mut self,
+        receiver: usize,
+        run: u64,
+        arrived: &Arrived,
+        filtered: bool,
+    ) -> (Batch, u64, u64) {
+        self.batches += 1;
+        let mut batch = Batch { number: self.batches, receiver, run, events: Vec::new() };
+        let (mut again, mut gaps) = (0, 0);
+        for arrival in &arrived.arrivals {
+            let Arrival::Message { kind, id, payload, content, replayed, .. } = arrival else {
+                panic!("{arrival:?} is no envelope");
+            };
+            let id = std::str::from_utf8(id).unwrap();
+            match kind {
+                Kind::Data => {
+                    let id = MessageId::parse(id).expect("events have numbers");
+                    let key = (id.stream.to_owned(), id.epoch);
+                    assert_eq!(*content, Content::Json);
+                    let published = self.published.get(&key).and_then(|all| all.get(id.sequence as usize - 1));
+                    assert_eq!(published.map(Vec::as_slice), Some(&**payload), "{id} is as it was published");
+                    if *replayed {
+                        again += 1;
+                    } else {
+                        self.event(&mut batch, key, id.sequence, filtered);
+                    }
+                }
+                Kind::Gap => gaps += u64::from(self.gap(&mut batch, payload)),
+                _ => {}
+            }
+        }
+        (batch, again, gaps)
+    }
+
+    fn event(&mut self, batch: &mut Batch, key: StreamKey, sequence: u64, filtered: bool) {
+        let view = self.views.entry((batch.receiver, key.clone())).or_default();
+        if let Some(next) = view.next {
+            assert!(
+                sequence >= next,
+                "{key:?}: receiver {} was given {sequence} again, {next} is next",
+                batch.receiver
+            );
+            assert!(
+                sequence == next || filtered,
+                "{key:?}: receiver {} was given {sequence}, not {next}",
+                batch.receiver
+            );
+        }
+        view.next = Some(sequence + 1);
+        view.under_way.push_back((sequence, batch.number, false));
+        batch.events.push((key, sequence, view.generation));
+    }
+
+    fn gap(&mut self, batch: &mut Batch, payload: &[u8]) -> bool {
+        let gap: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        let epoch = u64::from_str_radix(gap["epoch"].as_str().unwrap(), 16).unwrap();
+        let key = (gap["stream"].as_str().unwrap().to_owned(), epoch);
+        let next = gap["next"].as_u64().unwrap();
+        if gap["reason"] == "sender_restarted" {
+            return false;
+        }
+        assert_eq!(gap["reason"], "history_gone");
+        let view = self.views.entry((batch.receiver, key.clone())).or_default();
+        let from = view.next.unwrap_or(next.saturating_sub(gap["missing"].as_u64().unwrap()));
+        assert!(from <= next, "{key:?}: a gap back to {next}, {from} is next");
+        let missing = gap["missing"].as_u64().unwrap();
+        assert!(next - from <= missing, "{key:?}: {missing} are said to be missing before {next}, {from} is next");
+        self.missing.entry((batch.receiver, key.clone())).or_default().extend(from..next);
+        view.next = Some(next);
+        view.under_way.push_back((next - 1, batch.number, false));
+        batch.events.push((key, next - 1, view.generation));
+        true
+    }
+
+    /// The pipeline has taken a batch, or never will.
+    pub(crate) fn finish(&mut self, batch: Batch, taken: bool, is_same_run: bool) {
+        for (key, sequence, generation) in &batch.events {
+            let place = (batch.receiver, key.clone());
+            if taken {
+                self.taken.entry(place.clone()).or_default().insert(*sequence);
+            }
+            let Some(view) = self.views.get_mut(&place) else { continue };
+            if !is_same_run || view.generation != *generation {
+                continue;
+            }
+            if taken {
+                let is_it = |under_way: &&mut (u64, u64, bool)| under_way.0 == *sequence && under_way.1 == batch.number;
+                view.under_way.iter_mut().filter(is_it).for_each(|under_way| under_way.2 = true);
+                while view.under_way.front().is_some_and(|under_way| under_way.2) {
+                    view.under_way.pop_front();
+                }
+            } else {
+                // It comes again, from the first that is not taken on.
+                view.generation += 1;
+                view.next = view.under_way.front().map(|under_way| under_way.0).or(view.next);
+                view.under_way.clear();
+            }
+        }
+    }
+
+    /// A receiver says that it has taken everything up to `through`.
+    pub(crate) fn says_taken(&self, receiver: usize, key: &StreamKey, through: u64) {
+        let Some(view) = self.views.get(&(receiver, key.clone())) else { return };
+        let settled = view.under_way.front().map(|under_way| under_way.0).or(view.next).unwrap_or(u64::MAX);
+        assert!(through < settled, "{key:?}: receiver {receiver} acknowledges {through}, and {settled} is not taken");
+    }
+
+    /// A sender takes it that a receiver has everything before `next`; it began `from` somewhere.
+    pub(crate) fn is_acknowledged(
+        &mut self,
+        receiver: usize,
+        key: &StreamKey,
+        from: u64,
+        next: u64,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) {
+        let place = (receiver, key.clone());
+        let checked = self.checked.entry(place.clone()).or_insert(from);
+        for sequence in *checked..next {
+            let is_in = |all: &BTreeMap<_, BTreeSet<u64>>| all.get(&place).is_some_and(|all| all.contains(&sequence));
+            let is_wanted = wanted(&self.published[key][sequence as usize - 1]);
+            assert!(
+                !is_wanted || is_in(&self.taken) || is_in(&self.missing),
+                "{key:?}: {sequence} counts as acknowledged by receiver {receiver}, which never took it"
+            );
+        }
+        *checked = next.max(*checked);
+    }
+
+    /// A receiver is not waited for any longer: what it has not acknowledged need not come.
+    pub(crate) fn forgotten(&mut self, receiver: usize, key: &StreamKey) {
+        self.checked.remove(&(receiver, key.clone()));
+    }
+
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing.values().map(|missing| missing.len() as u64).sum()
+    }
+}

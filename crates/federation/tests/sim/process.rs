@@ -1,0 +1,319 @@
+//! Pipelines that publish, disks that write, processes that come and go, and what goes wrong.
+
+use std::sync::Arc;
+
+use eventflux_federation::{FullPolicy, Outlet, OutletCounters, Wants};
+
+use crate::model::StreamKey;
+use crate::scenario::{Family, Fault, one_of};
+use crate::store::SimStore;
+use crate::wire::Flag;
+use crate::world::{Action, Out, World, name};
+
+/// Memory that an event takes besides its payload, at most; and what a log may hold beyond its limit.
+const EVENT_BYTES: usize = 32;
+const SLACK_BYTES: usize = 2_048;
+
+impl World {
+    pub(crate) fn add_stream(&mut self, node: usize, stream: usize) {
+        let capacity = self.scenario.store_bytes;
+        let store = capacity.map(|bytes| Arc::new(SimStore::new(self.rng.u64(1..), bytes)));
+        let flag = Arc::new(Flag::default());
+        let (outlet, counters) = self.outlet(node, stream, store.as_ref());
+        let key = (outlet.config().stream.clone(), outlet.epoch());
+        assert!(self.nodes[node].federation.add_outlet(outlet.clone()));
+        self.nodes[node].outs.push(Out {
+            outlet,
+            counters,
+            store,
+            key,
+            remaining: self.scenario.batches,
+            waits: false,
+            waker: flag.clone().into(),
+            flag,
+            store_is_busy: false,
+            known: Default::default(),
+            flushed: 0,
+            largest_batch: 0,
+        });
+        self.later(0, Action::Publish(node, stream));
+    }
+
+    fn outlet(&self, node: usize, stream: usize, store: Option<&Arc<SimStore>>) -> (Arc<Outlet>, OutletCounters) {
+        let mut config = self.scenario.outlet.clone();
+        config.stream = format!("{}/{stream}", name(node));
+        // Nobody that can acknowledge comes to the other end of a plain connection.
+        config.expects_receiver &= self.scenario.agreed || node == 0;
+        let counters = OutletCounters::default();
+        let outlet = match store {
+            Some(store) => Outlet::stored_in(config, counters.clone(), store.clone(), store.kept()),
+            None => Outlet::new(config, counters.clone()),
+        };
+        (Arc::new(outlet), counters)
+    }
+
+    /// A pipeline has something to say, and says it when there is room.
+    pub(crate) fn publish(&mut self, node: usize, stream: usize) {
+        let now = self.now();
+        let payloads: Vec<_> = (0..self.rng.usize(1..6)).map(|_| self.payload()).collect();
+        let out = &mut self.nodes[node].outs[stream];
+        if out.remaining == 0 || out.waits {
+            return;
+        }
+        if !out.outlet.has_room() {
+            out.outlet.register_room(&out.waker);
+            if !out.outlet.has_room() {
+                out.waits = true;
+                return self.coverage.count("publisher waited for room");
+            }
+        }
+        out.remaining -= 1;
+        let bytes = payloads.iter().map(|payload| payload.len() + EVENT_BYTES).sum();
+        out.largest_batch = out.largest_batch.max(bytes);
+        let first = out.outlet.mark();
+        let before = out.counters.dropped.value();
+        let dropped = out.outlet.publish(payloads.iter().map(Vec::as_slice), now);
+        let gone = out.counters.dropped.value() - before;
+        if dropped == 0 {
+            let key = out.key.clone();
+            self.model.publish(&key, first, &payloads);
+            self.coverage.count("published");
+        }
+        let newest = self.scenario.outlet.full == FullPolicy::DropNewest;
+        match self.scenario.outlet.full {
+            FullPolicy::Block => assert_eq!((dropped, gone), (0, 0), "whoever waits for room loses nothing"),
+            _ => self.coverage.add(if newest { "dropped, newest" } else { "dropped, oldest" }, gone),
+        }
+        if self.nodes[node].outs[stream]
+            .store
+            .as_ref()
+            .is_some_and(|store| !eventflux_federation::Store::has_room(&**store))
+        {
+            self.coverage.count("store full");
+        }
+        let delay = one_of(&mut self.rng, &[0, 1, 10, 60]);
+        self.later(delay, Action::Publish(node, stream));
+    }
+
+    fn payload(&mut self) -> Vec<u8> {
+        let size = self.rng.usize(..=self.scenario.payload);
+        format!(r#"{{"k":{},"n":{},"pad":"{}"}}"#, self.rng.u32(..2), self.rng.u64(..), "x".repeat(size)).into_bytes()
+    }
+
+    pub(crate) fn store(&mut self, node: usize, stream: usize) {
+        let writes = self.rng.usize(..8);
+        let out = &mut self.nodes[node].outs[stream];
+        out.store_is_busy = false;
+        let Some(store) = &out.store else { return };
+        if store.work(writes, &out.outlet) {
+            self.coverage.count("loaded from the store");
+        }
+    }
+
+    pub(crate) fn recover(&mut self, node: usize, stream: usize) {
+        if let Some(store) = self.nodes[node].outs.get(stream).and_then(|out| out.store.as_ref()) {
+            store.fail(false);
+        }
+    }
+
+    /// Looks at what everybody can see, after every step.
+    pub(crate) fn observe(&mut self) {
+        for node in 0..self.nodes.len() {
+            for stream in 0..self.nodes[node].outs.len() {
+                self.look_at_stream(node, stream);
+                let out = &mut self.nodes[node].outs[stream];
+                if !out.store_is_busy && out.store.as_ref().is_some_and(|store| store.waits()) {
+                    out.store_is_busy = true;
+                    let delay = self.rng.u64(1..30);
+                    self.later(delay, Action::Store(node, stream));
+                }
+            }
+        }
+    }
+
+    fn look_at_stream(&mut self, node: usize, stream: usize) {
+        let is_filtered = self.scenario.filtered;
+        let out = &mut self.nodes[node].outs[stream];
+        let config = out.outlet.config();
+        let limit = config.queue_bytes + config.history.bytes + out.largest_batch + SLACK_BYTES;
+        // What waits to be stored is in memory, too.
+        let limit = if out.store.is_some() { limit * 3 } else { limit };
+        assert!(out.outlet.bytes() <= limit, "{:?} holds {} bytes of {limit}", out.key, out.outlet.bytes());
+        let receivers = out.outlet.receivers();
+        assert!(receivers.len() <= config.max_receivers);
+        let index =
+            |name: &str| name.strip_prefix("node-").and_then(|index| index.parse::<usize>().ok()).expect("a node");
+        let gone: Vec<_> = out
+            .known
+            .keys()
+            .copied()
+            .filter(|known| !receivers.iter().any(|(other, ..)| index(other) == *known))
+            .collect();
+        for receiver in gone {
+            out.known.remove(&receiver);
+            self.model.forgotten(receiver, &out.key);
+            self.coverage.count("receiver forgotten");
+        }
+        let is_whole = config.expects_receiver && self.scenario.receivers == 1;
+        for (other, next, _) in receivers {
+            let receiver = index(&other);
+            let from = *out.known.entry(receiver).or_insert(if is_whole { 1 } else { next });
+            if self.scenario.agreed {
+                let wanted = |payload: &[u8]| !is_filtered || payload.starts_with(br#"{"k":1"#);
+                self.model.is_acknowledged(receiver, &out.key, from, next, &wanted);
+            } else {
+                assert!(next <= out.flushed + 1, "{:?}: {next} counts as sent, {} is the last", out.key, out.flushed);
+            }
+        }
+    }
+
+    /// Something goes wrong.
+    pub(crate) fn fault(&mut self) {
+        if self.faults == 0 {
+            return self.calm_down();
+        }
+        self.faults -= 1;
+        let fault = one_of(&mut self.rng, &self.scenario.faults.clone());
+        let receiver = self.rng.usize(1..=self.scenario.receivers);
+        self.note(|| format!("  {fault:?} {receiver}"));
+        match fault {
+            Fault::Cut => self.cut_all(receiver, [0, 0]),
+            Fault::HalfOpen => {
+                let late = [0, self.rng.u64(100..3_000)];
+                self.coverage.count("half-open connection");
+                let late = if self.rng.bool() { late } else { [late[1], late[0]] };
+                self.cut_all(receiver, late);
+            }
+            Fault::TakeOver => {
+                self.coverage.count("connection taken over");
+                self.connect(receiver);
+            }
+            Fault::RestartReceiver => self.restart_receiver(receiver),
+            Fault::RestartSender => self.restart_sender(),
+            Fault::FailStore => self.fail_store(),
+            Fault::Away => {
+                self.nodes[receiver].away_until = self.at + self.rng.u64(500..5_000);
+                self.cut_all(receiver, [0, 0]);
+            }
+            Fault::Wants => self.change_wants(receiver),
+            Fault::Replace => self.replace_stream(),
+            Fault::Replay => self.ask_for_replay(receiver),
+        }
+        let delay = self.rng.u64(20..800);
+        self.later(delay, Action::Fault);
+    }
+
+    fn cut_all(&mut self, receiver: usize, late: [u64; 2]) {
+        let is_its = |connection: &&crate::wire::Connection| connection.nodes[1] == receiver;
+        let numbers: Vec<_> = self.connections.values().filter(is_its).map(|connection| connection.number).collect();
+        numbers.into_iter().for_each(|number| self.cut(number, late));
+    }
+
+    /// The process is killed: its ends are gone at once, the others notice.
+    fn kill(&mut self, node: usize) {
+        let mut coverage = std::mem::take(&mut self.coverage);
+        self.leave_traces(node, &mut coverage);
+        self.coverage = coverage;
+        let sides = self.connections.values().flat_map(|connection| {
+            (0..2)
+                .filter(|side| connection.nodes[*side] == node)
+                .map(|side| (connection.number, side))
+                .collect::<Vec<_>>()
+        });
+        let sides: Vec<_> = sides.collect();
+        sides.into_iter().for_each(|(number, side)| self.close(number, side));
+    }
+
+    fn restart_receiver(&mut self, node: usize) {
+        self.coverage.count("receiver restarted");
+        self.restart(node);
+    }
+
+    fn restart_sender(&mut self) {
+        let with_store = self.scenario.store_bytes.is_some();
+        self.coverage.count(if with_store {
+            "sender restarted with its store"
+        } else {
+            "sender restarted without a store"
+        });
+        self.restart(0);
+    }
+
+    fn restart(&mut self, node: usize) {
+        self.kill(node);
+        let run = self.nodes[node].run + 1;
+        let outs = std::mem::take(&mut self.nodes[node].outs);
+        let away_until = self.nodes[node].away_until;
+        self.nodes[node] = self.start_node(node, run);
+        self.nodes[node].away_until = away_until;
+        self.model.restart(node);
+        for (stream, out) in outs.into_iter().enumerate() {
+            let out = self.restarted(node, stream, out);
+            assert!(self.nodes[node].federation.add_outlet(out.outlet.clone()));
+            self.nodes[node].outs.push(out);
+            self.later(0, Action::Publish(node, stream));
+        }
+    }
+
+    /// The same stream in another process, or the same one begun anew.
+    fn restarted(&mut self, node: usize, stream: usize, mut out: Out) -> Out {
+        if let Some(store) = &out.store {
+            store.crash(self.rng.usize(..6));
+        }
+        let dropped = out.counters.dropped.value();
+        (out.outlet, out.counters) = self.outlet(node, stream, out.store.as_ref());
+        out.counters.dropped.add(dropped);
+        out.waits = false;
+        out.flushed = 0;
+        let key = (out.key.0.clone(), out.outlet.epoch());
+        if out.store.is_some() {
+            assert_eq!(key, out.key, "a store keeps its epoch");
+            let next = out.outlet.mark();
+            self.coverage.add("published, not stored, and gone", self.model.published(&key) + 1 - next);
+            self.model.unpublish(&key, next);
+        } else {
+            out.known.clear();
+        }
+        out.key = key;
+        out
+    }
+
+    fn fail_store(&mut self) {
+        let stream = self.rng.usize(..self.scenario.streams);
+        let Some(store) = &self.nodes[0].outs[stream].store else { return };
+        store.fail(true);
+        self.coverage.count("store failed");
+        let delay = self.rng.u64(100..3_000);
+        self.later(delay, Action::Recover(0, stream));
+    }
+
+    fn change_wants(&mut self, receiver: usize) {
+        self.coverage.count("wants changed");
+        let wants =
+            Wants { data: self.rng.bool(), streams: vec![format!("{}/1", name(0))], gaps: true, ..Wants::default() };
+        self.nodes[receiver].federation.accept(wants);
+        let delay = self.rng.u64(1..2_000);
+        self.later(delay, Action::WantAll(receiver));
+    }
+
+    fn replace_stream(&mut self) {
+        self.coverage.count("stream replaced");
+        let stream = self.rng.usize(..self.scenario.streams);
+        self.nodes[0].federation.remove_outlet(&self.nodes[0].outs[stream].outlet);
+        assert!(!self.nodes[0].outs[stream].outlet.is_closed() || self.nodes[0].outs[stream].outlet.has_room());
+        let out = self.nodes[0].outs.remove(stream);
+        let out = self.restarted(0, stream, out);
+        assert!(self.nodes[0].federation.add_outlet(out.outlet.clone()));
+        self.nodes[0].outs.insert(stream, out);
+        self.later(0, Action::Publish(0, stream));
+    }
+
+    fn ask_for_replay(&mut self, receiver: usize) {
+        let _ = (receiver, Family::Filtered);
+    }
+
+    #[expect(dead_code)]
+    fn key(&self, node: usize, stream: usize) -> StreamKey {
+        self.names_key(node, stream)
+    }
+}
