@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Print the SQL that says what a component file says
     #[command(after_help = exit::HELP)]
     Convert(ConvertArgs),
+    /// Ask a running pipeline something, over a source or sink with websocket.protocol='federation' that listens
+    #[command(after_help = exit::REQUEST_HELP)]
+    Request(RequestArgs),
     /// List sources, sinks and formats, or the properties of one
     Connectors(ConnectorsArgs),
     /// List the SQL functions
@@ -93,6 +96,59 @@ pub(crate) struct ConvertArgs {
     /// A component file (JSON)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// `eventflux request`
+// Headers, params and properties are parsed by us, not by clap, whose error message would show a value that may be secret.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RequestArgs {
+    /// Where to ask: ws://host:port/path or wss://host/path
+    pub(crate) url: String,
+    /// What to ask for: backpressure, subscribe, unsubscribe, replay, status, announce, authenticate, or what the peer's
+    /// pipeline answers
+    pub(crate) method: String,
+    /// The params, a JSON object
+    pub(crate) params: Option<String>,
+    /// One of the params: JSON where it is some, else a text; may be repeated
+    #[arg(long = "param", value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub(crate) param: Vec<String>,
+    /// How long to wait for the connection, and then for the reply
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+    /// Print the result as the peer wrote it, instead of indented
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Then print the messages that come, one a line, until a signal arrives; the result goes to standard error
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// End after so many messages
+    #[arg(long, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+}
+
+/// How to reach a peer, and what to show it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AccessArgs {
+    /// The environment variable that holds a bearer token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bearer_env: Option<String>,
+    /// A file that holds a bearer token
+    #[arg(long, value_name = "FILE", conflicts_with = "bearer_env")]
+    pub(crate) bearer_file: Option<PathBuf>,
+    /// A header of the handshake; ${env:NAME} is replaced; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE", action = ArgAction::Append)]
+    pub(crate) headers: Vec<String>,
+    /// Certificates (PEM) of the authorities to trust besides the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Trust any certificate; for tests only
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Any other property of a websocket source that connects, such as websocket.encoding=cbor; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub(crate) set: Vec<String>,
 }
 
 /// Properties given on the command line.

@@ -16,6 +16,7 @@ mod output;
 mod process;
 mod progress;
 mod reference;
+mod request;
 mod run;
 mod signals;
 mod summary;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run, args.logging.quiet),
         Command::Check(check) => check::check(check),
         Command::Convert(convert) => convert::convert(convert),
+        Command::Request(request) => request::request(request),
         Command::Connectors(connectors) => connectors::show(connectors),
         Command::Functions(_) => output::print(&eventflux_engine::functions::markdown()),
         Command::Components(_) => output::print(&eventflux_engine::components::markdown()),

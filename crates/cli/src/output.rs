@@ -21,6 +21,18 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// Prints one of many lines to standard output; how to end when nobody reads them any more.
+pub(crate) fn print_next(line: &str) -> Result<(), Exit> {
+    match Console::global().lines(Output::Stdout, line) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Exit::Success),
+        Err(error) => {
+            print_error(&format!("cannot write to standard output: {error}"));
+            Err(Exit::PipelineFailed)
+        }
+    }
+}
+
 /// Prints lines for the person at the terminal to standard error; nothing when there is no text.
 pub(crate) fn note(text: &str) {
     if !text.is_empty() {

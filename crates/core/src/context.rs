@@ -40,6 +40,8 @@ pub struct ConnectorContext {
     pub stream: String,
     /// Source or sink.
     pub role: ConnectorRole,
+    /// Its type; from the second of a type on the same stream on with a number: `websocket-2`.
+    pub connector: String,
     /// Standard metrics. The engine counts messages, bytes, events, failures, retries and dead letters; the connector
     /// counts reconnects, gaps, connections, queue bytes, and what its queue policy drops.
     pub metrics: ConnectorMetrics,
@@ -63,6 +65,7 @@ impl ConnectorContext {
         Self {
             stream: stream.to_owned(),
             role,
+            connector: connector.to_owned(),
             metrics,
             health: HealthReporter::with_gauges(registry, state, stream, connector),
             registry: registry.clone(),

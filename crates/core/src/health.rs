@@ -100,9 +100,29 @@ impl HealthReporter {
 
     /// Reports a state; `detail` must hold nothing secret.
     pub fn set(&self, state: ConnectionState, detail: impl Into<Option<String>>) {
-        let before = self.sender.send_replace(Health { state, detail: detail.into() });
+        let detail = detail.into();
+        self.sender.send_modify(|health| {
+            self.show(health.state, state);
+            *health = Health { state, detail };
+        });
+    }
+
+    /// Reports a state that follows on one of `from`, and nothing when it is in another; the detail stays.
+    pub fn pass(&self, from: &[ConnectionState], state: ConnectionState) {
+        self.sender.send_if_modified(|health| {
+            let passes = health.state != state && from.contains(&health.state);
+            if passes {
+                self.show(health.state, state);
+                health.state = state;
+            }
+            passes
+        });
+    }
+
+    /// To be called while nobody else can change the state: the gauges follow in the same order.
+    fn show(&self, before: ConnectionState, state: ConnectionState) {
         if let Some(gauges) = &self.gauges {
-            gauges.set(before.state, 0);
+            gauges.set(before, 0);
             gauges.set(state, 1);
         }
     }
@@ -132,6 +152,18 @@ mod tests {
         reporter.set(ConnectionState::Connected, "ws://h".to_owned());
         waiter.await.unwrap();
         assert_eq!(reporter.current().detail.as_deref(), Some("ws://h"));
+    }
+
+    #[test]
+    fn a_state_passes_on_only_from_where_it_may() {
+        let reporter = HealthReporter::default();
+        let working = [ConnectionState::Listening, ConnectionState::Connected];
+        reporter.pass(&working, ConnectionState::Connected);
+        assert_eq!(reporter.current().state, ConnectionState::Init);
+        reporter.set(ConnectionState::Listening, "ws://h".to_owned());
+        reporter.pass(&working, ConnectionState::Connected);
+        let expected = Health { state: ConnectionState::Connected, detail: Some("ws://h".to_owned()) };
+        assert_eq!(reporter.current(), expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::reports::Reports;
 use registry::Registry;
-pub use registry::{FOLDED, Family, Labels, MAX_NAMES, MAX_SERIES, MAX_SERIES_PER_NAME, MetricKind, OTHER};
+pub use registry::{FOLDED, Family, Labels, MAX_NAMES, MAX_SERIES, MAX_SERIES_PER_NAME, MILLION, MetricKind, OTHER};
 
 /// Largest number of measurements; further ones are not made.
 pub const MAX_MEASUREMENTS: usize = 1_000;
@@ -30,6 +30,11 @@ impl Counter {
     #[inline]
     pub fn increment(&self) {
         self.add(1);
+    }
+
+    /// Makes it at least `count`: for what somebody else counts, and is only shown here.
+    pub fn raise_to(&self, count: u64) {
+        self.0.fetch_max(count, Ordering::Relaxed);
     }
 
     /// The count so far.
@@ -64,6 +69,23 @@ impl Gauge {
     }
 }
 
+/// A gauge of a number with decimals, such as seconds or a part of a whole: exact to the millionth, never below zero.
+#[derive(Debug, Clone, Default)]
+pub struct DecimalGauge(Arc<AtomicU64>);
+
+impl DecimalGauge {
+    /// Replaces the value. What is no number, or below zero, is zero.
+    pub fn set(&self, value: f64) {
+        // A cast of floats saturates.
+        self.0.store((value * MILLION as f64).round() as u64, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64 / MILLION as f64
+    }
+}
+
 /// The registry of the numbers of a pipeline, and of what its parts report about themselves. Copies share it.
 ///
 /// Labels whose values come from peers are safe: the number of series of a name is bounded, and what finds no room goes
@@ -73,6 +95,7 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     measurements: Arc<Mutex<Vec<Weak<Measure>>>>,
     reports: Reports,
+    components: Reports,
 }
 
 /// What is measured when the series are read, until this is dropped.
@@ -86,7 +109,7 @@ pub struct Sample {
     pub name: &'static str,
     /// Label names and values.
     pub labels: Labels,
-    /// The value.
+    /// The value; of a [`DecimalGauge`] in millionths.
     pub value: u64,
 }
 
@@ -99,6 +122,11 @@ impl Metrics {
     /// The gauge of that name and those labels, made when it is first asked for.
     pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
         Gauge(self.cell(MetricKind::Gauge, name, labels))
+    }
+
+    /// The gauge of that name and those labels whose value has decimals, made when it is first asked for.
+    pub fn decimal_gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> DecimalGauge {
+        DecimalGauge(self.cell(MetricKind::Decimal, name, labels))
     }
 
     /// Says in one sentence what the metrics of that name count; what was said first stays.
@@ -139,6 +167,11 @@ impl Metrics {
     /// Where parts of the pipeline report about themselves in more than numbers.
     pub fn reports(&self) -> &Reports {
         &self.reports
+    }
+
+    /// Where parts of the pipeline say whether they are well: JSON objects with `healthy`, a boolean, made in no time.
+    pub fn components(&self) -> &Reports {
+        &self.components
     }
 
     fn cell(&self, kind: MetricKind, name: &'static str, labels: &[(&'static str, &str)]) -> Arc<AtomicU64> {
@@ -203,6 +236,8 @@ connector_metrics! {
     events: Counter "eventflux_source_events_total" "eventflux_sink_events_total" "Events decoded from, or encoded into, the messages.",
     dropped: Counter "eventflux_source_dropped_total" "eventflux_sink_dropped_total" "Events given up by strategy or queue policy.",
     failed: Counter "eventflux_source_failed_total" "eventflux_sink_failed_total" "Events that failed, whatever became of them.",
+    unreadable: Counter "eventflux_source_unreadable_total" "eventflux_sink_unwritable_total" "Of those that failed: messages that could not be decoded, or events that could not be encoded.",
+    refused: Counter "eventflux_source_refused_total" "eventflux_sink_refused_total" "Times an event was not taken: from a source by a query, from a sink by its endpoint; tries that were repeated included.",
     retried: Counter "eventflux_source_retries_total" "eventflux_sink_retries_total" "New tries of events that had failed.",
     dead_lettered: Counter "eventflux_source_dead_letters_total" "eventflux_sink_dead_letters_total" "Events handed to the dead-letter stream.",
     reconnects: Counter "eventflux_source_reconnects_total" "eventflux_sink_reconnects_total" "Connections made after the first one.",
@@ -311,6 +346,26 @@ mod tests {
         assert_eq!((metrics.samples()[0].value, metrics.samples()[0].value), (1, 2));
         drop(measurement);
         assert_eq!(metrics.samples()[0].value, 2);
+    }
+
+    #[test]
+    fn a_gauge_with_decimals_is_exact_to_the_millionth() {
+        let metrics = Metrics::default();
+        let gauge = metrics.decimal_gauge("part", &[]);
+        for (set, expected, millionths) in
+            [(0.045, 0.045, 45_000), (2.000_000_4, 2.0, 2_000_000), (-1.0, 0.0, 0), (f64::NAN, 0.0, 0)]
+        {
+            gauge.set(set);
+            assert_eq!((gauge.value(), metrics.samples()[0].value), (expected, millionths));
+        }
+        assert_eq!(metrics.families()[0].kind.name(), "gauge");
+    }
+
+    #[test]
+    fn a_counter_that_shows_what_somebody_else_counts_never_goes_back() {
+        let counter = Counter::default();
+        [3, 7, 5].into_iter().for_each(|count| counter.raise_to(count));
+        assert_eq!(counter.value(), 7);
     }
 
     #[test]

@@ -183,12 +183,14 @@ impl Observation {
         self.queue_capacity > 0 && self.queue_depth >= self.queue_capacity
     }
 
-    /// To four digits.
-    fn utilization(&self) -> f64 {
+    /// From 0 to 1, to four digits. What comes together may be taken in together, so that for a while more than the
+    /// capacity waits.
+    #[must_use]
+    pub fn utilization(&self) -> f64 {
         if self.queue_capacity == 0 {
             return 0.0;
         }
-        (self.queue_depth as f64 / self.queue_capacity as f64 * 1e4).round() / 1e4
+        (self.queue_depth as f64 / self.queue_capacity as f64 * 1e4).round().min(1e4) / 1e4
     }
 }
 

@@ -198,7 +198,7 @@ impl MessageType {
 }
 
 impl Mode {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         Ok(match properties.text("websocket.mode")? {
             "server" => Self::Server(Box::new(ServerConfig::from_properties(properties)?)),
             _ => Self::Client(Box::new(ClientConfig::from_properties(properties)?)),

@@ -38,6 +38,7 @@ mod source;
 
 pub use config::{MessageType, WebSocketSinkConfig, WebSocketSourceConfig};
 pub use factory::{WebSocketSinkFactory, WebSocketSourceFactory};
+pub use federation::{Message, Messages, RequestFailure, Requester, RequesterOptions};
 pub use properties::{SINK_PROPERTIES, SOURCE_PROPERTIES};
 pub use sink::WebSocketSink;
 pub use source::WebSocketSource;

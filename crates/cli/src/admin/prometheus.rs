@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use eventflux_core::metrics::{Family, Labels, MetricKind};
+use eventflux_core::metrics::{Family, Labels, MILLION, MetricKind};
 
 use crate::process::{Phase, Process};
 
@@ -48,7 +48,9 @@ pub(super) fn text(families: &[Family]) -> String {
         for (labels, value) in &family.series {
             text.push_str(family.name);
             write_labels(&mut text, labels);
-            let _ = writeln!(text, " {value}");
+            text.push(' ');
+            write_value(&mut text, family.kind, *value);
+            text.push('\n');
         }
     }
     text
@@ -86,6 +88,18 @@ fn write_labels(text: &mut String, labels: &Labels) {
     }
     if !labels.is_empty() {
         text.push('}');
+    }
+}
+
+fn write_value(text: &mut String, kind: MetricKind, value: u64) {
+    let (whole, millionths) = match kind {
+        MetricKind::Decimal => (value / MILLION, value % MILLION),
+        MetricKind::Counter | MetricKind::Gauge => (value, 0),
+    };
+    let _ = write!(text, "{whole}");
+    if millionths > 0 {
+        let decimals = format!("{millionths:06}");
+        let _ = write!(text, ".{}", decimals.trim_end_matches('0'));
     }
 }
 
@@ -129,6 +143,23 @@ mod tests {
              # TYPE open gauge\n\
              open{door=\"a\"} 1\n\
              open{door=\"b\"} 2\n"
+        );
+    }
+
+    #[test]
+    fn values_with_decimals_have_as_many_as_they_need() {
+        let metrics = Metrics::default();
+        for (label, value) in [("a", 0.0), ("b", 0.045), ("c", 1.0), ("d", 12.5), ("e", 0.000_187)] {
+            metrics.decimal_gauge("part", &[("of", label)]).set(value);
+        }
+        assert_eq!(
+            text(&metrics.families()),
+            "# TYPE part gauge\n\
+             part{of=\"a\"} 0\n\
+             part{of=\"b\"} 0.045\n\
+             part{of=\"c\"} 1\n\
+             part{of=\"d\"} 12.5\n\
+             part{of=\"e\"} 0.000187\n"
         );
     }
 

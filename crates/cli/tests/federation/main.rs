@@ -15,6 +15,8 @@ mod killed;
 mod memory;
 mod node;
 mod sql;
+#[path = "../support/mod.rs"]
+mod support;
 mod tally;
 mod weather;
 
@@ -48,12 +50,12 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until the file at the end of the chain has every event.
+/// Waits until the file at the end of the chain has so many events.
 #[track_caller]
 pub(crate) fn wait_for_all(tally: &mut Tally, count: u64) {
     let deadline = Instant::now() + DEADLINE;
     while tally.read().distinct < count {
-        assert!(Instant::now() < deadline, "{count} events were sent, and this has come: {:?}", tally.verdict());
+        assert!(Instant::now() < deadline, "{count} events are waited for, and this has come: {:?}", tally.verdict());
         std::thread::sleep(PAUSE);
     }
 }

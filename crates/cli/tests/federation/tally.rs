@@ -60,6 +60,11 @@ impl Tally {
         &self.verdict
     }
 
+    /// How many events it should come to.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// What has been read.
     pub(crate) fn verdict(&self) -> &Verdict {
         &self.verdict

@@ -20,6 +20,9 @@ pub const OTHER: &str = "other";
 /// Counts how often a series was asked for that found no room, by the name of its `metric`.
 pub const FOLDED: &str = "eventflux_metrics_folded_total";
 
+/// What the value of a [`MetricKind::Decimal`] counts is so small a part of one.
+pub const MILLION: u64 = 1_000_000;
+
 /// Names and values of labels.
 pub type Labels = Vec<(&'static str, String)>;
 
@@ -30,6 +33,8 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// A gauge whose value is in millionths.
+    Decimal,
 }
 
 impl MetricKind {
@@ -37,7 +42,7 @@ impl MetricKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
-            Self::Gauge => "gauge",
+            Self::Gauge | Self::Decimal => "gauge",
         }
     }
 }

@@ -67,6 +67,12 @@ impl Faults {
     /// bytes only where they are needed.
     pub(crate) fn settle(&self, graph: &Graph, failure: Failure<'_>, original: impl FnOnce() -> Bytes) {
         self.metrics.failed.increment();
+        match failure.stage {
+            // Without a position it is the source as a whole, and no message.
+            Stage::Receive if failure.position == 0 => {}
+            Stage::Receive | Stage::Decode | Stage::Encode => self.metrics.unreadable.increment(),
+            Stage::Query | Stage::Send => self.metrics.refused.increment(),
+        }
         let strategy = match self.policy.strategy_for(&failure.error) {
             ErrorStrategy::Retry => self.policy.retry_fallback,
             strategy => strategy,

@@ -122,6 +122,7 @@ impl QueryNode {
         for RowFailure { row, error } in bad {
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if let Some(entry) = origin.entry.filter(|_| origin.faults.retries(&error, attempts)) {
+                origin.faults.metrics.refused.increment();
                 let rest: Vec<usize> = (row..batch.len()).collect();
                 let mut waiting = EventBatch::new(batch.schema().clone());
                 waiting.extend_from(batch, &rest);

@@ -226,6 +226,7 @@ impl SinkNode {
             self.count(row, batch.head(row).bytes());
             let attempts = if row == 0 { failed_tries + 1 } else { 1 };
             if self.faults.retries(&error, attempts) {
+                self.faults.metrics.refused.increment();
                 self.wait(batch.tail(row), attempts);
                 return;
             }
@@ -313,6 +314,7 @@ impl SinkCallback for SinkReporter {
         // Without its texts a payload cannot be published again: nobody would know where it belongs.
         let complete = node.templates.iter().all(|template| batch.has_texts(template));
         if complete && node.faults.retries(&error, 1) {
+            node.faults.metrics.refused.add(batch.len() as u64);
             node.take_back(batch);
             return;
         }

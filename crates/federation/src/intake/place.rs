@@ -18,8 +18,8 @@ pub(crate) struct Place {
     settled: u64,
     /// What was handed to the pipeline and is not taken, in order.
     under_way: VecDeque<UnderWay>,
-    /// Changes when what is under way counts no more, whatever becomes of it.
-    generation: u64,
+    /// How often something was handed over.
+    handed_over: u64,
     /// Changes when another link brings the stream, or when it has to be brought again.
     term: u64,
     /// Rung when something is taken, or when the term is over.
@@ -28,6 +28,8 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 struct UnderWay {
+    /// Which it is: positions may come again.
+    number: u64,
     next: u64,
     taken: bool,
 }
@@ -94,7 +96,6 @@ impl Place {
             Some(received) if next == received => return false,
             Some(received) if next < received => {
                 // The sender starts over: what it said before counts no more.
-                self.generation += 1;
                 self.under_way.clear();
                 self.settled = next;
             }
@@ -102,33 +103,34 @@ impl Place {
             // Events are counted from 1.
             None if is_told => self.settled = 1,
             _ if self.under_way.is_empty() => self.settled = next,
-            _ => self.under_way.push_back(UnderWay { next, taken: true }),
+            _ => drop(self.put_under_way(next, true)),
         }
         self.received = Some(next);
         true
     }
 
-    /// What was received since the last call is handed to the pipeline. Returns what came before, and the generation.
-    pub(super) fn hand_over(&mut self) -> (u64, u64) {
-        let next = self.received.unwrap_or(self.settled);
-        self.under_way.push_back(UnderWay { next, taken: false });
-        (next, self.generation)
+    /// What was received since the last call is handed to the pipeline. Returns its number, for [`Place::finish`].
+    pub(super) fn hand_over(&mut self) -> u64 {
+        self.put_under_way(self.received.unwrap_or(self.settled), false)
     }
 
-    /// The pipeline has taken what was handed over with `next`, or will not take it.
-    pub(super) fn finish(&mut self, next: u64, generation: u64, taken: bool) {
-        if generation != self.generation {
-            return;
-        }
+    fn put_under_way(&mut self, next: u64, taken: bool) -> u64 {
+        self.handed_over += 1;
+        self.under_way.push_back(UnderWay { number: self.handed_over, next, taken });
+        self.handed_over
+    }
+
+    /// The pipeline has taken what was handed over as `number`, or will not take it. Then that and what is behind it has to
+    /// come again; what is before it may still be taken.
+    pub(super) fn finish(&mut self, number: u64, taken: bool) {
+        let found = self.under_way.binary_search_by_key(&number, |under_way| under_way.number);
+        // It is behind something that comes again.
+        let Ok(index) = found else { return };
         if !taken {
-            self.generation += 1;
-            self.under_way.clear();
-            self.end_term();
-            return;
+            self.under_way.truncate(index);
+            return self.end_term();
         }
-        if let Ok(index) = self.under_way.binary_search_by_key(&next, |under_way| under_way.next) {
-            self.under_way[index].taken = true;
-        }
+        self.under_way[index].taken = true;
         while let Some(first) = self.under_way.front()
             && first.taken
         {
@@ -167,13 +169,13 @@ mod tests {
         let first = begin(&progress);
         assert_eq!((first.received, first.settled), (None, 0));
         assert!(progress.lock().receive(5) && progress.lock().receive(6));
-        let (next, generation) = progress.lock().hand_over();
+        let number = progress.lock().hand_over();
         assert!(progress.lock().receive(7));
         assert!(!progress.lock().receive(7));
         progress.end(first.term);
         let second = begin(&progress);
         assert_eq!((second.received, second.settled), (Some(7), 5));
-        progress.lock().finish(next, generation, true);
+        progress.lock().finish(number, true);
         assert_eq!(progress.lock().settled(), 7);
     }
 
@@ -197,10 +199,10 @@ mod tests {
         begin(&progress);
         let mut place = progress.lock();
         place.receive(1);
-        let (next, generation) = place.hand_over();
+        let number = place.hand_over();
         assert!(place.pass_over(10, false) && !place.pass_over(10, false));
         assert_eq!(place.settled(), 1);
-        place.finish(next, generation, true);
+        place.finish(number, true);
         assert_eq!((place.settled(), place.received), (10, Some(10)));
     }
 
@@ -210,12 +212,12 @@ mod tests {
         begin(&progress);
         let mut place = progress.lock();
         place.receive(9);
-        let (next, generation) = place.hand_over();
+        let number = place.hand_over();
         place.pass_over(4, false);
         assert_eq!((place.settled(), place.received), (4, Some(4)));
         place.receive(9);
         place.hand_over();
-        place.finish(next, generation, true);
+        place.finish(number, true);
         assert_eq!(place.settled(), 4);
     }
 }

@@ -12,8 +12,8 @@ pub struct Receipt(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Of each stream: everything before, and the generation in which it was handed over.
-    positions: Vec<(Arc<Progress>, u64, u64)>,
+    /// Of each stream: what was handed over.
+    parts: Vec<(Arc<Progress>, u64)>,
     copies: AtomicUsize,
     taken: AtomicUsize,
 }
@@ -22,11 +22,11 @@ impl Receipt {
     /// For what was received of these streams and not handed over before.
     pub(crate) fn new(streams: impl IntoIterator<Item = Arc<Progress>>) -> Self {
         let hand_over = |progress: Arc<Progress>| {
-            let (next, generation) = progress.lock().hand_over();
-            (progress, next, generation)
+            let number = progress.lock().hand_over();
+            (progress, number)
         };
         Self(Arc::new(Shared {
-            positions: streams.into_iter().map(hand_over).collect(),
+            parts: streams.into_iter().map(hand_over).collect(),
             copies: AtomicUsize::new(1),
             taken: AtomicUsize::new(0),
         }))
@@ -48,8 +48,8 @@ impl Clone for Receipt {
 impl Drop for Shared {
     fn drop(&mut self) {
         let taken = self.taken.get_mut() == self.copies.get_mut();
-        for (progress, next, generation) in &self.positions {
-            progress.lock().finish(*next, *generation, taken);
+        for (progress, number) in &self.parts {
+            progress.lock().finish(*number, taken);
         }
     }
 }
@@ -92,6 +92,17 @@ mod tests {
         assert_eq!(progress.lock().settled(), 5);
         other.taken();
         assert_eq!(progress.lock().settled(), 6);
+    }
+
+    #[test]
+    fn what_came_before_something_that_is_not_taken_is_acknowledged_all_the_same() {
+        let (progress, [first, second, third]) = receipts();
+        drop(third);
+        drop(second);
+        assert_eq!(progress.lock().settled(), 1);
+        first.taken();
+        assert_eq!(progress.lock().settled(), 10);
+        assert_eq!(progress.begin(&Arc::default()).received, Some(10));
     }
 
     #[test]

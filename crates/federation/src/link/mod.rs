@@ -152,6 +152,8 @@ impl Link {
     pub fn receive(&mut self, message: &Bytes, binary: bool, now: Now) -> Result<(), Ending> {
         self.now = now;
         self.stirred = true;
+        // What nobody wants any more is not taken.
+        self.look_around();
         // A peer of ours writes as we do.
         match Inbound::read(message, binary, self.peer.is_some(), &self.federation.config().limits) {
             Ok(envelope) => self.take(envelope),

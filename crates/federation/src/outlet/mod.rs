@@ -9,6 +9,7 @@ mod loads;
 mod log;
 mod reading;
 mod receivers;
+mod status;
 mod store;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use slab::Slab;
 
 pub(crate) use self::log::Entered;
 pub(crate) use self::reading::{Past, Read};
+pub use self::status::{OutletStatus, ReceiverStatus};
 pub use self::store::{Kept, Store, StoredPayloads};
 
 use self::loads::Loads;

@@ -124,8 +124,9 @@ impl LinkSource {
     /// Delivers what was received, and leaves the place.
     pub(crate) fn stop(&self, deadline: Duration) {
         let by = Instant::now() + deadline;
-        self.source.stop(deadline * 2 / 3);
+        // Nothing more comes; what is here is delivered, and acknowledged.
         self.place.remove_inlet(&self.inlet);
+        self.source.stop(deadline * 2 / 3);
         self.attached.detach(by);
     }
 }

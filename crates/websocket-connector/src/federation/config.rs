@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Template};
 use eventflux_federation::envelope::{Content, Encoding};
-use eventflux_federation::{FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window};
+use eventflux_federation::{check_path, FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window};
 
 use super::PROTOCOL;
 use super::ineffective::refuse_ineffective;
@@ -108,8 +108,8 @@ impl FederationSettings {
             max_positions: properties.integer("websocket.link.positions")?,
             max_control_bytes: at_least_one_byte(properties, "websocket.client.replies.bytes")?,
             replay_bytes: at_least_one_byte(properties, "websocket.replay.bytes")?,
-            type_path: properties.text("websocket.route.type")?.to_owned(),
-            region_path: properties.text("websocket.route.region")?.to_owned(),
+            type_path: path(properties, "websocket.route.type")?,
+            region_path: path(properties, "websocket.route.region")?,
             ..FederationConfig::default()
         };
         Ok(Some(Self { link }))
@@ -259,6 +259,15 @@ fn spool(properties: &Properties) -> Result<Option<SpoolSettings>, EventFluxErro
         }
         None => Ok(None),
     }
+}
+
+fn path(properties: &Properties, key: &str) -> Result<String, EventFluxError> {
+    let path = properties.text(key)?;
+    check_path(path).map_err(|reason| {
+        EventFluxError::property(key, format!("'{}' is no path: {reason}", path.escape_debug()))
+            .with_hint("write it as in '$.type' or '$.meta.region'")
+    })?;
+    Ok(path.to_owned())
 }
 
 fn full(policy: &str) -> FullPolicy {

@@ -161,6 +161,9 @@ impl Driver {
             }
             self.keep_alive.sending(now);
         }
+        if self.side.timers_deadline().is_some_and(|deadline| deadline <= now.into_std()) {
+            self.side.timers().map_err(End::Link)?;
+        }
         self.arm(now);
         Ok(())
     }
@@ -177,9 +180,9 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        // What is due while the connection sends is looked at when it has.
-        let link = self.side.deadline().filter(|_| !self.busy).map(Instant::from_std);
-        [self.keep_alive.deadline(), link].into_iter().flatten().min()
+        // What needs room is looked at when there is some.
+        let link = if self.busy { self.side.timers_deadline() } else { self.side.deadline() };
+        [self.keep_alive.deadline(), link.map(Instant::from_std)].into_iter().flatten().min()
     }
 
     /// The connection is gone.
@@ -193,11 +196,7 @@ impl Driver {
         let connection = &mut self.connection;
         let _ = self.side.transmit(CHUNK_BYTES, |message| connection.queue(message));
         let flush = async {
-            while let Ok(progress) = connection.drive(None).await {
-                if progress == Progress::Flushed {
-                    return;
-                }
-            }
+            while connection.has_unsent() && connection.drive(None).await.is_ok() {}
         };
         if timeout_at(by, flush).await.is_ok() {
             // What was given to the kernel is sent.

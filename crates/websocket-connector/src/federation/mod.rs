@@ -16,6 +16,7 @@ mod items;
 mod metadata;
 mod outflow;
 mod place;
+mod requester;
 mod side;
 mod source;
 mod store;
@@ -28,6 +29,7 @@ pub(crate) use inlet::Inlet;
 pub(crate) use items::{Delivered, Peer};
 pub(crate) use outflow::Outflow;
 pub(crate) use place::Place;
+pub use requester::{Message, Messages, RequestFailure, Requester, RequesterOptions};
 pub(crate) use side::Side;
 pub(crate) use source::FederatedSource;
 

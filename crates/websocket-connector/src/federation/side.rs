@@ -141,6 +141,20 @@ impl Side {
         self.link.deadline()
     }
 
+    /// When [`Side::timers`] is to be called, also while the connection sends.
+    pub(crate) fn timers_deadline(&self) -> Option<Instant> {
+        self.link.timers_deadline()
+    }
+
+    /// Sees to what is due and needs no room.
+    ///
+    /// # Errors
+    /// When that ends the connection.
+    pub(crate) fn timers(&mut self) -> Result<(), Ending> {
+        self.link.timers(Now::read());
+        self.pass()
+    }
+
     /// What is to be said before the connection ends is said with the next [`Side::transmit`].
     pub(crate) fn conclude(&mut self) {
         self.link.conclude();

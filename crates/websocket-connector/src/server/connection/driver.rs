@@ -232,6 +232,11 @@ impl Driver {
             self.last_words();
             return Err(End::Ended(ending));
         }
+        if let Some(side) = &mut self.side
+            && side.timers_deadline().is_some_and(|deadline| deadline <= now.into_std())
+        {
+            side.timers().map_err(End::Unlinked)?;
+        }
         self.arm(now);
         Ok(())
     }
@@ -275,8 +280,9 @@ impl Driver {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let session = self.session.deadline().map(Instant::from_std);
-        // What is due while the connection sends is looked at when it has.
-        let link = self.side.as_ref().and_then(|side| side.deadline()).filter(|_| !self.busy).map(Instant::from_std);
+        // What needs room is looked at when there is some.
+        let of = |side: &Side| if self.busy { side.timers_deadline() } else { side.deadline() };
+        let link = self.side.as_deref().and_then(of).map(Instant::from_std);
         [self.keep_alive.deadline(), session, self.look_at, link].into_iter().flatten().min()
     }
 

@@ -1,0 +1,3 @@
+//! The federation benchmark.
+
+fn main() {}
