@@ -59,6 +59,16 @@ impl System {
         matches!(self, Self::Spool | Self::JetstreamFile)
     }
 
+    /// How many times as long as on a link a message takes about.
+    pub(crate) fn effort(self) -> u64 {
+        match self {
+            Self::Deflate | Self::Nats => 2,
+            Self::Spool => 3,
+            Self::Jetstream | Self::JetstreamFile => 10,
+            _ => 1,
+        }
+    }
+
     /// The properties of its source or sink.
     pub(crate) fn properties(self, end: End) -> Vec<(&'static str, &'static str)> {
         if !self.has_envelopes() {

@@ -15,7 +15,7 @@ pub struct Counters {
     pub received: Counter,
     /// Bytes of their payloads.
     pub received_bytes: Counter,
-    /// Events that had been received before and were dropped.
+    /// Events that were dropped because they had been received before, or come over another connection.
     pub duplicates: Counter,
     /// Gaps that peers told of, or that were noticed.
     pub gaps: Counter,

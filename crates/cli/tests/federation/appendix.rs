@@ -46,11 +46,14 @@ fn datagrams_become_objects_exactly_once_though_the_link_is_cut() {
     }
     cloud.stop();
     edge.stop();
-    let expected: BTreeMap<_, _> = (0..).zip(values).filter(|(_, value)| *value > THRESHOLD).map(|event| (event, 1)).collect();
+    let expected: BTreeMap<_, _> =
+        (0..).zip(values).filter(|(_, value)| *value > THRESHOLD).map(|event| (event, 1)).collect();
     assert_eq!(stored(&store), expected);
     extent::figures(
         PROOF,
-        &format!("{datagrams} datagrams, {cuts} cuts, {wanted} above {THRESHOLD}: each once in the objects, and nothing else"),
+        &format!(
+            "{datagrams} datagrams, {cuts} cuts, {wanted} above {THRESHOLD}: each once in the objects, and nothing else"
+        ),
     );
 }
 

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use super::{RATE, extent, folder, wait_for_all, weather};
 
 /// How long it storms among the tests.
-const SHORT_SECONDS: u64 = 10;
+const SHORT_SECONDS: u64 = 7;
 
 /// Which of the two listens.
 enum Listens {
@@ -80,6 +80,9 @@ fn prove(proof: &str, listens: &Listens, besides: &Besides) {
     let connections = proxy.traffic().connections;
     extent::figures(
         proof,
-        &format!("{count} events, {connections} connections ({}): lost 0, invented 0, duplicates 0", happened.described()),
+        &format!(
+            "{count} events, {connections} connections ({}): lost 0, invented 0, duplicates 0",
+            happened.described()
+        ),
     );
 }

@@ -11,7 +11,7 @@ use super::sql::{Role, keeper, link, numbers, relay, settled_link};
 use super::tally::Tally;
 use super::{RATE, extent, folder, wait_for_all, wait_until};
 
-const EVENTS: u64 = 15 * RATE;
+const EVENTS: u64 = 9 * RATE;
 
 /// So that the spool has to grow soon.
 const PADDING: usize = 480;

@@ -62,9 +62,10 @@ fn kill_9_loses_nothing_where_senders_connect() {
 
 #[test]
 fn who_is_stopped_in_order_and_started_again_gets_nothing_twice() {
-    for (proof, dialing) in
-        [("stop and start, receivers connect", Dialing::Backwards), ("stop and start, senders connect", Dialing::Onwards)]
-    {
+    for (proof, dialing) in [
+        ("stop and start, receivers connect", Dialing::Backwards),
+        ("stop and start, senders connect", Dialing::Onwards),
+    ] {
         let (mut random, folder) = (extent::random(proof), folder());
         let stops = extent::kills(SHORT_KILLS) / 2;
         let count = stops * EVENTS_FOR_EACH + RATE;
@@ -80,7 +81,7 @@ fn who_is_stopped_in_order_and_started_again_gets_nothing_twice() {
 fn killed(proof: &str, dialing: Dialing) {
     let (mut random, folder) = (extent::random(proof), folder());
     let kills = extent::kills(SHORT_KILLS);
-    let count = kills * EVENTS_FOR_EACH + 2 * RATE;
+    let count = kills * EVENTS_FOR_EACH + RATE;
     let mut chain = Chain::start(folder.path(), dialing, count);
     let mut found = format!("{count} events");
     let parts = [("relay", Victim::Relay, kills / 3), ("keeper", Victim::Keeper, kills / 3)];
@@ -96,7 +97,10 @@ fn killed(proof: &str, dialing: Dialing) {
     let verdict = chain.tally.verdict();
     assert!(verdict.duplicates <= kills * WINDOW && verdict.torn <= kills, "{verdict:?}");
     let (duplicates, torn) = (verdict.duplicates, verdict.torn);
-    extent::figures(proof, &format!("{found}; {kills} kills: lost 0, invented 0, duplicates {duplicates}, torn lines {torn}"));
+    extent::figures(
+        proof,
+        &format!("{found}; {kills} kills: lost 0, invented 0, duplicates {duplicates}, torn lines {torn}"),
+    );
 }
 
 struct Chain {

@@ -172,10 +172,11 @@ impl Inbound {
             return Ok(Placed::New(incoming.stream.clone()));
         }
         let mut place = incoming.progress.lock();
-        if !incoming.wanted || place.term() != incoming.term {
+        if !incoming.wanted {
             return Ok(Placed::Void);
         }
-        if !place.receive(sequence) {
+        // What comes after this link's term comes again, or has come already.
+        if place.term() != incoming.term || !place.receive(sequence) {
             counters.duplicates.increment();
             return Ok(Placed::Void);
         }

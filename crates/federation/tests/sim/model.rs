@@ -27,9 +27,16 @@ pub(crate) struct Model {
 #[derive(Debug, Default)]
 struct View {
     next: Option<u64>,
-    /// Number and batch of what it was given and has not taken.
-    under_way: VecDeque<(u64, u64, bool)>,
-    generation: u64,
+    under_way: VecDeque<UnderWay>,
+}
+
+/// An event that was given to a pipeline, which has not taken it.
+#[derive(Debug)]
+struct UnderWay {
+    /// Everything before came before it.
+    from: u64,
+    batch: u64,
+    taken: bool,
 }
 
 /// Events that were given to a pipeline together.
@@ -38,13 +45,12 @@ pub(crate) struct Batch {
     number: u64,
     pub(crate) receiver: usize,
     pub(crate) run: u64,
-    /// Stream, number, and the generation of the view.
-    events: Vec<(StreamKey, u64, u64)>,
+    events: Vec<(StreamKey, u64)>,
 }
 
 impl Batch {
     pub(crate) fn numbers(&self) -> Vec<(&str, u64)> {
-        self.events.iter().map(|(key, sequence, _)| (key.0.as_str(), *sequence)).collect()
+        self.events.iter().map(|(key, sequence)| (key.0.as_str(), *sequence)).collect()
     }
 }
 
@@ -126,9 +132,10 @@ impl Model {
                 batch.receiver
             );
         }
+        let from = view.next.unwrap_or(sequence);
         view.next = Some(sequence + 1);
-        view.under_way.push_back((sequence, batch.number, false));
-        batch.events.push((key, sequence, view.generation));
+        view.under_way.push_back(UnderWay { from, batch: batch.number, taken: false });
+        batch.events.push((key, sequence));
     }
 
     fn gap(&mut self, batch: &mut Batch, payload: &[u8]) -> bool {
@@ -147,41 +154,27 @@ impl Model {
         assert!(next - from <= missing, "{key:?}: {missing} are said to be missing before {next}, {from} is next");
         self.missing.entry((batch.receiver, key.clone())).or_default().extend(from..next);
         view.next = Some(next);
-        view.under_way.push_back((next - 1, batch.number, false));
-        batch.events.push((key, next - 1, view.generation));
+        view.under_way.push_back(UnderWay { from, batch: batch.number, taken: false });
+        batch.events.push((key, next - 1));
         true
     }
 
     /// The pipeline has taken a batch, or never will.
     pub(crate) fn finish(&mut self, batch: Batch, taken: bool, is_same_run: bool) {
-        for (key, sequence, generation) in &batch.events {
+        for (key, sequence) in &batch.events {
             let place = (batch.receiver, key.clone());
             if taken {
                 self.taken.entry(place.clone()).or_default().insert(*sequence);
             }
-            let Some(view) = self.views.get_mut(&place) else { continue };
-            if !is_same_run || view.generation != *generation {
-                continue;
-            }
-            if taken {
-                let is_it = |under_way: &&mut (u64, u64, bool)| under_way.0 == *sequence && under_way.1 == batch.number;
-                view.under_way.iter_mut().filter(is_it).for_each(|under_way| under_way.2 = true);
-                while view.under_way.front().is_some_and(|under_way| under_way.2) {
-                    view.under_way.pop_front();
-                }
-            } else {
-                // It comes again, from the first that is not taken on.
-                view.generation += 1;
-                view.next = view.under_way.front().map(|under_way| under_way.0).or(view.next);
-                view.under_way.clear();
-            }
+            let Some(view) = self.views.get_mut(&place).filter(|_| is_same_run) else { continue };
+            view.finish(batch.number, taken);
         }
     }
 
     /// A receiver says that it has taken everything up to `through`.
     pub(crate) fn says_taken(&self, receiver: usize, key: &StreamKey, through: u64) {
         let Some(view) = self.views.get(&(receiver, key.clone())) else { return };
-        let settled = view.under_way.front().map(|under_way| under_way.0).or(view.next).unwrap_or(u64::MAX);
+        let settled = view.under_way.front().map(|first| first.from).or(view.next).unwrap_or(u64::MAX);
         assert!(through < settled, "{key:?}: receiver {receiver} acknowledges {through}, and {settled} is not taken");
     }
 
@@ -214,5 +207,20 @@ impl Model {
 
     pub(crate) fn missing(&self) -> u64 {
         self.missing.values().map(|missing| missing.len() as u64).sum()
+    }
+}
+
+impl View {
+    /// The pipeline is done with a batch. When it has not taken it, that and what is behind it comes again.
+    fn finish(&mut self, batch: u64, taken: bool) {
+        let is_its = |under_way: &UnderWay| under_way.batch == batch;
+        if let Some(index) = self.under_way.iter().position(is_its).filter(|_| !taken) {
+            self.next = Some(self.under_way[index].from);
+            self.under_way.truncate(index);
+        }
+        self.under_way.iter_mut().filter(|under_way| is_its(under_way)).for_each(|under_way| under_way.taken = true);
+        while self.under_way.front().is_some_and(|first| first.taken) {
+            self.under_way.pop_front();
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use eventflux_federation::{Link, Opening};
 
-use crate::model::StreamKey;
-use crate::wire::{Connection, Half, InFlight, look_into};
+use crate::scenario::one_of;
+use crate::wire::{Connection, Half, InFlight, Seen, look_into};
 use crate::world::{Action, Held, World, name};
 
 /// Turns of a driver in which nothing happens in between.
@@ -50,6 +50,11 @@ impl World {
         let wires = Default::default();
         self.connections.insert(number, Connection { number, nodes, agreed, halves, wires, is_cut: false, latency });
         self.current[receiver] = Some(number);
+        if self.scenario.filtered {
+            self.request(receiver, number, "subscribe", r#"{"filter":{"path":"$.k","operator":"==","value":1}}"#);
+            let rate = one_of(&mut self.rng, &[50, 1_000, 1_000_000]);
+            self.request(receiver, number, "backpressure", &format!(r#"{{"rate_limit":{rate},"unit":"msg/sec"}}"#));
+        }
         self.pump(number, 0);
         self.pump(number, 1);
     }
@@ -72,10 +77,13 @@ impl World {
             }
             let mut out = Vec::new();
             half.is_ending = half.link.transmit(now, max_bytes, &mut out).is_err();
-            half.outbox.extend(out.iter().cloned());
-            half.is_flushing = !half.outbox.is_empty() || half.is_ending;
+            half.is_flushing = !out.is_empty() || half.is_ending;
             let is_flushing = half.is_flushing;
-            out.iter().for_each(|message| self.is_sent(number, side, message));
+            for message in out {
+                let seen = look_into(&message);
+                self.is_sent(number, side, &seen);
+                self.end(number, side).expect("it has just given a message").outbox.push_back((message, seen));
+            }
             if is_flushing {
                 let delay = self.rng.u64(..3);
                 return self.later(delay, Action::Flush(number, side));
@@ -101,20 +109,14 @@ impl World {
     }
 
     /// A link gives a message: is it one that it may give?
-    fn is_sent(&mut self, number: usize, side: usize, message: &eventflux_federation::Outgoing) {
-        let seen = look_into(message);
-        self.note(|| {
-            format!(
-                "    {number}-{side} sends {}",
-                String::from_utf8_lossy(&message.text).chars().take(150).collect::<String>()
-            )
-        });
+    fn is_sent(&mut self, number: usize, side: usize, seen: &Seen) {
+        self.note(|| format!("    {number}-{side} sends {seen:?}"));
         let connection = &self.connections[&number];
         let (node, agreed) = (connection.nodes[side], connection.agreed);
-        for (key, through) in seen.through {
-            self.model.says_taken(node, &key, through);
+        for (key, through) in &seen.through {
+            self.model.says_taken(node, key, *through);
         }
-        let Some((key, sequence, bytes)) = seen.event else { return };
+        let Some((key, sequence, bytes)) = seen.event.clone() else { return };
         if let Some(store) = self.nodes[node].outs.iter().find(|out| out.key == key).and_then(|out| out.store.as_ref())
         {
             assert!(sequence < store.written(), "{key:?}: {sequence} is sent and not stored");
@@ -137,11 +139,9 @@ impl World {
         let count = if half.outbox.len() < 2 { half.outbox.len() } else { self.rng.usize(1..=half.outbox.len()) };
         let messages: Vec<_> = half.outbox.drain(..count).collect();
         let (is_done, is_ending) = (half.outbox.is_empty(), half.is_ending);
-        for message in messages {
-            if !self.scenario.agreed {
-                self.is_flushed(number, side, &message);
-            }
-            self.put(number, 1 - side, InFlight::Message(message));
+        for (message, seen) in messages {
+            self.is_flushed(number, side, &seen);
+            self.put(number, 1 - side, InFlight::Message(message, seen));
         }
         let Some(half) = self.end(number, side) else { return };
         if !is_done {
@@ -153,11 +153,11 @@ impl World {
         if is_ending { self.close(number, side) } else { self.pump(number, side) }
     }
 
-    fn is_flushed(&mut self, number: usize, side: usize, message: &eventflux_federation::Outgoing) {
+    fn is_flushed(&mut self, number: usize, side: usize, seen: &Seen) {
         let node = self.connections[&number].nodes[side];
-        let Some((key, sequence, _)) = look_into(message).event else { return };
-        for out in self.nodes[node].outs.iter_mut().filter(|out| out.key == key) {
-            out.flushed = out.flushed.max(sequence);
+        let Some((key, sequence, _)) = &seen.event else { return };
+        for out in self.nodes[node].outs.iter_mut().filter(|out| out.key == *key) {
+            out.flushed = out.flushed.max(*sequence);
         }
     }
 
@@ -192,9 +192,9 @@ impl World {
                 break;
             }
             let Some((_, what)) = connection.wires[side].pop_front() else { break };
-            let InFlight::Message(message) = what else { return self.close(number, side) };
+            let InFlight::Message(message, seen) = what else { return self.close(number, side) };
             let Some(half) = self.end(number, side) else { return };
-            look_into(&message).through.iter().for_each(|(key, through)| half.hears(key, *through));
+            seen.through.iter().for_each(|(key, through)| half.hears(key, *through));
             if half.link.receive(&message.text, message.binary, now).is_err() {
                 return self.close(number, side);
             }
@@ -202,6 +202,11 @@ impl World {
         }
         if count == 0 {
             self.later(1, Action::Deliver(number, side));
+        }
+        if self.scenario.careless && self.rng.u32(..60) == 0 {
+            // The connection ends between two looks at it.
+            self.coverage.count("arrived and not handed over");
+            return self.close(number, side);
         }
         self.hand_over(number, side);
         self.pump(number, side);
@@ -320,9 +325,12 @@ impl World {
                 self.later(0, Action::Publish(node, stream));
             }
         }
-    }
-
-    pub(crate) fn names_key(&self, node: usize, stream: usize) -> StreamKey {
-        self.nodes[node].outs[stream].key.clone()
+        for node in 0..self.nodes.len() {
+            for stream in 0..self.nodes[node].outs.len() {
+                if self.nodes[node].outs[stream].settle_flag.take() {
+                    self.settle(node, stream);
+                }
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Pipelines that publish, disks that write, processes that come and go, and what goes wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use eventflux_federation::{FullPolicy, Outlet, OutletCounters, Wants};
+use eventflux_federation::{FullPolicy, Outlet, OutletCounters, Reply, Request, To, Wants};
 
-use crate::model::StreamKey;
-use crate::scenario::{Family, Fault, one_of};
+use crate::scenario::{Fault, one_of};
 use crate::store::SimStore;
 use crate::wire::Flag;
 use crate::world::{Action, Out, World, name};
@@ -18,7 +18,7 @@ impl World {
     pub(crate) fn add_stream(&mut self, node: usize, stream: usize) {
         let capacity = self.scenario.store_bytes;
         let store = capacity.map(|bytes| Arc::new(SimStore::new(self.rng.u64(1..), bytes)));
-        let flag = Arc::new(Flag::default());
+        let (flag, settle_flag) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
         let (outlet, counters) = self.outlet(node, stream, store.as_ref());
         let key = (outlet.config().stream.clone(), outlet.epoch());
         assert!(self.nodes[node].federation.add_outlet(outlet.clone()));
@@ -31,6 +31,9 @@ impl World {
             waits: false,
             waker: flag.clone().into(),
             flag,
+            unsettled: None,
+            settle_waker: settle_flag.clone().into(),
+            settle_flag,
             store_is_busy: false,
             known: Default::default(),
             flushed: 0,
@@ -78,6 +81,11 @@ impl World {
             let key = out.key.clone();
             self.model.publish(&key, first, &payloads);
             self.coverage.count("published");
+        }
+        if self.nodes[node].outs[stream].unsettled.is_none() {
+            let out = &mut self.nodes[node].outs[stream];
+            out.unsettled = Some(out.outlet.mark());
+            self.settle(node, stream);
         }
         let newest = self.scenario.outlet.full == FullPolicy::DropNewest;
         match self.scenario.outlet.full {
@@ -264,6 +272,7 @@ impl World {
         (out.outlet, out.counters) = self.outlet(node, stream, out.store.as_ref());
         out.counters.dropped.add(dropped);
         out.waits = false;
+        out.unsettled = None;
         out.flushed = 0;
         let key = (out.key.0.clone(), out.outlet.epoch());
         if out.store.is_some() {
@@ -309,11 +318,37 @@ impl World {
     }
 
     fn ask_for_replay(&mut self, receiver: usize) {
-        let _ = (receiver, Family::Filtered);
+        let count = self.rng.u32(1..50);
+        let Some(number) = self.current[receiver] else { return };
+        self.request(receiver, number, "replay", &format!(r#"{{"count":{count}}}"#));
     }
 
-    #[expect(dead_code)]
-    fn key(&self, node: usize, stream: usize) -> StreamKey {
-        self.names_key(node, stream)
+    /// A receiver asks for something over a connection.
+    pub(crate) fn request(&mut self, receiver: usize, number: usize, method: &str, params: &str) {
+        let answered = self.answered.clone();
+        let request = Request {
+            method: method.to_owned(),
+            params: params.to_owned().into(),
+            timeout: None,
+            correlation: None,
+            then: Arc::new(move |reply: Reply| {
+                answered.fetch_add(u64::from(reply.status == "ok"), Ordering::Relaxed);
+            }),
+        };
+        // A connection that has just gone answers nothing.
+        let _ = self.nodes[receiver].federation.request(To::Connection(&format!("{number}-1")), request);
+    }
+
+    /// Something that a pipeline wants to know to be safe may be.
+    pub(crate) fn settle(&mut self, node: usize, stream: usize) {
+        let out = &mut self.nodes[node].outs[stream];
+        let Some(mark) = out.unsettled else { return };
+        out.outlet.register_settled(&out.settle_waker);
+        if out.outlet.is_settled(mark) {
+            out.unsettled = None;
+            let is_written = out.store.as_ref().is_none_or(|store| store.written() >= mark);
+            assert!(is_written, "{:?}: {mark} is settled and not stored", out.key);
+            self.coverage.count("settled");
+        }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Scenario {
     /// A receiver may keep a batch so long.
     pub(crate) hold_ms: u64,
     pub(crate) filtered: bool,
+    /// Connections end with something that has arrived and was not handed over.
+    pub(crate) careless: bool,
     pub(crate) outlet: OutletConfig,
     pub(crate) window: Window,
     pub(crate) ack_delay: Duration,
@@ -77,26 +79,6 @@ pub(crate) enum Family {
     Everything,
 }
 
-impl Family {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Cuts,
-        Self::TakeOvers,
-        Self::NotTaken,
-        Self::Receivers,
-        Self::Senders,
-        Self::Stores,
-        Self::FullStores,
-        Self::DropOldest,
-        Self::DropOldestStored,
-        Self::DropNewest,
-        Self::Absent,
-        Self::Wants,
-        Self::Plain,
-        Self::Filtered,
-        Self::Everything,
-    ];
-}
-
 impl Scenario {
     pub(crate) fn draw(family: Family, rng: &mut Rng) -> Self {
         let mut scenario = Self::common(family, rng);
@@ -105,6 +87,7 @@ impl Scenario {
     }
 
     fn common(family: Family, rng: &mut Rng) -> Self {
+        let agreed = family != Family::Plain;
         let queue_bytes = one_of(rng, &[300, 2_000, 20_000]);
         Self {
             family,
@@ -114,11 +97,12 @@ impl Scenario {
             batches: rng.u32(5..40),
             faults: vec![Fault::Cut],
             max_faults: rng.usize(..6),
-            agreed: true,
+            agreed,
             store_bytes: None,
             not_taken: 0,
             hold_ms: one_of(rng, &[0, 20, 400]),
             filtered: false,
+            careless: agreed && rng.u32(..3) == 0,
             outlet: OutletConfig {
                 stream: String::new(),
                 content: Content::Json,
@@ -189,7 +173,7 @@ impl Scenario {
                 self.start = if rng.bool() { Start::Latest } else { Start::Earliest };
             }
             Family::Wants => self.faults = vec![Wants, Wants, Replace, Cut],
-            Family::Plain => (self.agreed, self.faults) = (false, vec![Cut, HalfOpen]),
+            Family::Plain => self.faults = vec![Cut, HalfOpen],
             Family::Filtered => (self.filtered, self.faults) = (true, vec![Cut, Replay, Replay, TakeOver]),
             Family::Everything => {
                 self.receivers = rng.usize(1..=3);

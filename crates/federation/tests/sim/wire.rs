@@ -30,7 +30,7 @@ impl Flag {
 /// What is on its way to one end.
 #[derive(Debug)]
 pub(crate) enum InFlight {
-    Message(Outgoing),
+    Message(Outgoing, Seen),
     /// The other end is closed.
     Closed,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Half {
     pub(crate) flag: Arc<Flag>,
     pub(crate) waker: Waker,
     /// Transmitted, and not taken by the connection yet.
-    pub(crate) outbox: VecDeque<Outgoing>,
+    pub(crate) outbox: VecDeque<(Outgoing, Seen)>,
     /// Closes when the outbox is empty.
     pub(crate) is_ending: bool,
     /// A flush is under way.
@@ -64,8 +64,6 @@ pub(crate) struct Half {
     /// Until when a timer runs.
     pub(crate) timer: Option<u64>,
     pub(crate) flights: Vec<Flight>,
-    /// It was told which events are wanted.
-    pub(crate) has_asked: bool,
 }
 
 /// What is under way of one stream, as an observer of the connection sees it.
@@ -76,7 +74,7 @@ pub(crate) struct Flight {
 }
 
 /// What an observer reads in a message.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     /// Stream, number and bytes of an event.
     pub(crate) event: Option<(StreamKey, u64, u64)>,
@@ -119,7 +117,6 @@ impl Half {
             is_flushing: false,
             timer: None,
             flights: Vec::new(),
-            has_asked: false,
         }
     }
 

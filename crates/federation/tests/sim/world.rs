@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,7 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) coverage: Coverage,
     pub(crate) faults: usize,
+    pub(crate) answered: Arc<AtomicU64>,
     calm_since: Option<u64>,
     pub(crate) trace: Option<Vec<String>>,
 }
@@ -92,6 +94,10 @@ pub(crate) struct Out {
     pub(crate) waits: bool,
     pub(crate) flag: Arc<Flag>,
     pub(crate) waker: Waker,
+    /// What the pipeline wants to know to be safe.
+    pub(crate) unsettled: Option<u64>,
+    pub(crate) settle_flag: Arc<Flag>,
+    pub(crate) settle_waker: Waker,
     pub(crate) store_is_busy: bool,
     /// By receiver that is waited for: where it began.
     pub(crate) known: BTreeMap<usize, u64>,
@@ -126,6 +132,7 @@ impl World {
             model: Model::default(),
             coverage: Coverage::default(),
             faults: scenario.max_faults,
+            answered: Arc::default(),
             calm_since: None,
             trace: traced.then(Vec::new),
             scenario,
@@ -234,6 +241,9 @@ impl World {
                         outlet.mark()
                     ));
                 }
+                if let Some(mark) = out.unsettled {
+                    return Some(format!("{:?}: {mark} is not settled: {}", out.key, out.outlet.is_settled(mark)));
+                }
                 if let Some(store) = out.store.as_ref().filter(|store| store.waits()) {
                     return Some(format!("{store:?} is busy"));
                 }
@@ -261,6 +271,7 @@ impl World {
             self.nodes.iter().flat_map(|node| &node.outs).map(|out| out.counters.dropped.value()).sum::<u64>();
         coverage.add("dropped", dropped);
         coverage.add("missing", self.model.missing());
+        coverage.add("request answered", self.answered.load(Ordering::Relaxed));
         coverage
     }
 
@@ -270,10 +281,6 @@ impl World {
         coverage.add("duplicate recognised", counters.duplicates.value());
         coverage.add("taken", counters.received.value());
         coverage.add("filtered", counters.filtered.value());
-    }
-
-    pub(crate) fn is_calm(&self) -> bool {
-        self.calm_since.is_some()
     }
 
     pub(crate) fn now(&self) -> Now {
