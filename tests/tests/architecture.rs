@@ -46,6 +46,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-tests", &["eventflux-core"]),
     ("eventflux-benches", &["eventflux-websocket-wire"]),
     ("eventflux-gateway-bench", &["eventflux-benches"]),
+    (
+        "eventflux-federation-bench",
+        &["eventflux-benches", "eventflux-core", "eventflux-testkit", "eventflux-websocket-connector"],
+    ),
 ];
 
 /// Connectors, and the crates of their own protocols.
@@ -121,7 +125,8 @@ fn frames_are_known_to_the_wire_crate_alone() {
     let packages = packages();
     let depends = |name: &str| packages[name].iter().any(|of| of.name.ends_with("tungstenite") && !of.for_tests);
     let running: Vec<_> = packages.keys().filter(|name| depends(name)).collect();
-    assert_eq!(running, ["eventflux-benches", "eventflux-testkit", "eventflux-websocket-wire"]);
+    let known = ["eventflux-benches", "eventflux-federation-bench", "eventflux-testkit", "eventflux-websocket-wire"];
+    assert_eq!(running, known);
     let mut problems = Vec::new();
     for path in files(".").iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
         if KNOWS_TUNGSTENITE.iter().any(|folder| path.starts_with(folder)) {

@@ -33,14 +33,14 @@ pub(crate) fn run(questions: &Questions, gate: &Gate) -> Result<(), BenchError> 
     sink.wait_until_connected()?;
     emit(&Event::Ready)?;
     gate.wait();
-    let ask = |number: u64| sink.it.publish(format!("{{\"n\":{number}}}").as_bytes()).map_err(refused);
+    let ask = || sink.it.publish(questions.params.as_bytes()).map_err(refused);
     emit(&Event::Answered { latency: interview(questions, ask, &answers)? })?;
     wait_for_the_end()
 }
 
 fn interview(
     questions: &Questions,
-    ask: impl Fn(u64) -> Result<(), BenchError>,
+    ask: impl Fn() -> Result<(), BenchError>,
     answers: &Receiver<Result<Bytes, String>>,
 ) -> Result<Latency, BenchError> {
     let broken = |error: &dyn std::fmt::Display| BenchError::Protocol(error.to_string());
@@ -50,7 +50,7 @@ fn interview(
         let due = start + interval * u32::try_from(number).unwrap_or(u32::MAX);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let asked = Instant::now();
-        ask(number)?;
+        ask()?;
         let answer = answers.recv_timeout(DEADLINE).map_err(|_| broken(&"a question was not answered"))?;
         let took = asked.elapsed();
         let answer = answer.map_err(|error| broken(&error))?;

@@ -42,6 +42,8 @@ pub(crate) struct Questions {
     pub(crate) url: String,
     /// What.
     pub(crate) method: String,
+    /// The params of every request, a JSON object.
+    pub(crate) params: String,
     /// How often.
     pub(crate) count: u64,
     /// How many in a second.

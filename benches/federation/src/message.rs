@@ -51,9 +51,9 @@ impl Messages {
 /// The number of a message, counted from 0; `None` when it is none of ours.
 pub(crate) fn number(message: &[u8]) -> Option<u64> {
     let digits = message.get(NUMBER)?;
-    let number = digits.iter().try_fold(0u64, |value, digit| {
-        digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0'))
-    })?;
+    let number = digits
+        .iter()
+        .try_fold(0u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))?;
     number.checked_sub(FIRST)
 }
 

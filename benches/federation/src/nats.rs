@@ -124,7 +124,7 @@ async fn consume(client: &Client, job: &Job) -> Result<(), BenchError> {
     let config = Config {
         name: STREAM.to_owned(),
         subjects: vec![STREAM.to_owned()],
-        retention: RetentionPolicy::WorkQueue,
+        retention: RetentionPolicy::Interest,
         storage,
         ..Config::default()
     };

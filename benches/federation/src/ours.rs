@@ -35,7 +35,8 @@ fn send(job: &Job, gate: &Gate) -> Result<(), BenchError> {
     }
     emit(&Event::Ready)?;
     gate.wait();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(BenchError::io("starting a runtime"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().map_err(BenchError::io("starting a runtime"))?;
     emit(&Event::Started { at_ns: monotonic_ns() })?;
     publish(&*sink.it, job, &runtime)?;
     runtime.block_on(sink.it.settled()).map_err(refused)?;

@@ -54,7 +54,7 @@ pub(crate) enum Work {
     /// Messages go from one process to the other.
     Transfer(Transfer),
     /// Requests are answered.
-    Ask { method: &'static str, count: u64 },
+    Ask { method: &'static str, params: &'static str, count: u64 },
     /// Two pipelines.
     Pipelines { link: &'static str, messages: u64 },
 }
@@ -128,17 +128,23 @@ impl Scenario {
             Self::Batch1000 => systems(size, 1_000),
             Self::Cuts => [(0, "not cut".to_owned()), (CUTS, format!("cut {CUTS} times"))]
                 .into_iter()
-                .map(|(cuts, label)| Case::new(label, Transfer { cuts: Some(cuts), ..transfer(System::Link, size, 100) }))
+                .map(|(cuts, label)| {
+                    Case::new(label, Transfer { cuts: Some(cuts), ..transfer(System::Link, size, 100) })
+                })
                 .collect(),
             Self::Memory => WINDOWS.into_iter().map(|mebibytes| window(size, mebibytes)).collect(),
-            Self::Requests => ["status", "next"]
+            Self::Requests => [("status", "{}"), ("next", r#"{"n":41}"#)]
                 .into_iter()
-                .map(|method| Case { label: method.to_owned(), work: Work::Ask { method, count: size.requests } })
+                .map(|(method, params)| Case {
+                    label: method.to_owned(),
+                    work: Work::Ask { method, params, count: size.requests },
+                })
                 .collect(),
             Self::EndToEnd => [("plain", "off"), ("link", "require")]
                 .into_iter()
-                .map(|(label, link)| {
-                    Case { label: label.to_owned(), work: Work::Pipelines { link, messages: size.messages } }
+                .map(|(label, link)| Case {
+                    label: label.to_owned(),
+                    work: Work::Pipelines { link, messages: size.messages },
                 })
                 .collect(),
             Self::Brokers => [System::Link, System::Spool, System::Nats, System::Jetstream, System::JetstreamFile]

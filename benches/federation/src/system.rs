@@ -8,7 +8,7 @@ use crate::job::End;
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum System {
+pub(crate) enum System {
     /// Messages over tokio-tungstenite, one flush for each batch, and nothing else
     Floor,
     /// Our WebSocket sink and source, messages as they are
@@ -38,13 +38,13 @@ pub enum System {
 impl System {
     /// Its name in tables and options.
     #[must_use]
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// Whether a broker is between both ends.
     #[must_use]
-    pub fn has_broker(self) -> bool {
+    pub(crate) fn has_broker(self) -> bool {
         matches!(self, Self::Nats | Self::Jetstream | Self::JetstreamFile)
     }
 

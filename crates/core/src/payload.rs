@@ -15,6 +15,7 @@ pub struct EncodedBatch {
     positions: Vec<u64>,
     texts: Texts,
     ticket: Ticket,
+    failed_tries: u32,
 }
 
 /// Where payloads stand among everything a sink was given: the engine numbers the batches it publishes, and a part of a
@@ -36,6 +37,7 @@ impl EncodedBatch {
             positions: vec![position],
             texts: Texts::default(),
             ticket: Ticket::default(),
+            failed_tries: 0,
         }
     }
 
@@ -63,6 +65,16 @@ impl EncodedBatch {
         self.ticket
     }
 
+    /// Says how often the first payload has failed before. The engine does this before it publishes.
+    pub fn set_failed_tries(&mut self, failed_tries: u32) {
+        self.failed_tries = failed_tries;
+    }
+
+    /// How often the first payload has failed before; the others may have as often, or not at all.
+    pub fn failed_tries(&self) -> u32 {
+        self.failed_tries
+    }
+
     /// The same payloads with texts and ticket of `other`: for a sink that makes a payload of each payload.
     ///
     /// # Panics
@@ -70,7 +82,7 @@ impl EncodedBatch {
     #[must_use]
     pub fn with_texts_of(self, other: &Self) -> Self {
         assert_eq!(other.len(), self.len(), "one text per payload");
-        Self { texts: other.texts.clone(), ticket: other.ticket, ..self }
+        Self { texts: other.texts.clone(), ticket: other.ticket, failed_tries: other.failed_tries, ..self }
     }
 
     /// Whether there are texts for `template`. Templates without columns need none.
@@ -158,6 +170,7 @@ impl EncodedBatch {
             positions: self.positions[rows.clone()].to_vec(),
             texts: self.texts.skip(rows.start),
             ticket: Ticket { row: self.ticket.row + rows.start as u64, ..self.ticket },
+            failed_tries: if rows.start == 0 { self.failed_tries } else { 0 },
         }
     }
 
@@ -226,6 +239,7 @@ impl PayloadWriter {
             positions: std::mem::replace(&mut self.positions, Vec::with_capacity(count)),
             texts: Texts::default(),
             ticket: Ticket::default(),
+            failed_tries: 0,
         }
     }
 }

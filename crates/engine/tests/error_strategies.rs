@@ -246,6 +246,22 @@ fn what_a_sink_reports_later_is_retried_when_asked_to() {
 }
 
 #[test]
+fn what_a_sink_reports_again_and_again_is_dead_lettered_when_its_retries_are_used_up() {
+    let world = World::new();
+    let mut pipeline =
+        world.pipeline(&sql("", &format!("{FAST_RETRY}, error.retry.fallback-strategy='dlq', error.dlq.stream='Failed'")));
+    world.send("Numbers", &["a,1"]).unwrap();
+    for tries in 1..=4 {
+        eventually("it is sent", || world.delivered("Out").len() == tries);
+        world.report_last_failed("Out", 0..1, transient());
+    }
+    eventually("it is given up", || world.delivered("Failed").len() == 1);
+    assert!(world.delivered("Failed")[0].contains(",4,"), "{:?}", world.delivered("Failed"));
+    pipeline.stop(DEADLINE);
+    assert_eq!(world.delivered("Out").len(), 4);
+}
+
+#[test]
 fn a_panic_costs_the_event_that_causes_it_and_nothing_else() {
     let world = World::new();
     let mut pipeline = world.pipeline(&sql(DLQ, DLQ));

@@ -13,6 +13,8 @@ pub struct FederationConfig {
     pub reliable: Reliable,
     /// How much may be on its way to us that we have not acknowledged.
     pub window: Window,
+    /// Bytes of a message that we take at most. Senders are told, and pass over what is larger; `None`: they are not told.
+    pub max_message_bytes: Option<u64>,
     /// Where a receiver begins that the other end does not know.
     pub start: Start,
     /// An acknowledgement waits so long for more to acknowledge, unless the window is half full.
@@ -37,6 +39,9 @@ pub struct FederationConfig {
     pub type_path: String,
     /// Where a payload says to which region it belongs, for peers that announced one.
     pub region_path: String,
+    /// Whether the receivers that connections lead to stand in for each other: what one has acknowledged is not sent to
+    /// another.
+    pub stand_ins: bool,
 }
 
 impl FederationConfig {
@@ -85,6 +90,7 @@ impl Default for FederationConfig {
             name: String::new(),
             reliable: Reliable::Prefer,
             window: Window { events: 16_384, bytes: 4 << 20 },
+            max_message_bytes: None,
             start: Start::Earliest,
             ack_delay: Duration::from_millis(20),
             encoding: Encoding::Json,
@@ -97,6 +103,7 @@ impl Default for FederationConfig {
             replay_bytes: 64 << 20,
             type_path: "$.type".to_owned(),
             region_path: "$.region".to_owned(),
+            stand_ins: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Secret, redact_url};
+use eventflux_federation::health::HealthLimits;
 use eventflux_gateway::Accepts;
 use eventflux_websocket_wire::deflate::DeflateConfig;
 use eventflux_websocket_wire::handshake::{is_field_value, is_token};
@@ -15,7 +16,7 @@ use crate::auth::AuthConfig;
 use crate::client::{ReconnectPolicy, SubscribeStep};
 use crate::compression::{Format, Inflate};
 use crate::deflate;
-use crate::federation::{FederationSettings, InletConfig, Sending, is_federation};
+use crate::federation::{FederationSettings, InletConfig, PoolConfig, Sending, health_limits, is_federation};
 use crate::net::dial::DialConfig;
 use crate::net::tcp::TcpOptions;
 use crate::net::tls_client::TlsClientConfig;
@@ -40,6 +41,8 @@ pub struct WebSocketSourceConfig {
     pub(crate) accepts: Accepts,
     /// What it takes over links, when it speaks the protocol `federation`.
     pub(crate) inlet: Option<InletConfig>,
+    /// When it is not well, where it speaks that protocol.
+    pub(crate) health: HealthLimits,
 }
 
 /// Configuration of a WebSocket sink. Its debug form shows no secret.
@@ -95,6 +98,8 @@ pub(crate) struct ClientConfig {
     /// For `wss://` only.
     pub(crate) tls: Option<TlsClientConfig>,
     pub(crate) heartbeat: Option<Heartbeat>,
+    /// Further servers; only of links.
+    pub(crate) pool: Option<PoolConfig>,
     /// The name under which several share one connection; only of links.
     pub(crate) connection: Option<String>,
     /// How its link behaves, when it speaks the protocol `federation`.
@@ -143,9 +148,15 @@ impl WebSocketSourceConfig {
             }
             None => None,
         };
+        let mode = Mode::from_properties(properties)?;
+        let listens = matches!(mode, Mode::Server(_));
         Ok(Self {
-            mode: Mode::from_properties(properties)?,
+            mode,
             connection: ConnectionConfig::from_properties(properties)?,
+            health: match is_federation(properties) {
+                true => health_limits(properties, listens)?,
+                false => HealthLimits::default(),
+            },
             subscribe: SubscribeStep::from_properties(properties)?.into(),
             inflate,
             inlet: is_federation(properties).then(|| InletConfig::from_properties(properties)).transpose()?,
@@ -211,7 +222,9 @@ impl ClientConfig {
         let url = TargetUrl::parse(properties.text(URL)?)?;
         refuse_ineffective_reconnect(properties)?;
         check_protocol(properties)?;
-        let secure = url.is_secure();
+        let pool = PoolConfig::from_properties(properties, &url)?;
+        let further = pool.iter().flat_map(|pool| &pool.further);
+        let secure = further.chain([&url]).any(TargetUrl::is_secure);
         let tls = TlsClientConfig::from_properties(properties, secure)?;
         let auth = AuthConfig::from_properties(properties)?;
         let headers = headers(properties)?;
@@ -230,9 +243,23 @@ impl ClientConfig {
             auth,
             tls: secure.then_some(tls),
             heartbeat: Heartbeat::from_properties(properties)?,
+            pool,
             connection: properties.optional_text("websocket.connection").map(str::to_owned),
             federation: FederationSettings::from_properties(properties)?,
         })
+    }
+
+    /// One for each of its servers, in order.
+    pub(crate) fn servers(&self) -> Vec<Self> {
+        let further = self.pool.iter().flat_map(|pool| &pool.further);
+        let of = |url: &TargetUrl| Self { url: url.clone(), pool: None, ..self.clone() };
+        [&self.url].into_iter().chain(further).map(of).collect()
+    }
+
+    /// What its servers are called, without what may be secret.
+    pub(crate) fn endpoints(&self) -> String {
+        let endpoints: Vec<_> = self.servers().iter().map(|server| server.url.to_string()).collect();
+        endpoints.join(", ")
     }
 }
 
@@ -309,15 +336,23 @@ impl TargetUrl {
     /// # Errors
     /// When it is no `ws` or `wss` URL with a host, or has credentials or a fragment in it.
     pub(crate) fn parse(text: &str) -> Result<Self, EventFluxError> {
+        Self::parse_as(URL, text)
+    }
+
+    /// The same for the URL of another property.
+    ///
+    /// # Errors
+    /// Those of [`TargetUrl::parse`].
+    pub(crate) fn parse_as(property: &str, text: &str) -> Result<Self, EventFluxError> {
         let error = |reason: String| {
-            EventFluxError::property(URL, reason).with_hint("write it as ws://host:port/path or wss://host/path")
+            EventFluxError::property(property, reason).with_hint("write it as ws://host:port/path or wss://host/path")
         };
         let url = Url::parse(text).map_err(|reason| error(format!("'{}' is no URL: {reason}", redact_url(text))))?;
         if !matches!(url.scheme(), "ws" | "wss") || url.host_str().is_none_or(str::is_empty) {
             return Err(error(format!("'{}' names no WebSocket endpoint", redact_url(text))));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(EventFluxError::property(URL, "has credentials in it")
+            return Err(EventFluxError::property(property, "has credentials in it")
                 .with_hint("take them out and use auth.type='basic' with environment variables"));
         }
         if url.fragment().is_some() {
@@ -383,6 +418,10 @@ fn check_protocol(properties: &Properties) -> Result<(), EventFluxError> {
     if protocol == "raw" && properties.is_given("websocket.connection") {
         let error = EventFluxError::property("websocket.connection", "has no effect with websocket.protocol='raw'");
         return Err(error.with_hint("remove it: only links share a connection"));
+    }
+    if protocol == "raw" && properties.is_given("websocket.pool.urls") {
+        let error = EventFluxError::property("websocket.pool.urls", "has no effect with websocket.protocol='raw'");
+        return Err(error.with_hint("remove it: only links know several servers"));
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Sink for WebSocketSink {
             (SinkMode::Links(mode, sending), declaration) => {
                 let (declaration, connection) = (declaration.as_deref(), &self.config.connection);
                 let attached = federation::attach(&self.listeners, mode, declaration, connection, &context)?;
-                Role::Link(Box::new(LinkSink::start(attached, sending, context)?))
+                Role::Link(Box::new(LinkSink::start(attached, sending, context, callback)?))
             }
             // Who listens has said where.
             (SinkMode::Server(..), None) => return Err(EventFluxError::Stopped),

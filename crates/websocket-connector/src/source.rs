@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::{ClientSource, Connector};
 use crate::config::{Mode, WebSocketSourceConfig};
-use crate::federation::{self, InletConfig, LinkSource};
+use crate::federation::{self, InletConfig, LinkSource, Observed};
 use crate::server::{Declaration, Registry, ServerSource};
 
 /// Receives messages over WebSocket.
@@ -26,6 +26,8 @@ pub struct WebSocketSource {
     /// In server mode.
     declaration: Option<Arc<Declaration>>,
     state: State,
+    /// What is shown of it over links; longer than it runs, so that its end is seen.
+    observed: Option<Observed>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl WebSocketSource {
             Mode::Client(_) => None,
             Mode::Server(server) => Some(listeners.declare(server, crate::SOURCE_PROPERTIES)?),
         };
-        Ok(Self { config, context, listeners, declaration, state: State::New })
+        Ok(Self { config, context, listeners, declaration, state: State::New, observed: None })
     }
 }
 
@@ -69,7 +71,9 @@ impl Source for WebSocketSource {
         }
         let context = self.context.clone();
         if let Some(inlet) = &self.config.inlet {
-            self.state = State::Link(Box::new(self.start_link(inlet, callback)?));
+            let link = self.start_link(inlet, callback)?;
+            self.observed = Some(link.observed(self.config.health));
+            self.state = State::Link(Box::new(link));
             return Ok(());
         }
         self.state = match (&self.config.mode, &self.declaration) {
@@ -118,6 +122,7 @@ impl Source for WebSocketSource {
             listeners: self.listeners.clone(),
             declaration: self.declaration.clone(),
             state: State::New,
+            observed: None,
         })
     }
 

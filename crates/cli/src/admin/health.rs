@@ -1,9 +1,13 @@
 //! Whether the process works as designed (`/health`), and whether it is ready for work (`/ready`).
 
+use std::collections::BTreeMap;
+
 use eventflux_core::escape_control;
 use eventflux_core::health::ConnectionState;
+use eventflux_core::reports::Report;
 use eventflux_engine::ConnectorStatus;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::stats::pretty;
 use crate::process::{Phase, Pipeline, Process};
@@ -14,6 +18,9 @@ struct Health<'a> {
     /// Whether the process drains.
     stopping: bool,
     pipelines: Vec<PipelineHealth<'a>>,
+    /// What parts of the pipelines say of themselves, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    components: BTreeMap<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -62,12 +69,41 @@ enum Culprit {
     Connector(ConnectorHealth),
 }
 
-/// Whether no pipeline has failed, and the state of everything.
+/// Whether no pipeline has failed and every component is well, and the state of everything.
 pub(super) fn health(process: &Process) -> (bool, String) {
     let pipelines: Vec<_> = process.pipelines.iter().map(pipeline_health).collect();
-    let good = pipelines.iter().all(|pipeline| pipeline.error.is_none());
-    let status = if good { "ok" } else { "failed" };
-    (good, pretty(&Health { status, stopping: process.is_stopping(), pipelines }))
+    let components = components(process);
+    let status = match () {
+        () if pipelines.iter().any(|pipeline| pipeline.error.is_some()) => "failed",
+        () if components.values().all(|component| component["healthy"] == true) => "ok",
+        () => "unhealthy",
+    };
+    (status == "ok", pretty(&Health { status, stopping: process.is_stopping(), pipelines, components }))
+}
+
+/// By name; where two pipelines have one of the same name, by the names of both.
+fn components(process: &Process) -> BTreeMap<String, Value> {
+    let of = |pipeline: &Pipeline| pipeline.metrics().components().collect();
+    let reports: Vec<_> = process.pipelines.iter().map(|pipeline| (pipeline, of(pipeline))).collect();
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+    for report in reports.iter().flat_map(|(_, reports)| reports) {
+        *named.entry(&report.name).or_default() += 1;
+    }
+    let all = reports.iter().flat_map(|(pipeline, reports)| reports.iter().map(move |report| (pipeline, report)));
+    all.map(|(pipeline, report)| {
+        let is_unique = named.get(report.name.as_str()) == Some(&1);
+        let name = if is_unique { report.name.clone() } else { format!("{}/{}", pipeline.name, report.name) };
+        (name, component(report))
+    })
+    .collect()
+}
+
+/// One that cannot say how it is, is not well.
+fn component(report: &Report) -> Value {
+    let value = report.json.clone().and_then(|json| {
+        serde_json::from_str(&json).map_err(|error| format!("the report of {} is no JSON: {error}", report.name))
+    });
+    value.unwrap_or_else(|error| json!({ "healthy": false, "error": error }))
 }
 
 /// Whether everything is started and every connector can do its work, and what is missing.
@@ -133,8 +169,6 @@ fn error(phase: &Phase) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::{Value, json};
-
     use super::*;
     use crate::process::testing;
 
@@ -180,6 +214,30 @@ mod tests {
         process.set_stopping();
         assert_eq!(parsed(ready(&process)), (false, json!({ "ready": false, "stopping": true, "missing": [] })));
         assert!(health(&process).0);
+    }
+
+    #[test]
+    fn a_component_that_is_not_well_makes_the_process_unhealthy_and_says_why() {
+        let process = testing::process("", &["a.sql", "b.sql"]);
+        let [a, b] = &process.pipelines[..] else { panic!("two pipelines") };
+        let well = json!({ "healthy": true, "status": "connected" });
+        let ill = json!({ "healthy": false, "status": "listening", "reasons": ["no connection for 301 seconds"] });
+        let (first, second) = (well.clone(), ill.clone());
+        let _edges = a.metrics().components().add("Edges", move || first.clone());
+        let (good, shown) = parsed(health(&process));
+        assert_eq!((good, &shown["status"], &shown["components"]), (true, &json!("ok"), &json!({ "Edges": well })));
+        let _same = b.metrics().components().add("Edges", move || second.clone());
+        let _odd = b.metrics().components().add("Odd", || "{");
+        let (good, shown) = parsed(health(&process));
+        assert_eq!((good, &shown["status"]), (false, &json!("unhealthy")));
+        assert_eq!((&shown["components"]["a.sql/Edges"], &shown["components"]["b.sql/Edges"]), (&well, &ill));
+        assert_eq!(shown["components"]["Odd"]["healthy"], false);
+        assert!(shown["components"]["Odd"]["error"].as_str().unwrap().starts_with("the report of Odd is no JSON"));
+    }
+
+    #[test]
+    fn without_components_none_are_shown() {
+        assert_eq!(parsed(health(&testing::process("", &["a.sql"]))).1.get("components"), None);
     }
 
     #[test]

@@ -62,15 +62,16 @@ fn kill_9_loses_nothing_where_senders_connect() {
 
 #[test]
 fn who_is_stopped_in_order_and_started_again_gets_nothing_twice() {
-    for (proof, dialing) in [
-        ("stop and start, receivers connect", Dialing::Backwards),
-        ("stop and start, senders connect", Dialing::Onwards),
+    for (proof, dialing, victim) in [
+        ("keeper stopped and started, receivers connect", Dialing::Backwards, Victim::Keeper),
+        ("relay stopped and started, receivers connect", Dialing::Backwards, Victim::Relay),
+        ("both stopped and started, senders connect", Dialing::Onwards, Victim::Either),
     ] {
         let (mut random, folder) = (extent::random(proof), folder());
-        let stops = extent::kills(SHORT_KILLS) / 2;
+        let stops = extent::kills(SHORT_KILLS) / 3;
         let count = stops * EVENTS_FOR_EACH + RATE;
         let mut chain = Chain::start(folder.path(), dialing, count);
-        chain.hit(Victim::Either, Blow::Stop, stops, &mut random);
+        chain.hit(victim, Blow::Stop, stops, &mut random);
         wait_for_all(&mut chain.tally, count);
         chain.stop();
         chain.tally.assert_exact();

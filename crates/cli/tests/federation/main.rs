@@ -6,6 +6,7 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stderr, reason = "figures, seeds, and the logs of processes when a proof fails")]
 
 mod appendix;
 mod carried;

@@ -219,6 +219,7 @@ impl SinkNode {
 
     fn publish(&self, graph: &Graph, mut batch: EncodedBatch, mut failed_tries: u32) {
         while !batch.is_empty() {
+            batch.set_failed_tries(failed_tries);
             let Err(RowFailure { row, error }) = self.publish_contained(&batch) else {
                 self.count(batch.len(), batch.bytes());
                 return;
@@ -268,13 +269,13 @@ impl SinkNode {
     }
 
     /// Payloads it had accepted come back to be tried again.
-    fn take_back(&self, mut batch: EncodedBatch) {
+    fn take_back(&self, mut batch: EncodedBatch, failed_tries: u32) {
         if batch.ticket().number == 0 {
             let row = self.unknown.fetch_add(batch.len() as u64, Ordering::Relaxed);
             batch.set_ticket(Ticket { number: 0, row });
         }
         let number = batch.ticket().number;
-        self.wait(batch, 1);
+        self.wait(batch, failed_tries);
         self.marks.returned(number);
     }
 }
@@ -313,13 +314,14 @@ impl SinkCallback for SinkReporter {
         node.taken_back.fetch_add(batch.len() as u64, Ordering::Relaxed);
         // Without its texts a payload cannot be published again: nobody would know where it belongs.
         let complete = node.templates.iter().all(|template| batch.has_texts(template));
-        if complete && node.faults.retries(&error, 1) {
+        let attempts = batch.failed_tries().saturating_add(1);
+        if complete && node.faults.retries(&error, attempts) {
             node.faults.metrics.refused.add(batch.len() as u64);
-            node.take_back(batch);
+            node.take_back(batch, attempts);
             return;
         }
         for row in 0..batch.len() {
-            node.settle_payload(&graph, &batch, row, 1, error.clone());
+            node.settle_payload(&graph, &batch, row, attempts, error.clone());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the ends of a link tell each other about themselves, and about how far they have got.
 //!
 //! ```text
-//! -> hello {version, name, receives: {start, window} | null, sends: [{stream, epoch}]}     both, as the first message
+//! -> hello {version, name, receives: {start, window, message_bytes} | null, sends: [{stream, epoch}]}     both, as the first message
 //! <- ack   {streams: [{stream, epoch, after}, {stream, epoch, through}]}                    for each stream that is wanted
 //! -> data ...                                                                               from `after` + 1 on
 //! <- ack   {streams: [{stream, epoch, through}]}
@@ -37,6 +37,9 @@ pub(super) struct Hello {
 pub(super) struct Receives {
     pub(super) start: StartName,
     pub(super) window: WindowSize,
+    /// Bytes of a message that it takes at most, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

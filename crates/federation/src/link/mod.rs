@@ -113,7 +113,8 @@ impl Link {
         let (number, mailbox) = federation.enter(&opening.connection);
         let mut link = Self {
             control: Control::new(config.encoding, config.max_control_bytes),
-            outbound: Outbound::new(mailbox.signal().clone(), opening.agreed, opening.receiver.clone()),
+            outbound: Outbound::new(mailbox.signal().clone(), opening.agreed, opening.receiver.clone())
+                .to_stand_ins(config.stand_ins),
             inbound: Inbound::default(),
             selection: Selection::new(now),
             questions: Questions::default(),
@@ -233,6 +234,14 @@ impl Link {
         self.outbound.flushed(self.now);
     }
 
+    /// The peer has closed the connection because a message was too large for it (close code 1009): the largest event under
+    /// way is not sent again, where this connection always leads to the same receiver.
+    pub fn refused_as_too_large(&mut self) {
+        if self.opening.receiver.is_some() {
+            self.outbound.refused_as_too_large();
+        }
+    }
+
     /// The connection is about to end: what has been taken is acknowledged with the next [`Link::transmit`].
     pub fn conclude(&mut self) {
         self.inbound.conclude();
@@ -285,6 +294,7 @@ impl Link {
         let receives = wants.data.then(|| Receives {
             start: config.start.into(),
             window: config.window.into(),
+            message_bytes: config.max_message_bytes,
         });
         let hello = Hello { version: VERSION, name: config.name.clone(), receives, sends: self.outbound.names() };
         if self.said.as_ref() != Some(&hello) {

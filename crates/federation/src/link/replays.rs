@@ -221,6 +221,7 @@ impl Replay {
         }
         let (mut buffer, mut ends, mut looks, mut filtered) = (Vec::new(), Vec::new(), 0, 0);
         let (mut next, mut weight) = (self.next, 0);
+        let refused = stream.outlet.refused();
         let read = stream.outlet.read(stream.reader, self.next, |Entered { sequence, time_ms, payload }| {
             if sequence >= self.end || looks == MAX_LOOKS || budget.is_spent() {
                 return ControlFlow::Break(());
@@ -235,7 +236,10 @@ impl Replay {
                 filtered += 1;
                 return ControlFlow::Continue(());
             }
+            let start = buffer.len();
             match self.writer.write(sequence, time_ms, payload, &mut buffer) {
+                // The peer was told of it when it was new.
+                Ok(_) if budget.is_oversized(buffer.len() - start) || refused.contains(&sequence) => buffer.truncate(start),
                 Ok(_) => {
                     ends.push(buffer.len());
                     budget.spend(payload.len());

@@ -1,5 +1,6 @@
 //! Events on their way out over one connection: its place in each stream, and what is under way.
 
+mod oversized;
 mod replaying;
 
 use std::collections::VecDeque;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::oversized::Oversized;
 use super::hello::{At, GapNotice, Hello, Position, StartName, StreamName, WindowSize};
 use super::replays::Replay;
 use super::{Outgoing, Selection};
@@ -27,6 +29,8 @@ pub(super) struct Outbound {
     agreed: bool,
     /// The receiver's name, where it is known whoever the peer is.
     receiver: Option<String>,
+    /// Other connections lead to others that receive in its place.
+    stand_ins: bool,
     /// What the peer said of itself.
     peer: Option<Peer>,
     streams: Vec<Sending>,
@@ -41,6 +45,9 @@ struct Peer {
     name: String,
     latest: bool,
     window: WindowSize,
+    stands_in: bool,
+    /// Bytes of a message that it takes at most.
+    max_message: u64,
 }
 
 /// One stream.
@@ -79,12 +86,20 @@ struct Flight {
     bytes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Portion {
     /// Behind its last event.
     next: u64,
     events: u64,
     bytes: u64,
+    largest: Largest,
+}
+
+/// The largest event of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Largest {
+    bytes: u64,
+    sequence: u64,
 }
 
 /// What [`Outbound::transmit`] came to.
@@ -96,7 +111,12 @@ pub(super) struct Transmitted {
 
 impl Outbound {
     pub(super) fn new(signal: Arc<Signal>, agreed: bool, receiver: Option<String>) -> Self {
-        Self { signal, agreed, receiver, peer: None, streams: Vec::new(), turn: 0, is_torn: false }
+        Self { signal, agreed, receiver, stand_ins: false, peer: None, streams: Vec::new(), turn: 0, is_torn: false }
+    }
+
+    /// What others have acknowledged in the receiver's place is not sent to it.
+    pub(super) fn to_stand_ins(self, stand_ins: bool) -> Self {
+        Self { stand_ins, ..self }
     }
 
     /// Takes up the streams that have come, and gives up those that have gone.
@@ -156,6 +176,8 @@ impl Outbound {
             name: self.receiver.clone().unwrap_or_else(|| hello.name.clone()),
             latest: receives.start == StartName::Latest,
             window: receives.window,
+            stands_in: self.stand_ins,
+            max_message: receives.message_bytes.unwrap_or(u64::MAX),
         });
         if self.peer.is_none() {
             self.streams.iter_mut().for_each(|sending| sending.give_up(now));
@@ -189,10 +211,11 @@ impl Outbound {
     ) -> Transmitted {
         let mut sent = Transmitted::default();
         let window = self.peer.as_ref().map(|peer| peer.window);
+        let max_message = self.peer.as_ref().map_or(u64::MAX, |peer| peer.max_message);
         for _ in 0..self.streams.len() {
             self.turn = (self.turn + 1) % self.streams.len();
             let sending = &mut self.streams[self.turn];
-            let limits = Budget::new(sending, window, max_bytes, selection.allowance(now));
+            let limits = Budget::new(sending, window, max_bytes, selection.allowance(now)).for_messages_of(max_message);
             sending.transmit(limits, selection, counters, now, &mut sent);
             if !sent.messages.is_empty() {
                 break;
@@ -204,6 +227,7 @@ impl Outbound {
     /// Everything that was transmitted is sent.
     pub(super) fn flushed(&mut self, now: Now) {
         for sending in self.streams.iter_mut().filter(|sending| sending.state == State::Plain) {
+            sending.flight = Flight::default();
             sending.outlet.acknowledge(sending.reader, sending.cursor, now);
         }
     }
@@ -262,11 +286,18 @@ impl Sending {
             return Ok(Some(self.gap(first, "sender_restored", None)));
         }
         let wanted = received.unwrap_or(joined.next);
+        if peer.stands_in && wanted < joined.next {
+            // Another one has taken what comes in between.
+            let next = joined.next.max(first);
+            self.start_at(next);
+            self.flight.push(Portion::gap(next));
+            return Ok(Some(self.gap(next, "taken_elsewhere", Some(next - wanted))));
+        }
         self.start_at(wanted.max(first));
         if let Some(received) = received {
             // Under way to it is what it has not taken; it says at once how much of that it has.
             let events = received.saturating_sub(joined.next);
-            self.flight.push(Portion { next: received, events, bytes: 0 });
+            self.flight.push(Portion { next: received, events, ..Portion::default() });
         }
         if wanted >= first {
             return Ok(None);
@@ -319,10 +350,11 @@ impl Sending {
         }
         let mut buffer = Vec::new();
         let mut ends = Vec::new();
-        let (mut portion, mut cursor) = (Portion { next: self.cursor, events: 0, bytes: 0 }, self.cursor);
+        let (mut portion, mut cursor) = (Portion::gap(self.cursor), self.cursor);
         let (mut looks, mut filtered) = (0, 0);
+        let (refused, mut oversized) = (self.outlet.refused(), None);
         let read = self.outlet.read(self.reader, self.cursor, |Entered { sequence, time_ms, payload }| {
-            if looks == MAX_LOOKS || budget.is_spent() {
+            if looks == MAX_LOOKS || budget.is_spent() || oversized.is_some() {
                 return ControlFlow::Break(());
             }
             if !selection.wants(&self.name.stream, payload) {
@@ -334,14 +366,19 @@ impl Sending {
             if !budget.has_room(payload.len()) {
                 return ControlFlow::Break(());
             }
-            looks += 1;
-            cursor = sequence + 1;
+            let start = buffer.len();
             match self.writer.write(sequence, time_ms, payload, &mut buffer) {
+                Ok(_) if budget.is_oversized(buffer.len() - start) || refused.contains(&sequence) => {
+                    buffer.truncate(start);
+                    if start > 0 {
+                        // It gets a turn of its own: what the peer is told of it comes behind what is before it.
+                        return ControlFlow::Break(());
+                    }
+                    oversized = Some(Oversized { sequence, payload: payload.to_vec() });
+                }
                 Ok(_) => {
                     ends.push(buffer.len());
-                    portion.next = cursor;
-                    portion.events += 1;
-                    portion.bytes += payload.len() as u64;
+                    portion.add(sequence, payload.len());
                     budget.spend(payload.len());
                 }
                 Err(error) => {
@@ -349,6 +386,8 @@ impl Sending {
                     log::warn!("stream {}: event {sequence} cannot be sent: {error}", self.name.stream);
                 }
             }
+            looks += 1;
+            cursor = sequence + 1;
             ControlFlow::Continue(())
         });
         let has_moved = cursor > self.cursor;
@@ -359,11 +398,14 @@ impl Sending {
         if let Read::Gone(first) = read {
             self.fallen_behind(first, counters, sent);
         }
+        if let Some(oversized) = oversized {
+            self.pass_over(oversized, sent);
+        }
         let is_idle = self.flight.portions.is_empty() && portion.events == 0;
-        if portion.events > 0 && self.state == State::Acknowledged {
+        if portion.events > 0 {
             self.flight.push(portion);
-        } else if is_idle && has_moved && self.state == State::Acknowledged {
-            // Nothing that the peer could acknowledge is under way.
+        } else if is_idle && has_moved {
+            // Nothing that the peer could acknowledge, or that has yet to be sent, is under way.
             self.outlet.acknowledge(self.reader, self.cursor, now);
         }
         if looks == MAX_LOOKS {
@@ -394,7 +436,16 @@ impl Sending {
 impl Portion {
     /// A notice that nothing comes before `next`: it is acknowledged like events.
     fn gap(next: u64) -> Self {
-        Self { next, events: 0, bytes: 0 }
+        Self { next, ..Self::default() }
+    }
+
+    /// An event behind the others.
+    fn add(&mut self, sequence: u64, bytes: usize) {
+        let bytes = bytes as u64;
+        self.next = sequence + 1;
+        self.events += 1;
+        self.bytes += bytes;
+        self.largest = self.largest.max(Largest { bytes, sequence });
     }
 }
 
@@ -424,6 +475,8 @@ pub(super) struct Budget {
     /// That the receiver has room for; `None` when that does not matter, or when it has room for any one payload.
     window: Option<u64>,
     is_empty: bool,
+    /// Bytes of a message that the receiver takes at most.
+    max_message: u64,
 }
 
 impl Budget {
@@ -438,7 +491,16 @@ impl Budget {
             ),
             _ => (allowance, None),
         };
-        Self { events, bytes, window, is_empty: sending.flight.bytes == 0 }
+        Self { events, bytes, window, is_empty: sending.flight.bytes == 0, max_message: u64::MAX }
+    }
+
+    fn for_messages_of(self, max_message: u64) -> Self {
+        Self { max_message, ..self }
+    }
+
+    /// Whether a message is too large for the receiver.
+    pub(super) fn is_oversized(&self, bytes: usize) -> bool {
+        bytes as u64 > self.max_message
     }
 
     pub(super) fn is_spent(&self) -> bool {

@@ -9,8 +9,10 @@ mod loads;
 mod log;
 mod reading;
 mod receivers;
+mod refused;
 mod status;
 mod store;
+mod transfer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +26,12 @@ pub(crate) use self::log::Entered;
 pub(crate) use self::reading::{Past, Read};
 pub use self::status::{OutletStatus, ReceiverStatus};
 pub use self::store::{Kept, Store, StoredPayloads};
+pub use self::transfer::Transfer;
 
 use self::loads::Loads;
 use self::log::Log;
 use self::receivers::Receivers;
+use self::refused::Refusals;
 use crate::Now;
 use crate::envelope::Content;
 use crate::signal::Signal;
@@ -84,6 +88,8 @@ pub struct OutletCounters {
     pub dropped: Counter,
     /// Events that were published and forgotten before any receiver had come.
     pub unheard: Counter,
+    /// Events that were too large for a receiver and were passed over, for each receiver.
+    pub too_large: Counter,
 }
 
 /// See the module.
@@ -97,6 +103,7 @@ pub struct Outlet {
     /// Woken when something is stored or acknowledged.
     settled: Wakers,
     published: AtomicU64,
+    refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -170,6 +177,7 @@ impl Outlet {
             room: Wakers::default(),
             settled: Wakers::default(),
             published: AtomicU64::new(0),
+            refusals: Refusals::default(),
         }
     }
 

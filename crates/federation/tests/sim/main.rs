@@ -122,7 +122,10 @@ fn the_newest_are_dropped_and_counted() {
 
 #[test]
 fn receivers_are_waited_for_until_they_are_away_for_too_long() {
-    check_all(Family::Absent, &["receiver forgotten", "publisher waited for room", "loaded from the store"]);
+    check_all(
+        Family::Absent,
+        &["receiver forgotten", "receiver gone", "publisher waited for room", "loaded from the store"],
+    );
 }
 
 #[test]

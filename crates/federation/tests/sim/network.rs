@@ -2,6 +2,7 @@
 
 use eventflux_federation::{Link, Opening};
 
+use crate::process::FOR_EVER;
 use crate::scenario::one_of;
 use crate::wire::{Connection, Half, InFlight, Seen, look_into};
 use crate::world::{Action, Held, World, name};
@@ -16,6 +17,9 @@ impl World {
     pub(crate) fn dial(&mut self, receiver: usize) {
         let is_there = self.current[receiver].is_some_and(|number| self.end(number, self.dialler).is_some());
         if is_there {
+            return;
+        }
+        if self.nodes[receiver].away_until == FOR_EVER {
             return;
         }
         if self.at < self.nodes[receiver].away_until {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use eventflux_federation::{FullPolicy, Outlet, OutletCounters, Reply, Request, To, Wants};
+use eventflux_federation::{FullPolicy, Outlet, OutletCounters, Reply, Request, Start, To, Wants};
 
 use crate::scenario::{Fault, one_of};
 use crate::store::SimStore;
 use crate::wire::Flag;
 use crate::world::{Action, Out, World, name};
+
+/// A time that does not come.
+pub(crate) const FOR_EVER: u64 = u64::MAX;
 
 /// Memory that an event takes besides its payload, at most; and what a log may hold beyond its limit.
 const EVENT_BYTES: usize = 32;
@@ -38,6 +41,7 @@ impl World {
             known: Default::default(),
             flushed: 0,
             largest_batch: 0,
+            is_heard: false,
         });
         self.later(0, Action::Publish(node, stream));
     }
@@ -163,8 +167,18 @@ impl World {
             self.coverage.count("receiver forgotten");
         }
         let is_whole = config.expects_receiver && self.scenario.receivers == 1;
+        let is_first = !out.is_heard;
+        out.is_heard |= !receivers.is_empty();
         for (other, next, _) in receivers {
             let receiver = index(&other);
+            if is_first && !config.expects_receiver && self.scenario.start == Start::Earliest && out.store.is_none() {
+                assert_eq!(
+                    next,
+                    1 + out.counters.unheard.value(),
+                    "{:?}: the first receiver begins at the oldest",
+                    out.key
+                );
+            }
             let from = *out.known.entry(receiver).or_insert(if is_whole { 1 } else { next });
             if self.scenario.agreed {
                 let wanted = |payload: &[u8]| !is_filtered || payload.starts_with(br#"{"k":1"#);
@@ -200,8 +214,14 @@ impl World {
             Fault::RestartSender => self.restart_sender(),
             Fault::FailStore => self.fail_store(),
             Fault::Away => {
-                self.nodes[receiver].away_until = self.at + self.rng.u64(500..5_000);
+                let until = self.at + self.rng.u64(500..5_000);
+                self.nodes[receiver].away_until = self.nodes[receiver].away_until.max(until);
                 self.cut_all(receiver, [0, 0]);
+            }
+            Fault::Gone => {
+                self.coverage.count("receiver gone");
+                self.nodes[1].away_until = FOR_EVER;
+                self.cut_all(1, [0, 0]);
             }
             Fault::Wants => self.change_wants(receiver),
             Fault::Replace => self.replace_stream(),
@@ -282,6 +302,7 @@ impl World {
             self.model.unpublish(&key, next);
         } else {
             out.known.clear();
+            out.is_heard = false;
         }
         out.key = key;
         out

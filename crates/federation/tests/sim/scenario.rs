@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     FailStore,
     /// A receiver is away for long.
     Away,
+    /// A receiver is away for ever.
+    Gone,
     /// Sources come and go.
     Wants,
     /// A stream ends, and begins anew.
@@ -126,7 +128,9 @@ impl Scenario {
     }
 
     fn specialise(&mut self, rng: &mut Rng) {
-        use Fault::{Away, Cut, FailStore, HalfOpen, Replace, Replay, RestartReceiver, RestartSender, TakeOver, Wants};
+        use Fault::{
+            Away, Cut, FailStore, Gone, HalfOpen, Replace, Replay, RestartReceiver, RestartSender, TakeOver, Wants,
+        };
         let store_bytes = one_of(rng, &[1_500, 8_000, 1 << 20]);
         match self.family {
             Family::Cuts => self.faults = vec![Cut, HalfOpen],
@@ -168,6 +172,9 @@ impl Scenario {
                 self.receivers = rng.usize(2..=3);
                 self.faults = vec![Away, Away, Cut];
                 self.outlet.forget_after = Duration::from_secs(one_of(rng, &[1, 600]));
+                if self.outlet.forget_after < Duration::from_secs(600) {
+                    self.faults.push(Gone);
+                }
                 self.outlet.expects_receiver = rng.bool();
                 self.store_bytes = rng.bool().then_some(store_bytes);
                 self.start = if rng.bool() { Start::Latest } else { Start::Earliest };

@@ -92,6 +92,7 @@ impl SimStore {
         if disk.is_failing {
             return false;
         }
+        let before = disk.next;
         let writes = writes.min(disk.waiting.len());
         let writes: Vec<_> = disk.waiting.drain(..writes).collect();
         writes.into_iter().for_each(|write| disk.write(write));
@@ -100,7 +101,10 @@ impl SimStore {
         disk.was_full &= !freed;
         let answer = disk.loads.pop_front().map(|(load, from, max)| (load, disk.read(from, max)));
         drop(disk);
-        outlet.stored(next);
+        // Nothing more is told than there is to tell: who waits for the one thing is not woken by the other.
+        if next > before {
+            outlet.stored(next);
+        }
         if freed {
             outlet.store_has_room();
         }

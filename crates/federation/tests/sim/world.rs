@@ -12,6 +12,7 @@ use fastrand::Rng;
 
 use crate::coverage::Coverage;
 use crate::model::{Batch, Model, StreamKey};
+use crate::process::FOR_EVER;
 use crate::scenario::Scenario;
 use crate::store::SimStore;
 use crate::wire::{Connection, Flag};
@@ -104,6 +105,8 @@ pub(crate) struct Out {
     /// The last event that a connection has taken.
     pub(crate) flushed: u64,
     pub(crate) largest_batch: usize,
+    /// Somebody came.
+    pub(crate) is_heard: bool,
 }
 
 /// What a pipeline is busy with.
@@ -229,7 +232,8 @@ impl World {
         if !self.held.is_empty() {
             return Some(format!("{} batches are held", self.held.len()));
         }
-        for (number, node) in self.nodes.iter().enumerate() {
+        let is_gone = |node: &Node| node.away_until == FOR_EVER;
+        for (number, node) in self.nodes.iter().enumerate().filter(|(_, node)| !is_gone(node)) {
             for out in &node.outs {
                 if out.remaining > 0 {
                     let (outlet, room) = (&out.outlet, out.outlet.has_room());
@@ -254,7 +258,8 @@ impl World {
                     !places.iter().any(|(other, next, _)| *other == name(**receiver) && *next == end)
                 };
                 let is_counted = self.scenario.agreed || number == 0;
-                if let Some(receiver) = receivers.iter().filter(|_| is_counted).find(is_behind) {
+                let is_counted = |receiver: &&usize| is_counted && !is_gone(&self.nodes[**receiver]);
+                if let Some(receiver) = receivers.iter().filter(is_counted).find(is_behind) {
                     return Some(format!("{:?} ends at {end}, receiver {receiver} of {places:?} is behind", out.key));
                 }
             }

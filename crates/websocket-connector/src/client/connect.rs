@@ -1,5 +1,6 @@
 //! One attempt to connect: name, TCP, TLS, handshake, all within one deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Secret, env};
@@ -10,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use url::Host;
 
 use super::ConnectError;
+use crate::auth::{Authorization, TokenFile};
 use crate::config::{ClientConfig, ConnectionConfig, TargetUrl};
 use crate::net::dial::Dialer;
 use crate::net::stream::ByteStream;
@@ -18,11 +20,12 @@ use crate::net::tls_client::TlsClient;
 /// How long a validated connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Everything an attempt needs, read once at start: files, environment, headers.
+/// Everything an attempt needs, read once at start: files, environment, headers. Only a file with a token is read again.
 #[derive(Debug)]
 pub(crate) struct Connector {
     url: TargetUrl,
     headers: Vec<(String, Secret)>,
+    authorization: Authorization,
     /// Those that were configured.
     subprotocols: Vec<String>,
     offered: Vec<String>,
@@ -40,22 +43,21 @@ impl Connector {
     /// # Errors
     /// [`EventFluxError::Configuration`] that names the file or variable.
     pub(crate) fn new(client: &ClientConfig, connection: &ConnectionConfig) -> Result<Self, EventFluxError> {
-        let mut headers = client.headers.clone();
-        if let Some(value) = client.auth.header(&env::process)? {
-            headers.push(("Authorization".to_owned(), value));
-        }
-        if client.tls.as_ref().is_some_and(|tls| tls.skip_verify) {
+        // Of several servers some may be without TLS.
+        let tls = client.tls.as_ref().filter(|_| client.url.is_secure());
+        if tls.is_some_and(|tls| tls.skip_verify) {
             log::warn!("{}: certificates are not verified (websocket.tls.skip.verify)", client.url);
         }
         Ok(Self {
             url: client.url.clone(),
-            headers,
+            headers: client.headers.clone(),
+            authorization: client.auth.authorization(&env::process)?,
             subprotocols: client.subprotocols.clone(),
             offered: client.subprotocols.clone(),
             subprotocol_required: client.subprotocol_required,
             timeout: client.connect_timeout,
             dialer: Dialer::new(&client.dial, client.url.url(), &env::process)?,
-            tls: client.tls.as_ref().map(|tls| tls.client()).transpose()?,
+            tls: tls.map(|tls| tls.client()).transpose()?,
             limits: connection.limits,
             deflate: connection.deflate,
         })
@@ -105,15 +107,25 @@ impl Connector {
         crate::blocking::run(attempt, limit)?.unwrap_or_else(timeout)
     }
 
+    /// The file that the token comes from, when it comes from one.
+    pub(crate) fn token_file(&self) -> Option<&Arc<TokenFile>> {
+        match &self.authorization {
+            Authorization::File(file) => Some(file),
+            Authorization::None | Authorization::Fixed(_) => None,
+        }
+    }
+
     async fn attempt(&self) -> Result<(Connection<ByteStream>, Option<String>), ConnectError> {
         let tcp = self.dialer.dial(Instant::now() + self.timeout).await?;
         let stream = match &self.tls {
             None => ByteStream::Plain(tcp),
             Some(tls) => tls.connect(&self.host_name(), tcp).await?,
         };
+        let mut headers = self.headers.clone();
+        headers.extend(self.authorization.value().await.map(|value| ("Authorization".to_owned(), value)));
         let request = ClientRequest {
             url: self.url.url(),
-            headers: &self.headers,
+            headers: &headers,
             subprotocols: &self.offered,
             deflate: self.deflate,
         };

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventflux_core::health::ConnectionState;
-use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SourceCallback};
+use eventflux_core::health::ConnectionState::{self, Connected, Connecting, Listening, Reconnecting};
+use eventflux_core::health::HealthReporter;
+use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback, SourceCallback};
+use eventflux_federation::health::{HealthLimits, Mode as LinkMode};
 use tokio::time::Instant;
 
 use super::control::ControlFlow;
-use super::{ClientMember, FederatedSource, Inlet, InletConfig, Outflow, Place, Sending};
+use super::place::Listener;
+use super::{ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, Sending};
 use crate::config::{ConnectionConfig, Mode};
 use crate::server::{Attachment, Declaration, Member, Registry};
 
@@ -16,7 +19,11 @@ use crate::server::{Attachment, Declaration, Member, Registry};
 #[derive(Debug)]
 pub(crate) enum Attached {
     /// It listens.
-    Path(Box<Attachment>),
+    Path {
+        attachment: Box<Attachment>,
+        /// Its state says whether anybody is connected.
+        _listener: Option<Listener>,
+    },
     /// It connects.
     Connection(ClientMember),
 }
@@ -35,6 +42,8 @@ pub(crate) struct LinkSource {
 pub(crate) struct LinkSink {
     attached: Attached,
     flow: Flow,
+    health: HealthReporter,
+    _observed: Observed,
 }
 
 /// What becomes of the events of a sink.
@@ -59,9 +68,9 @@ pub(crate) fn attach(
         (Mode::Server(server), Some(declaration)) => {
             let member = Member { context: context.clone(), inbox: None };
             let attachment = registry.attach(server, declaration, member)?;
-            context.health.set(ConnectionState::Listening, attachment.url());
+            let listener = attachment.endpoint().place().map(|place| place.listen(&context.health, attachment.url()));
             log::info!("[{}] takes part in links at {}", context.stream, attachment.url());
-            Ok(Attached::Path(Box::new(attachment)))
+            Ok(Attached::Path { attachment: Box::new(attachment), _listener: listener })
         }
         (Mode::Client(client), _) => {
             // Whoever speaks this protocol has settings.
@@ -80,16 +89,23 @@ impl Attached {
     fn place(&self) -> Result<&Arc<Place>, EventFluxError> {
         match self {
             Self::Connection(member) => Ok(member.place()),
-            Self::Path(attachment) => attachment.endpoint().place().ok_or_else(|| {
+            Self::Path { attachment, .. } => attachment.endpoint().place().ok_or_else(|| {
                 let reason = "differs from what another source or sink says of the path";
                 EventFluxError::property("websocket.protocol", reason)
             }),
         }
     }
 
+    fn opens(&self) -> LinkMode {
+        match self {
+            Self::Path { .. } => LinkMode::Server,
+            Self::Connection(_) => LinkMode::Client,
+        }
+    }
+
     fn detach(&self, by: Instant) {
         match self {
-            Self::Path(attachment) => attachment.detach(by),
+            Self::Path { attachment, .. } => attachment.detach(by),
             Self::Connection(member) => member.detach(by),
         }
     }
@@ -121,13 +137,20 @@ impl LinkSource {
         }
     }
 
+    /// Shows it, until what this returns is dropped: longer than it runs.
+    pub(crate) fn observed(&self, limits: HealthLimits) -> Observed {
+        Observed::source(&self.inlet, &self.place, self.attached.opens(), limits)
+    }
+
     /// Delivers what was received, and leaves the place.
     pub(crate) fn stop(&self, deadline: Duration) {
         let by = Instant::now() + deadline;
-        // Nothing more comes; what is here is delivered, and acknowledged.
-        self.place.remove_inlet(&self.inlet);
+        // What is here is delivered, and acknowledged: a peer that has been told that nothing is wanted does not listen.
         self.source.stop(deadline * 2 / 3);
+        self.place.remove_inlet(&self.inlet);
         self.attached.detach(by);
+        // The connection may have changed its state while it was still there.
+        stopped(&self.inlet.context().health);
     }
 }
 
@@ -140,15 +163,23 @@ impl LinkSink {
         attached: Attached,
         sending: &Sending,
         context: ConnectorContext,
+        callback: Arc<dyn SinkCallback>,
     ) -> Result<Self, EventFluxError> {
+        let health = context.health.clone();
         let started = attached.place().and_then(|place| {
             Ok(match sending {
-                Sending::Events(config) => Flow::Events(Outflow::start(place, config, context)?),
+                Sending::Events(config) => Flow::Events(Outflow::start(place, config, context, callback)?),
                 Sending::Control(config) => Flow::Control(ControlFlow::new(place, config, context)),
             })
         });
         match started {
-            Ok(flow) => Ok(Self { attached, flow }),
+            Ok(flow) => {
+                let observed = match &flow {
+                    Flow::Events(outflow) => outflow.observed(attached.opens()),
+                    Flow::Control(control) => control.observed(attached.opens()),
+                };
+                Ok(Self { attached, flow, health, _observed: observed })
+            }
             Err(error) => {
                 attached.detach(Instant::now());
                 Err(error)
@@ -197,6 +228,12 @@ impl LinkSink {
             Flow::Control(_) => 0,
         };
         self.attached.detach(by);
+        stopped(&self.health);
         undelivered
     }
+}
+
+/// Who has given up stays so.
+fn stopped(health: &HealthReporter) {
+    health.pass(&[Connecting, Connected, Listening, Reconnecting], ConnectionState::Stopped);
 }

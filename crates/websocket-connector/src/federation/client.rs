@@ -1,23 +1,25 @@
 //! Links that are opened from here: one connection for each source or sink, or one for several that share it by name.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::{self, StopSignal};
 use eventflux_core::{ConnectorContext, EventFluxError};
-use eventflux_federation::{Opening, Reliable, SUBPROTOCOL};
-use eventflux_websocket_wire::{Connection, Disconnect};
+use eventflux_federation::{FederationConfig, Opening, Reliable};
+use eventflux_websocket_wire::Disconnect;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::driver::{Driver, End};
+use super::renewal::keep_authenticated;
+use super::servers::{Opened, Servers};
+use super::sharing::Terms;
 use super::{FederationSettings, Peer, Place, Side, counters};
-use crate::client::{Connector, Next, Reconnect};
+use crate::client::{Next, Reconnect};
 use crate::config::{ClientConfig, ConnectionConfig};
 use crate::counters as violations;
-use crate::net::stream::ByteStream;
 
 /// What a receiver is called that is the only one its connection can lead to.
 const THE_RECEIVER: &str = "peer";
@@ -30,8 +32,10 @@ pub(crate) struct ClientLinks(Mutex<HashMap<String, Weak<ClientLink>>>);
 #[derive(Debug)]
 struct ClientLink {
     place: Arc<Place>,
-    settings: FederationSettings,
-    endpoint: String,
+    terms: Terms,
+    servers: Servers,
+    /// Whether it is connected.
+    up: watch::Sender<bool>,
     members: Mutex<Members>,
     stop: watch::Sender<bool>,
     stop_by: OnceLock<Instant>,
@@ -75,11 +79,8 @@ impl ClientLinks {
                 let reason = format!("differs from what another source or sink says of the connection '{name}'");
                 EventFluxError::property(key, reason).with_hint("they share it: say the same in all of them")
             };
-            if link.endpoint != client.url.to_string() {
-                return Err(differs("websocket.url"));
-            }
-            if link.settings != *settings {
-                return Err(differs("websocket.connection"));
+            if let Some(key) = link.terms.difference(client, connection) {
+                return Err(differs(key));
             }
             return Ok(link.join(context));
         }
@@ -96,25 +97,23 @@ impl ClientLink {
         settings: &FederationSettings,
         context: &ConnectorContext,
     ) -> Result<Arc<Self>, EventFluxError> {
-        let mut connector = Connector::new(client, connection)?;
         let config = settings.of_stream(&context.stream);
-        if config.reliable != Reliable::Off {
-            connector = connector.offering(SUBPROTOCOL);
-        }
-        let endpoint = connector.endpoint().to_string();
+        let servers = Servers::new(client, connection, config.reliable != Reliable::Off)?;
+        let config = FederationConfig { stand_ins: servers.are_several(), ..config };
         let (stop, signal) = StopSignal::new();
         let (finished, done) = mpsc::channel();
         let link = Arc::new(Self {
-            place: Place::new(config, counters::of(&context.registry, &context.stream)),
-            settings: settings.clone(),
-            endpoint,
+            place: Place::new(config, counters::of(context)),
+            terms: Terms::new(client, connection),
+            servers,
+            up: watch::channel(false).0,
             members: Mutex::default(),
             stop,
             stop_by: OnceLock::new(),
             done: Mutex::new(done),
         });
         let reconnect = Reconnect::new(client.reconnect);
-        let task = Task { link: link.clone(), connector, reconnect, connection: connection.clone(), signal, served: false };
+        let task = Task { link: link.clone(), reconnect, connection: connection.clone(), signal, served: false };
         runtime::shared()?.spawn(async move {
             // Tells `detach` that the task has ended, in whatever way.
             let _finished = finished;
@@ -127,7 +126,7 @@ impl ClientLink {
         let mut members = self.members();
         let id = members.next;
         members.next += 1;
-        let (state, detail) = members.state.clone().unwrap_or((ConnectionState::Connecting, self.endpoint.clone()));
+        let (state, detail) = members.state.clone().unwrap_or_else(|| (ConnectionState::Connecting, self.servers.endpoints()));
         context.health.set(state, detail);
         context.metrics.connections.set(u64::from(state == ConnectionState::Connected));
         members.contexts.insert(id, context.clone());
@@ -147,6 +146,8 @@ impl ClientLink {
             context.health.set(state, detail.to_owned());
             context.metrics.connections.set(u64::from(state == ConnectionState::Connected));
         }
+        drop(members);
+        self.up.send_replace(state == ConnectionState::Connected);
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -157,6 +158,11 @@ impl ClientLink {
 impl ClientMember {
     pub(crate) fn place(&self) -> &Arc<Place> {
         &self.link.place
+    }
+
+    /// Whether it is connected, now and from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
+        self.link.up.subscribe()
     }
 
     /// Leaves the connection. The last one says goodbye to the peer; blocks until that is done, at most until `by`.
@@ -174,10 +180,18 @@ impl ClientMember {
     }
 }
 
+/// What a connection was left for.
+enum Over {
+    Stopped,
+    /// A connection to a server that is preferred.
+    Better(Opened),
+    /// It ended; with the reason.
+    Lost(String),
+}
+
 /// Connects, serves, and comes back.
 struct Task {
     link: Arc<ClientLink>,
-    connector: Connector,
     reconnect: Reconnect,
     connection: ConnectionConfig,
     signal: StopSignal,
@@ -194,20 +208,29 @@ impl Task {
     }
 
     async fn attempts(&mut self) -> Result<(), EventFluxError> {
+        let link = self.link.clone();
+        let mut better = None;
         loop {
-            let attempt = tokio::select! {
-                biased;
-                () = self.signal.stopped() => return Ok(()),
-                attempt = self.connector.connect_agreeing() => attempt,
+            let attempt = match better.take() {
+                Some(opened) => Ok(opened),
+                None => tokio::select! {
+                    biased;
+                    () = self.signal.stopped() => return Ok(()),
+                    attempt = link.servers.connect() => attempt,
+                },
             };
             let error = match attempt {
-                Err(error) => error.at(self.connector.endpoint()),
-                Ok((connection, subprotocol)) => {
+                Err(error) => error,
+                Ok(opened) => {
                     self.reconnect.connected(Instant::now());
-                    match self.serve(connection, subprotocol.as_deref() == Some(SUBPROTOCOL)).await {
-                        None => return Ok(()),
-                        Some(reason) => {
-                            let endpoint = self.link.endpoint.clone();
+                    let endpoint = link.servers.endpoint(opened.server);
+                    match self.serve(opened, &endpoint).await {
+                        Over::Stopped => return Ok(()),
+                        Over::Better(opened) => {
+                            better = Some(opened);
+                            continue;
+                        }
+                        Over::Lost(reason) => {
                             EventFluxError::ConnectionUnavailable { endpoint, reason, retryable: true }
                         }
                     }
@@ -218,40 +241,54 @@ impl Task {
                 Next::Wait(pause) => {
                     let attempt = self.reconnect.failures() + 1;
                     log::warn!("{error}; attempt {attempt} in {}ms", pause.as_millis());
-                    self.link.state(ConnectionState::Reconnecting, &error.to_string());
+                    link.state(ConnectionState::Reconnecting, &error.to_string());
                     if !self.signal.sleep(pause).await {
                         return Ok(());
                     }
+                    link.place.counters().attempts.increment();
                 }
             }
         }
     }
 
-    /// Serves one connection; why it ended, or `None` when that was asked for.
-    async fn serve(&mut self, connection: Connection<ByteStream>, agreed: bool) -> Option<String> {
-        let endpoint = self.link.endpoint.clone();
+    /// Serves one connection, to its end or until there is a better one.
+    async fn serve(&mut self, opened: Opened, endpoint: &str) -> Over {
+        let Opened { connection, agreed, server } = opened;
         let opening =
-            Opening { connection: endpoint.clone(), agreed, receiver: Some(THE_RECEIVER.to_owned()) };
-        let peer = Peer { connection: endpoint.as_str().into(), user: None, address: None };
+            Opening { connection: endpoint.to_owned(), agreed, receiver: Some(THE_RECEIVER.to_owned()) };
+        let peer = Peer { connection: endpoint.into(), user: None, address: None };
         let side = match Side::new(&self.link.place, opening, peer) {
             Ok(side) => side,
             Err(ending) => {
                 connection.close(ending.code, &ending.reason, Instant::now() + self.connection.close_timeout).await;
-                return Some(ending.reason);
+                return Over::Lost(ending.reason);
             }
         };
-        self.connected(agreed);
+        self.connected(agreed, endpoint);
         let mut driver = Driver::new(connection, side, &self.connection);
+        let link = &self.link;
+        let renewal = async {
+            match link.servers.token_file(server) {
+                Some(file) => keep_authenticated(&link.place, endpoint, file).await,
+                None => pending().await,
+            }
+        };
         let end = tokio::select! {
             biased;
             end = poll_fn(|cx| driver.poll(cx)) => end,
             () = self.signal.stopped() => End::Stopped,
+            opened = link.servers.better_than(server) => {
+                log::info!("{} can be reached again; leaving {endpoint}", link.servers.endpoint(opened.server));
+                driver.conclude(1000, "", Instant::now() + self.connection.close_timeout).await;
+                return Over::Better(opened);
+            }
+            never = renewal => match never {},
         };
-        self.ended(driver, end).await
+        self.ended(driver, end, endpoint).await.map_or(Over::Stopped, Over::Lost)
     }
 
-    fn connected(&mut self, agreed: bool) {
-        let (link, endpoint) = (&self.link, &self.link.endpoint);
+    fn connected(&mut self, agreed: bool, endpoint: &str) {
+        let link = &self.link;
         link.state(ConnectionState::Connected, endpoint);
         let kind = if agreed { "with acknowledgements" } else { "without acknowledgements: the peer knows none" };
         log::info!("connected to {endpoint}, {kind}");
@@ -261,7 +298,8 @@ impl Task {
         self.served = true;
     }
 
-    async fn ended(&self, driver: Driver, end: End) -> Option<String> {
+    /// Says goodbye where that makes sense; why it ended, or `None` when that was asked for.
+    async fn ended(&self, mut driver: Driver, end: End, endpoint: &str) -> Option<String> {
         let limit = Instant::now() + self.connection.close_timeout;
         let (code, reason, result) = match end {
             End::Stopped => {
@@ -276,12 +314,16 @@ impl Task {
                 return Some(reason);
             }
             End::Disconnected(Disconnect::Violation { code, reason }) => (Some(code), reason.clone(), reason),
+            End::Disconnected(closed @ Disconnect::Closed { code: Some(1009), .. }) => {
+                driver.refused_as_too_large();
+                (Some(1000), String::new(), closed.describe())
+            }
             End::Disconnected(closed) => (Some(1000), String::new(), closed.describe()),
         };
         if code.is_none_or(|code| !matches!(code, 1000 | 1001 | 1012)) {
             let registry = self.link.members().contexts.values().next().map(|context| context.registry.clone());
             if let Some(registry) = registry {
-                violations::violation(&registry, &self.link.endpoint, code);
+                violations::violation(&registry, endpoint, code);
             }
         }
         match code {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Template};
 use eventflux_federation::envelope::{Content, Encoding};
+use eventflux_federation::health::HealthLimits;
 use eventflux_federation::{check_path, FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window};
 
 use super::PROTOCOL;
@@ -92,6 +93,7 @@ impl FederationSettings {
                 events: properties.integer("websocket.link.window.events")?,
                 bytes: at_least_one_byte(properties, "websocket.link.window.bytes")? as u64,
             },
+            max_message_bytes: Some(at_least_one_byte(properties, "websocket.max.message.size")? as u64),
             start: match properties.text("websocket.link.start")? {
                 "latest" => Start::Latest,
                 _ => Start::Earliest,
@@ -138,6 +140,20 @@ impl InletConfig {
             settled: properties.text("websocket.link.ack")? == "settled",
         })
     }
+}
+
+/// What a source may be like for too long; `listens`: whether it waits for peers to come.
+///
+/// # Errors
+/// [`EventFluxError::Configuration`] for what the property table cannot express.
+pub(crate) fn health_limits(properties: &Properties, listens: bool) -> Result<HealthLimits, EventFluxError> {
+    const ALONE: &str = "websocket.health.alone";
+    if !listens && properties.is_given(ALONE) {
+        let error = EventFluxError::property(ALONE, "has no effect on a source that connects");
+        return Err(error.with_hint("remove it: such a source is unhealthy once it has given up"));
+    }
+    let limit = |key| properties.duration(key).map(|limit| if limit.is_zero() { Duration::MAX } else { limit });
+    Ok(HealthLimits { without_connection: limit(ALONE)?, queue_full: limit("websocket.health.queue.full")? })
 }
 
 fn wants(properties: &Properties) -> Result<Wants, EventFluxError> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use eventflux_core::{ConnectorContext, EncodedBatch, EventFluxError, RowFailure, Template};
+use eventflux_federation::health::Mode;
 use eventflux_federation::{ReplyError, Request, RequestError, Status, To};
 
-use super::{ControlConfig, Place};
+use super::{ControlConfig, Observed, Place};
 
 /// See the module.
 #[derive(Debug)]
@@ -17,7 +18,13 @@ pub(crate) struct ControlFlow {
 
 impl ControlFlow {
     pub(crate) fn new(place: &Arc<Place>, config: &ControlConfig, context: ConnectorContext) -> Self {
+        place.begin();
         Self { place: place.clone(), config: config.clone(), context }
+    }
+
+    /// Shows it until what this returns is dropped.
+    pub(super) fn observed(&self, mode: Mode) -> Observed {
+        Observed::control(&self.place, mode, &self.context)
     }
 
     /// Asks or answers, at most once for each payload.

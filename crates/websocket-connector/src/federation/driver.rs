@@ -185,6 +185,11 @@ impl Driver {
         [self.keep_alive.deadline(), link.map(Instant::from_std)].into_iter().flatten().min()
     }
 
+    /// The peer has closed the connection because a message was too large for it.
+    pub(super) fn refused_as_too_large(&mut self) {
+        self.side.refused_as_too_large();
+    }
+
     /// The connection is gone.
     pub(super) fn lost(mut self) {
         self.side.disconnected();

@@ -57,6 +57,20 @@ impl Delivered {
         Some(Self { arrivals, dropped: 0, receipt, peer: peer.clone(), received })
     }
 
+    /// The first `count` of those that were not dropped, and the others. Nobody waits for what becomes of them.
+    pub(super) fn split(mut self, count: usize) -> (Option<Self>, Option<Self>) {
+        if self.left().len() <= count {
+            return (Some(self), None);
+        }
+        if count == 0 {
+            return (None, Some(self));
+        }
+        let arrivals = self.left()[..count].into();
+        let first = Self { arrivals, dropped: 0, receipt: None, peer: self.peer.clone(), received: self.received };
+        self.dropped += count;
+        (Some(first), Some(self))
+    }
+
     /// Those that were not dropped.
     pub(crate) fn left(&self) -> &[Arrival] {
         &self.arrivals[self.dropped..]

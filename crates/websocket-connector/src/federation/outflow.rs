@@ -1,22 +1,28 @@
 //! A sink of links: publishes into an outlet.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure};
+use bytes::Bytes;
+use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback};
 use eventflux_federation::envelope::{Content, check_json};
+use eventflux_federation::health::Mode;
 use eventflux_federation::{Now, Outlet, OutletCounters};
 use tokio::time::{Instant, sleep};
 
 use super::store::SpoolStore;
-use super::{OutflowConfig, Place};
+use super::{Observed, OutflowConfig, Place};
 use crate::blocking;
 
 /// Events that were published and forgotten before any receiver had come.
 const UNHEARD: &str = "eventflux_sink_unheard_total";
+
+/// Events that a receiver does not take because of their size.
+const TOO_LARGE: &str = "eventflux_federation_too_large_total";
 
 /// How often it is looked at what is left while the sink stops.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
@@ -41,6 +47,7 @@ impl Outflow {
         place: &Arc<Place>,
         config: &OutflowConfig,
         context: ConnectorContext,
+        callback: Arc<dyn SinkCallback>,
     ) -> Result<Self, EventFluxError> {
         let mut outlet = config.outlet.clone();
         if outlet.stream.is_empty() {
@@ -48,9 +55,11 @@ impl Outflow {
         }
         let labels = [("stream", context.stream.as_str()), ("type", "websocket")];
         context.registry.describe(UNHEARD, "Payloads that were published while no client was connected.");
+        context.registry.describe(TOO_LARGE, "Events that were too large for a receiver, and were passed over.");
         let counters = OutletCounters {
             dropped: context.metrics.dropped.clone(),
             unheard: context.registry.counter(UNHEARD, &labels),
+            too_large: context.registry.counter(TOO_LARGE, &labels),
         };
         let (outlet, spool) = match &config.spool {
             None => (Arc::new(Outlet::new(outlet, counters)), None),
@@ -64,7 +73,15 @@ impl Outflow {
             let error = EventFluxError::property("websocket.stream", reason);
             return Err(error.with_hint("give one of them a name of its own with websocket.stream"));
         }
+        let stream = context.stream.clone();
+        outlet.when_too_large(move |payload| report(&stream, &*callback, payload));
+        place.begin();
         Ok(Self { place: place.clone(), outlet, spool, context, undelivered: AtomicU64::new(0) })
+    }
+
+    /// Shows it until what this returns is dropped.
+    pub(super) fn observed(&self, mode: Mode) -> Observed {
+        Observed::sink(&self.outlet, self.spool.as_ref(), &self.place, mode, &self.context)
     }
 
     /// Publishes payloads.
@@ -135,11 +152,22 @@ impl Outflow {
             self.undelivered.fetch_max(left, Ordering::Relaxed);
         }
         self.place.federation().remove_outlet(&self.outlet);
+        self.outlet.forget_when_too_large();
         if let Some(spool) = &self.spool {
             spool.close(deadline / 10);
         }
         self.context.metrics.queue_bytes.set(0);
         self.undelivered.load(Ordering::Relaxed)
+    }
+}
+
+/// The error strategy has what the receiver does not take. A callback that panics takes nobody else with it.
+fn report(stream: &str, callback: &dyn SinkCallback, payload: Vec<u8>) {
+    let reason = format!("the peer does not accept a payload of {} bytes", payload.len());
+    let error = EventFluxError::Send { reason, retryable: false };
+    let batch = EncodedBatch::single(Bytes::from(payload), 0);
+    if std::panic::catch_unwind(AssertUnwindSafe(|| callback.on_failed(batch, error))).is_err() {
+        log::error!("[{stream}] the pipeline panicked over a payload that was too large for the peer");
     }
 }
 

@@ -11,14 +11,16 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use eventflux_core::EventFluxError;
 use eventflux_federation::envelope::{Content, Kind};
-use eventflux_federation::{Arrival, Request, To};
+use eventflux_federation::{Arrival, To};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use self::answer::RequestFailure;
+pub(super) use self::answer::{not_sent, result};
 pub use self::options::RequesterOptions;
 
+use super::asking::ask;
 use super::{Inlet, Place};
 
 /// A connection to a source or sink with `websocket.protocol='federation'` that listens, to ask it things.
@@ -71,8 +73,6 @@ pub struct Message {
     pub id: String,
     /// When it was published, in milliseconds since 1970-01-01T00:00:00Z, as far as the peer says so.
     pub timestamp: Option<u64>,
-    /// Whether it is repeated, as `replay` asked for.
-    pub replayed: bool,
 }
 
 /// Why the connection ended, when it has.
@@ -119,24 +119,9 @@ impl Requester {
     ) -> Result<Box<RawValue>, RequestFailure> {
         let params = serde_json::to_vec(params)
             .map_err(|error| RequestFailure::Invalid(format!("the params cannot be written as JSON: {error}")))?;
-        let (sender, reply) = oneshot::channel();
-        let sender = std::sync::Mutex::new(Some(sender));
-        let request = Request {
-            method: method.to_owned(),
-            params: params.into(),
-            timeout: None,
-            correlation: None,
-            then: Arc::new(move |reply| {
-                // One connection, one reply. Whoever asked may have lost interest.
-                let sender = sender.lock().ok().and_then(|mut sender| sender.take());
-                let _ = sender.map(|sender| sender.send(reply.outcome));
-            }),
-        };
-        self.place.federation().request(To::All, request).map_err(|error| answer::not_sent(&error, &self.ended()))?;
-        match reply.await {
-            Ok(outcome) => answer::result(outcome),
-            Err(_) => Err(RequestFailure::Disconnected),
-        }
+        let asked = ask(&self.place, To::All, method, params.into());
+        let reply = asked.map_err(|error| not_sent(&error, &self.ended.reason()))?;
+        result(reply.await)
     }
 
     /// Where it is connected to, without what may be secret.
@@ -149,10 +134,6 @@ impl Requester {
     pub async fn close(self) {
         self.stop.send_replace(true);
         self.ended.gone().await;
-    }
-
-    fn ended(&self) -> String {
-        self.ended.reason()
     }
 }
 
@@ -178,12 +159,11 @@ impl Messages {
 impl Message {
     fn of(arrival: &Arrival) -> Option<Self> {
         match arrival {
-            Arrival::Message { kind: Kind::Data, id, payload, content, timestamp, replayed, .. } => Some(Self {
+            Arrival::Message { kind: Kind::Data, id, payload, content, timestamp, .. } => Some(Self {
                 payload: payload.clone(),
                 is_binary: *content == Content::Binary,
                 id: String::from_utf8_lossy(id).into_owned(),
                 timestamp: *timestamp,
-                replayed: *replayed,
             }),
             Arrival::Message { .. } => None,
             Arrival::Malformed(_, malformed) => {
@@ -201,7 +181,6 @@ impl fmt::Debug for Message {
             .field("is_binary", &self.is_binary)
             .field("id", &self.id)
             .field("timestamp", &self.timestamp)
-            .field("replayed", &self.replayed)
             .finish()
     }
 }

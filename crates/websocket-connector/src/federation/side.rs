@@ -10,6 +10,7 @@ use eventflux_federation::{Effect, Ending, Link, Now, Opening, Outgoing};
 use eventflux_websocket_wire::{Batch, Message, MessageKind};
 
 use super::items::{Delivered, Shared};
+use super::place::Here;
 use super::{Inlet, Peer, Place};
 
 /// See the module.
@@ -23,6 +24,7 @@ pub(crate) struct Side {
     handing_over: Option<BoxFuture<'static, ()>>,
     /// Kept for its memory.
     outgoing: Vec<Outgoing>,
+    _here: Here,
 }
 
 impl Side {
@@ -31,6 +33,7 @@ impl Side {
     pub(crate) fn new(place: &Arc<Place>, opening: Opening, peer: Peer) -> Result<Self, Ending> {
         Ok(Self {
             link: Link::new(place.federation(), opening, Now::read())?,
+            _here: place.enter(),
             place: place.clone(),
             peer: Arc::new(peer),
             waiting: VecDeque::new(),
@@ -41,7 +44,7 @@ impl Side {
 
     /// Whether more may be read from the connection.
     pub(crate) fn takes_messages(&self) -> bool {
-        self.waiting.is_empty() && self.handing_over.is_none()
+        self.place.has_begun() && self.waiting.is_empty() && self.handing_over.is_none()
     }
 
     /// Takes what was received; leaves the batch empty.
@@ -131,6 +134,11 @@ impl Side {
         let _ = self.pass();
     }
 
+    /// The peer has closed the connection because a message was too large for it.
+    pub(crate) fn refused_as_too_large(&mut self) {
+        self.link.refused_as_too_large();
+    }
+
     /// Everything that was transmitted is sent.
     pub(crate) fn flushed(&mut self) {
         self.link.flushed();
@@ -160,4 +168,10 @@ impl Side {
         self.link.conclude();
     }
 
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.waiting.iter().for_each(|(inlet, item)| inlet.give_up(item));
+    }
 }

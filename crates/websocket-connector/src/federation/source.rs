@@ -142,6 +142,7 @@ impl Delivery {
             true => self.callback.on_batch(payloads),
             false => self.callback.on_batch_with(payloads, metadata),
         };
+        self.inlet.counters().published.add(payloads.len() as u64);
         payloads.clear();
         metadata.clear();
         passed

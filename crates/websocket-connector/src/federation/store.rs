@@ -11,6 +11,7 @@ use eventflux_spool::{Block, Observer, Refusal, Spool, SpoolConfig, SpoolError};
 use tokio::time::sleep;
 
 use super::config::SpoolSettings;
+use super::output_metrics::SpoolStatus;
 
 /// What is taken beyond the limits: the batch that filled the spool, which had been accepted before it was known to.
 const SLACK_BYTES: usize = 64 << 20;
@@ -73,6 +74,12 @@ impl SpoolStore {
         let outlet = Arc::new(Outlet::stored_in(config, counters, store.clone(), kept));
         let _ = store.outlet.set(Arc::downgrade(&outlet));
         Ok((outlet, store))
+    }
+
+    /// What it holds.
+    pub(super) fn status(&self) -> SpoolStatus {
+        let bytes = self.spool.get().map_or(0, Spool::bytes);
+        SpoolStatus { bytes, max_bytes: self.max_bytes, unwritten_bytes: self.unwritten_bytes() as u64 }
     }
 
     /// Writes what waits.

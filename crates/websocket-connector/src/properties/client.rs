@@ -132,10 +132,17 @@ pub(super) const AUTH_TYPE: PropertySpec = PropertySpec::new(
 pub(super) const AUTH_BEARER_TOKEN: PropertySpec = PropertySpec::new(
     "auth.bearer_token_env",
     PropertyKind::Text,
-    "Name of the environment variable that holds the token; read at start.",
+    "Name of the environment variable that holds the token; read at start. This, or auth.bearer_token_file, is required.",
 )
-.required()
 .example("WS_INGEST_TOKEN")
+.only_if("auth.type", "bearer");
+
+pub(super) const AUTH_BEARER_FILE: PropertySpec = PropertySpec::new(
+    "auth.bearer_token_file",
+    PropertyKind::Path,
+    "A file that holds the token and nothing else; read for each connect. With websocket.protocol='federation' a changed file is noticed within a second, and the new token is shown to the server over the connection that stands, before the old one expires.",
+)
+.example("/run/secrets/hub-token")
 .only_if("auth.type", "bearer");
 
 pub(super) const AUTH_USERNAME: PropertySpec = PropertySpec::new(

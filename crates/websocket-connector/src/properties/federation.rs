@@ -7,6 +7,7 @@ use super::{CLIENT, PROTOCOL};
 const FEDERATION: &str = "federation";
 
 /// On which others depend.
+const POOL: &str = "websocket.pool";
 const SEND: &str = "websocket.send";
 
 /// What holds for a place: for a path that is listened at, or for a connection that is opened.
@@ -102,10 +103,31 @@ pub(super) const OF_PLACE: &[PropertySpec] = &[
     )
     .example("to-hub")
     .only_if("websocket.mode", CLIENT),
+    PropertySpec::new(
+        "websocket.pool.urls",
+        PropertyKind::Text,
+        "Further servers, besides that of `websocket.url`, in order of preference, separated by commas or spaces.",
+    )
+    .example("wss://hub-2.example/ingest, wss://hub-3.example/ingest")
+    .only_if("websocket.mode", CLIENT),
+    PropertySpec::new(
+        "websocket.pool.failback",
+        PropertyKind::Duration,
+        "How often the servers before the one that is connected are tried, to go back to them; 0 for only when the connection is lost.",
+    )
+    .default("30s")
+    .only_if(POOL, "failover"),
 ];
 
 /// Of a source.
 pub(super) const OF_SOURCE: &[PropertySpec] = &[
+    PropertySpec::new(
+        POOL,
+        PropertyKind::Choice(&["failover", "all"]),
+        "What several servers are there for: one connection, to the first that can be reached, or connections to all of them, whose events come together.",
+    )
+    .default("failover")
+    .only_if("websocket.mode", CLIENT),
     PropertySpec::new(
         "websocket.link.ack",
         PropertyKind::Choice(&["taken", "settled"]),
@@ -134,10 +156,45 @@ pub(super) const OF_SOURCE: &[PropertySpec] = &[
     )
     .default("drop_oldest")
     .only_if(PROTOCOL, FEDERATION),
+    PropertySpec::new(
+        "websocket.health.alone",
+        PropertyKind::Duration,
+        "How long a source that listens may be without a connection before `/health` says that it is not well; `0`: for ever.",
+    )
+    .default("5m")
+    .only_if(PROTOCOL, FEDERATION),
+    PropertySpec::new(
+        "websocket.health.queue.full",
+        PropertyKind::Duration,
+        "How long the queue may be full before `/health` says that the source is not well; `0`: for ever.",
+    )
+    .default("30s")
+    .only_if(PROTOCOL, FEDERATION),
 ];
 
 /// Of a sink.
 pub(super) const OF_SINK: &[PropertySpec] = &[
+    PropertySpec::new(
+        POOL,
+        PropertyKind::Choice(&["failover", "balance"]),
+        "What several servers are there for: one connection, to the first that can be reached, which gets what the one before has not acknowledged; or connections to all of them, and each event to one.",
+    )
+    .default("failover")
+    .only_if("websocket.mode", CLIENT),
+    PropertySpec::new(
+        "websocket.pool.key",
+        PropertyKind::Template,
+        "Events of one key go to one server, in order; while it is away they wait. Without it each batch goes to the server that has the least to acknowledge.",
+    )
+    .example("${device}")
+    .only_if(POOL, "balance"),
+    PropertySpec::new(
+        "websocket.pool.takeover",
+        PropertyKind::Duration,
+        "How long a server may be away before what it has not acknowledged goes to another one. If it had received some of that, it arrives twice.",
+    )
+    .default("10s")
+    .only_if(POOL, "balance"),
     PropertySpec::new(
         SEND,
         PropertyKind::Choice(&["data", "request", "reply"]),

@@ -28,6 +28,7 @@ pub(super) const CONNECTED: &[PropertySpec] = &[
     net::PROXY_URL,
     client::AUTH_TYPE,
     client::AUTH_BEARER_TOKEN,
+    client::AUTH_BEARER_FILE,
     client::AUTH_USERNAME,
     client::AUTH_PASSWORD,
     net::TLS_CA,

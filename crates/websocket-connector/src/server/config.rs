@@ -138,10 +138,11 @@ impl PathConfig {
             ("websocket.auth", self.access != other.access),
             ("websocket.origins", self.sites != other.sites),
             ("websocket.subprotocol", self.subprotocols != other.subprotocols),
-            ("websocket.link", self.federation != other.federation),
             ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
         ];
         let key = differs.into_iter().find_map(|(key, differs)| differs.then_some(key));
-        key.or_else(|| self.gateway.difference(&other.gateway)).or_else(|| self.http.difference(&other.http))
+        key.or_else(|| self.gateway.difference(&other.gateway))
+            .or_else(|| self.http.difference(&other.http))
+            .or_else(|| FederationSettings::differing(self.federation.as_ref(), other.federation.as_ref()))
     }
 }

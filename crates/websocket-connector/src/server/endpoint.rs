@@ -122,7 +122,7 @@ impl Endpoint {
         let gateway = &user.path.gateway;
         let place = user.path.federation.as_ref().map(|settings| {
             let context = &user.member.context;
-            Place::new(settings.of_stream(&context.stream), federation::counters_of(&context.registry, &context.stream))
+            Place::new(settings.of_stream(&context.stream), federation::counters_of(context))
         });
         Ok(Self {
             path: path.to_owned(),

@@ -50,7 +50,7 @@ impl RequestFailure {
 }
 
 /// Why nobody was asked; `ended`: why there is no connection, when there is none.
-pub(super) fn not_sent(error: &RequestError, ended: &str) -> RequestFailure {
+pub(in super::super) fn not_sent(error: &RequestError, ended: &str) -> RequestFailure {
     match error {
         RequestError::NotConnected | RequestError::NoSuchConnection(_) => RequestFailure::NotConnected(ended.to_owned()),
         RequestError::Busy => RequestFailure::Busy,
@@ -59,7 +59,7 @@ pub(super) fn not_sent(error: &RequestError, ended: &str) -> RequestFailure {
 }
 
 /// What came of it.
-pub(super) fn result(outcome: Result<Bytes, Failure>) -> Result<Box<RawValue>, RequestFailure> {
+pub(in super::super) fn result(outcome: Result<Bytes, Failure>) -> Result<Box<RawValue>, RequestFailure> {
     #[derive(Deserialize)]
     struct Payload<'a> {
         status: String,

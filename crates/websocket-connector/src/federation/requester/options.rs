@@ -9,6 +9,32 @@ use eventflux_core::{EventFluxError, Properties};
 use crate::SOURCE_PROPERTIES;
 use crate::config::{ClientConfig, ConnectionConfig, Mode};
 
+/// The properties that have an effect here, besides those that begin with one of the [`EFFECTIVE_BEGINNINGS`].
+const EFFECTIVE: &[&str] = &[
+    "websocket.address.family",
+    "websocket.close.timeout",
+    "websocket.connect.timeout",
+    "websocket.encoding",
+    "websocket.idle.timeout",
+    "websocket.max.fragments",
+    "websocket.max.message.size",
+    "websocket.max.pings",
+    "websocket.max.requests",
+    "websocket.message.timeout",
+    "websocket.nodelay",
+    "websocket.ping.interval",
+    "websocket.pong.timeout",
+    "websocket.proxy.url",
+    "websocket.request.timeout",
+    "websocket.subprotocol",
+    "websocket.subprotocol.required",
+    "websocket.tcp.keepalive",
+    "websocket.write.timeout",
+];
+
+/// See [`EFFECTIVE`].
+const EFFECTIVE_BEGINNINGS: &[&str] = &["auth.", "websocket.permessage-deflate", "websocket.tls."];
+
 /// How to connect, and how long to wait. The default is that of the properties.
 ///
 /// Values may contain `${env:NAME}`, as in a pipeline's file. Their debug form shows none of them.
@@ -48,7 +74,7 @@ impl RequesterOptions {
         self.property("websocket.request.timeout", &format!("{}ms", timeout.as_millis()))
     }
 
-    /// Sets any property that a source that connects has: `websocket.connect.timeout`, `websocket.encoding`,
+    /// Sets any property by which a source connects: `websocket.connect.timeout`, `websocket.encoding`,
     /// `websocket.tls.cert.file`, `websocket.proxy.url`, `auth.bearer_token_env`, and so on.
     #[must_use]
     pub fn property(mut self, key: &str, value: &str) -> Self {
@@ -60,11 +86,14 @@ impl RequesterOptions {
     /// [`EventFluxError::Configuration`] for a property that is wrong, or makes no sense for who only asks.
     pub(super) fn resolve(&self, url: &str) -> Result<(ClientConfig, ConnectionConfig), EventFluxError> {
         const FIXED: [(&str, &str); 2] = [("websocket.protocol", "federation"), ("websocket.reconnect", "false")];
-        const OURS: [&str; 5] =
-            ["websocket.url", "websocket.mode", "websocket.protocol", "websocket.reconnect", "websocket.link"];
         let given = || self.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        if let Some((key, _)) = given().find(|(key, _)| OURS.contains(key)) {
-            let error = EventFluxError::property(key, "is not for who only asks");
+        let has_no_effect = |key: &str| {
+            let is_declared = SOURCE_PROPERTIES.iter().any(|spec| spec.key == key);
+            // What is not declared is refused below, with the key that was meant.
+            is_declared && !(EFFECTIVE.contains(&key) || EFFECTIVE_BEGINNINGS.iter().any(|begin| key.starts_with(begin)))
+        };
+        if let Some((key, _)) = given().find(|(key, _)| has_no_effect(key)) {
+            let error = EventFluxError::property(key, "has no effect for who only asks");
             return Err(error.with_hint("remove it"));
         }
         let raw = FIXED.into_iter().chain([("websocket.url", url)]).chain(given());
@@ -107,8 +136,19 @@ mod tests {
         let none = RequesterOptions::default;
         assert!(error(none(), "http://h/").contains("websocket.url"));
         assert!(error(none().property("websocket.encodng", "cbor"), "ws://h/").contains("websocket.encoding"));
-        assert!(error(none().property("websocket.mode", "server"), "ws://h/").contains("websocket.mode"));
+        for key in ["websocket.mode", "websocket.url", "websocket.pool.urls", "websocket.streams", "websocket.link"] {
+            let error = error(none().property(key, "x"), "ws://h/");
+            assert!(error.contains(key) && error.contains("no effect"), "{error}");
+        }
         assert!(error(none().skip_verify(), "ws://h/").contains("websocket.tls.skip.verify"));
         assert!(error(none().timeout(Duration::ZERO), "ws://h/").contains("websocket.request.timeout"));
+    }
+
+    #[test]
+    fn what_has_an_effect_is_declared() {
+        let is_declared = |key: &&str| SOURCE_PROPERTIES.iter().any(|spec| spec.key == *key);
+        assert!(EFFECTIVE.iter().all(|key| is_declared(key)));
+        let begins = |begin: &&str| SOURCE_PROPERTIES.iter().any(|spec| spec.key.starts_with(*begin));
+        assert!(EFFECTIVE_BEGINNINGS.iter().all(|begin| begins(begin)));
     }
 }

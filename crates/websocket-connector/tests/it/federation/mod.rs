@@ -1,7 +1,10 @@
 //! Links between a source and a sink, whichever of them listens.
 
 mod combinations;
+mod pool;
+mod requester;
 mod resume;
+mod tokens;
 
 use crate::support::{DEADLINE, QUICK, Registry, TestSink, TestSource};
 use eventflux_testkit::wait::eventually_blocking;

@@ -1,0 +1,109 @@
+//! The servers that a link can lead to: one, or several that stand in for each other.
+
+use std::future::pending;
+use std::time::Duration;
+
+use eventflux_core::EventFluxError;
+use eventflux_federation::SUBPROTOCOL;
+use eventflux_websocket_wire::Connection;
+use tokio::time::sleep;
+
+use crate::auth::TokenFile;
+use crate::client::Connector;
+use crate::config::{ClientConfig, ConnectionConfig};
+use crate::net::stream::ByteStream;
+
+/// In order of preference; at least one.
+#[derive(Debug)]
+pub(super) struct Servers {
+    connectors: Vec<Connector>,
+    /// How often those before the one that is connected are tried; never when there is none.
+    failback: Option<Duration>,
+}
+
+/// A connection that has just been opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) connection: Connection<ByteStream>,
+    /// Whether the server speaks of acknowledgements too.
+    pub(super) agreed: bool,
+    /// Which server it leads to.
+    pub(super) server: usize,
+}
+
+impl Servers {
+    /// Reads files and environment variables. `offer`: whether to offer acknowledgements.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] that names the file or variable.
+    pub(super) fn new(
+        client: &ClientConfig,
+        connection: &ConnectionConfig,
+        offer: bool,
+    ) -> Result<Self, EventFluxError> {
+        let connector = |client: ClientConfig| {
+            let connector = Connector::new(&client, connection)?;
+            Ok(if offer { connector.offering(SUBPROTOCOL) } else { connector })
+        };
+        let connectors = client.servers().into_iter().map(connector).collect::<Result<_, EventFluxError>>()?;
+        let failback = client.pool.as_ref().map(|pool| pool.failback).filter(|failback| !failback.is_zero());
+        Ok(Self { connectors, failback })
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn are_several(&self) -> bool {
+        self.connectors.len() > 1
+    }
+
+    /// What it is called, without what may be secret.
+    pub(super) fn endpoint(&self, server: usize) -> String {
+        self.connectors[server].endpoint().to_string()
+    }
+
+    /// What they are called together.
+    pub(super) fn endpoints(&self) -> String {
+        let endpoints: Vec<_> = self.connectors.iter().map(|connector| connector.endpoint().to_string()).collect();
+        endpoints.join(", ")
+    }
+
+    /// Where the token for that server comes from, when it may change.
+    pub(super) fn token_file(&self, server: usize) -> Option<&TokenFile> {
+        self.connectors[server].token_file().map(|file| &**file)
+    }
+
+    /// Connects to the first that can be reached.
+    ///
+    /// # Errors
+    /// Why the last of them cannot be reached, when none can.
+    pub(super) async fn connect(&self) -> Result<Opened, EventFluxError> {
+        self.first_of(self.connectors.len()).await
+    }
+
+    /// Waits until one can be reached that comes before `server`; for ever, where that is not wanted.
+    pub(super) async fn better_than(&self, server: usize) -> Opened {
+        let Some(pause) = self.failback.filter(|_| server > 0) else { return pending().await };
+        loop {
+            sleep(pause).await;
+            match self.first_of(server).await {
+                Ok(opened) => return opened,
+                Err(error) => log::debug!("{error}; {} stays", self.endpoint(server)),
+            }
+        }
+    }
+
+    async fn first_of(&self, count: usize) -> Result<Opened, EventFluxError> {
+        let mut last = EventFluxError::Stopped;
+        for (server, connector) in self.connectors[..count].iter().enumerate() {
+            match connector.connect_agreeing().await {
+                Ok((connection, subprotocol)) => {
+                    return Ok(Opened { connection, agreed: subprotocol.as_deref() == Some(SUBPROTOCOL), server });
+                }
+                Err(error) => last = error.at(connector.endpoint()),
+            }
+            if server + 1 < count {
+                log::warn!("{last}; trying {}", self.endpoint(server + 1));
+            }
+        }
+        Err(last)
+    }
+}
