@@ -41,10 +41,11 @@ impl Broker {
             }
         };
         tokio::select! {
-            listening = timeout(DEADLINE, listening) => match listening {
-                Ok(()) => return Ok(broker),
-                Err(_) => {}
-            },
+            listening = timeout(DEADLINE, listening) => {
+                if listening.is_ok() {
+                    return Ok(broker);
+                }
+            }
             _ = broker.process.drain_until_exit() => {}
         }
         let (system, reason) = ("nats-server".to_owned(), "does not accept connections".to_owned());

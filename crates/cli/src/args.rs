@@ -118,7 +118,8 @@ pub(crate) struct RequestArgs {
     /// Print the result as the peer wrote it, instead of indented
     #[arg(long)]
     pub(crate) json: bool,
-    /// Then print the messages that come, one a line, until a signal arrives; the result goes to standard error
+    /// Then print the messages that come, one a line, until a signal arrives; the result goes to standard error. Without it
+    /// no messages are wanted, and what replay or subscribe ask for does not come: it holds for this connection alone
     #[arg(long)]
     pub(crate) follow: bool,
     /// End after so many messages

@@ -107,8 +107,7 @@ fn text(result: &RawValue, as_it_is: bool) -> String {
 fn options(args: &RequestArgs) -> Result<RequesterOptions, String> {
     let AccessArgs { bearer_env, bearer_file, headers, ca_file, insecure, set } = &args.access;
     let timeout = format!("{}ms", args.timeout.as_millis());
-    let mut options =
-        RequesterOptions::default().timeout(args.timeout).property("websocket.connect.timeout", &timeout);
+    let mut options = RequesterOptions::default().timeout(args.timeout).property("websocket.connect.timeout", &timeout);
     if let Some(name) = bearer_env {
         options = options.property("auth.type", "bearer").property("auth.bearer_token_env", name);
     }

@@ -77,7 +77,8 @@ impl AuthConfig {
             }
             (None, None) => {
                 let error = EventFluxError::property(BEARER_TOKEN, "is required but missing");
-                Err(error.with_hint(format!("name the environment variable with the token, or its file in {TOKEN_FILE}")))
+                Err(error
+                    .with_hint(format!("name the environment variable with the token, or its file in {TOKEN_FILE}")))
             }
         }
     }

@@ -218,7 +218,7 @@ impl Mode {
 }
 
 impl ClientConfig {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let url = TargetUrl::parse(properties.text(URL)?)?;
         refuse_ineffective_reconnect(properties)?;
         check_protocol(properties)?;
@@ -254,12 +254,6 @@ impl ClientConfig {
         let further = self.pool.iter().flat_map(|pool| &pool.further);
         let of = |url: &TargetUrl| Self { url: url.clone(), pool: None, ..self.clone() };
         [&self.url].into_iter().chain(further).map(of).collect()
-    }
-
-    /// What its servers are called, without what may be secret.
-    pub(crate) fn endpoints(&self) -> String {
-        let endpoints: Vec<_> = self.servers().iter().map(|server| server.url.to_string()).collect();
-        endpoints.join(", ")
     }
 }
 

@@ -91,7 +91,9 @@ fn however_many_come_together_no_more_than_the_queue_takes_wait_in_it() {
         let peer = linked.peer();
         send(&peer, 1..=40);
         let lost = if policy == "block" { 0 } else { 35 };
-        eventually_blocking(DEADLINE, || dropped(&linked) == Some(lost) && linked.metric("websocket_input_queue_depth", &[]) == Some(FULL));
+        eventually_blocking(DEADLINE, || {
+            dropped(&linked) == Some(lost) && linked.metric("websocket_input_queue_depth", &[]) == Some(FULL)
+        });
         comes_to(&linked, &gate, &expected.collect::<Vec<_>>(), lost);
         linked.pipeline.stop();
     }

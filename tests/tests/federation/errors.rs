@@ -20,7 +20,8 @@ const PARSE: [(&str, &str); 1] = [("type", "parse_error")];
 const PUBLISH: [(&str, &str); 1] = [("type", "publish_error")];
 
 /// Messages that are no envelopes, or whose payload is not what the stream holds.
-const UNREADABLE: [&str; 3] = ["no envelope", r#"{"type":"data"}"#, r#"{"type":"data","id":"x","payload":{"n":"seven"}}"#];
+const UNREADABLE: [&str; 3] =
+    ["no envelope", r#"{"type":"data"}"#, r#"{"type":"data","id":"x","payload":{"n":"seven"}}"#];
 
 /// A function that fails the first few times.
 #[derive(Debug)]
@@ -115,8 +116,8 @@ fn server_publish_error_is_tried_again_with_backoff_until_the_pipeline_takes_it(
     );
     let linked = Linked::start_with(&sql, &context);
     let (peer, began) = (linked.peer(), Instant::now());
-    send(&peer, [1, 2]);
-    eventually_blocking(DEADLINE, || linked.pipeline.metric("eventflux_sink_events_total", "Out") == 2);
+    send(&peer, [1]);
+    eventually_blocking(DEADLINE, || linked.pipeline.metric("eventflux_sink_events_total", "Out") == 1);
     // Half of each pause is for certain.
     assert!(began.elapsed() >= Duration::from_millis(20), "{:?}", began.elapsed());
     assert_eq!((left.load(Ordering::SeqCst), linked.metric(ERRORS, &PUBLISH)), (0, Some(2)));

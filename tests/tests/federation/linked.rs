@@ -87,7 +87,8 @@ impl Linked {
 
     /// The series of that name with exactly these labels besides `component`, in millionths where it has decimals.
     pub(super) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
-        let wanted: Vec<_> = [("component", COMPONENT)].iter().chain(labels).map(|(k, v)| (*k, (*v).to_owned())).collect();
+        let wanted: Vec<_> =
+            [("component", COMPONENT)].iter().chain(labels).map(|(k, v)| (*k, (*v).to_owned())).collect();
         let samples = self.pipeline.flux.metrics().samples();
         samples.into_iter().find(|sample| sample.name == name && sample.labels == wanted).map(|sample| sample.value)
     }

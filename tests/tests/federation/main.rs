@@ -4,14 +4,18 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on panics")]
 
+mod access;
 mod backpressure;
 mod ends;
+mod envelopes;
 mod errors;
 mod gate;
 mod linked;
 mod methods;
+mod multiplexed;
 mod observability;
 mod plain;
+mod requests;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;

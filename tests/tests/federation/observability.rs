@@ -12,6 +12,9 @@ use super::support::{DEADLINE, QUICK, context};
 
 const MILLION: u64 = 1_000_000;
 
+/// Name, labels besides `component`, and value.
+type Series<'a> = (&'a str, &'a [(&'a str, &'a str)], u64);
+
 /// A stream whose events are requests to the peers of the source of `sql`.
 fn asking(sql: &str, place: &str, properties: &str) -> String {
     format!(
@@ -50,7 +53,7 @@ fn a_server_shows_every_metric_under_its_name() {
     drop(second);
     eventually_blocking(DEADLINE, || linked.metric("websocket_input_connections_active", &[]) == Some(1));
     linked.wait_for_metric("websocket_input_errors_total", &[("type", "parse_error")], 1);
-    let expected: [(&str, &[(&str, &str)], u64); 17] = [
+    let expected: [Series<'_>; 17] = [
         ("websocket_input_messages_received_total", &[], 3),
         ("websocket_input_messages_published_total", &[], 3),
         ("websocket_input_messages_dropped_total", &[("reason", "queue_full")], 0),
@@ -88,7 +91,8 @@ fn requests_replies_timeouts_and_durations_are_shown_by_method_and_status() {
     linked.wait_for_metric("websocket_input_replies_received_total", &[("status", "ok")], 1);
     ask(&linked, "status");
     let asked = request(&peer, 2);
-    peer.send_text(reply(&asked["id"], &json!({"status": "error", "error": {"code": "busy", "message": "later"}}))).blocking();
+    peer.send_text(reply(&asked["id"], &json!({"status": "error", "error": {"code": "busy", "message": "later"}})))
+        .blocking();
     linked.wait_for_metric("websocket_input_replies_received_total", &[("status", "error")], 1);
     ask(&linked, "calibrate");
     request(&peer, 3);
@@ -110,7 +114,10 @@ fn requests_replies_timeouts_and_durations_are_shown_by_method_and_status() {
 
 #[test]
 fn a_client_shows_its_state_and_its_attempts() {
-    let peer = ScriptedPeer::builder().script(Script::new().accept().send_text(data(1))).start();
+    let peer = ScriptedPeer::builder()
+        .script(Script::new().accept().send_text(data(1)))
+        .script(Script::new().accept())
+        .start();
     let linked = Linked::start(&client(peer.url(), QUICK));
     linked.wait_for(&[1]);
     for (state, value) in
@@ -266,7 +273,8 @@ fn every_metric_of_links_is_in_the_documentation() {
 
 #[test]
 fn sources_of_one_stream_are_told_apart() {
-    let more = "@source(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/second',
+    let more =
+        "@source(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/second',
                         websocket.protocol='federation', @map(type='json')) CREATE STREAM";
     let linked = Linked::start(&server("").replacen("CREATE STREAM", more, 1));
     let url = linked.pipeline.flux.status()[1].health.detail.clone().unwrap();

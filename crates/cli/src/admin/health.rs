@@ -236,6 +236,28 @@ mod tests {
     }
 
     #[test]
+    fn a_source_of_links_is_shown_as_documented_until_its_end() {
+        let sql = "@source(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0',
+                           websocket.protocol='federation', @map(type='json'))
+                   CREATE STREAM Edges (n INT);";
+        let process = testing::process(sql, &["hub.sql"]);
+        process.pipelines[0].start().unwrap();
+        let expected = json!({
+            "healthy": true,
+            "status": "listening",
+            "details": {
+                "mode": "server",
+                "connections": { "active": 0, "total": 0 },
+                "queue": { "depth": 0, "utilization": 0.0 },
+                "throughput": { "messages_per_second": 0, "average_1m": 0 },
+            },
+        });
+        assert_eq!(parsed(health(&process)).1["components"], json!({ "Edges": expected }));
+        process.pipelines[0].stop(Duration::from_secs(10));
+        assert_eq!(parsed(health(&process)).1["components"]["Edges"]["status"], "stopped");
+    }
+
+    #[test]
     fn without_components_none_are_shown() {
         assert_eq!(parsed(health(&testing::process("", &["a.sql"]))).1.get("components"), None);
     }

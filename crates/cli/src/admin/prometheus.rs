@@ -186,6 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_source_of_links_shows_is_measured_when_it_is_asked_for() {
+        let sql = "@source(type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0',
+                           websocket.protocol='federation', @map(type='json'))
+                   CREATE STREAM Edges (n INT);";
+        let process = testing::process(sql, &["hub.sql"]);
+        process.pipelines[0].start().unwrap();
+        let text = text(&collect(&process));
+        for line in [
+            "# TYPE websocket_input_queue_utilization gauge\n",
+            "websocket_input_queue_utilization{pipeline=\"hub.sql\",component=\"Edges\"} 0\n",
+            "websocket_input_messages_dropped_total{pipeline=\"hub.sql\",component=\"Edges\",reason=\"queue_full\"} 0\n",
+            "websocket_input_connection_state{pipeline=\"hub.sql\",component=\"Edges\",state=\"listening\"} 1\n",
+            "websocket_input_connection_state{pipeline=\"hub.sql\",component=\"Edges\",state=\"connected\"} 0\n",
+            "websocket_input_errors_total{pipeline=\"hub.sql\",component=\"Edges\",type=\"publish_error\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
     fn the_state_of_a_pipeline_is_a_gauge() {
         let process = process(&["a.sql"]);
         let starting = "eventflux_pipeline_state{pipeline=\"a.sql\",state=\"starting\"} 1\n";

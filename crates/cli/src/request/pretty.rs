@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn members_and_numbers_stay_as_they_were_written() {
-        let value: &RawValue = serde_json::from_str(r#"{"b": 1.50,"a":[], "c":[{"d":{ } },"x, {\"y\": \\"],"e":null}"#).unwrap();
+        let value: &RawValue =
+            serde_json::from_str(r#"{"b": 1.50,"a":[], "c":[{"d":{ } },"x, {\"y\": \\"],"e":null}"#).unwrap();
         let expected = "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"c\": [\n    {\n      \"d\": {}\n    },\n    \"x, {\\\"y\\\": \\\\\"\n  ],\n  \"e\": null\n}\n";
         assert_eq!(indented(value), expected);
     }
@@ -88,7 +89,10 @@ mod tests {
     fn it_says_the_same() {
         for text in ["7", "\"\"", "[]", "{}", r#"[[["\\"]],{"":{"a":"\u0022"}}]"#, r#"{"ä":"ö\n"}"#] {
             let value: &RawValue = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::from_str::<Value>(&indented(value)).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(
+                serde_json::from_str::<Value>(&indented(value)).unwrap(),
+                serde_json::from_str::<Value>(text).unwrap()
+            );
         }
     }
 }

@@ -14,6 +14,7 @@ mod analytics;
 mod channels;
 mod dashboard;
 mod events;
+mod federation;
 #[path = "../admin/http.rs"]
 #[allow(dead_code, reason = "made for the tests of the admin listener")]
 mod http;

@@ -67,6 +67,13 @@ fn node(script: &str, arguments: &[&str]) -> Option<Program> {
     node_is_usable().then(|| Program::start(Command::new("node").arg(script).args(arguments)))
 }
 
+/// Starts a script in Node that takes no commands.
+pub(crate) fn node_script(script: &str, arguments: &[&str]) -> Option<Running> {
+    let mut command = Command::new("node");
+    command.arg(script).args(arguments).stdin(Stdio::null());
+    node_is_usable().then(|| Running::spawn(&mut command))
+}
+
 fn node_with_own_websocket(script: &str, arguments: &[&str]) -> Option<Program> {
     let probe = ["-e", "process.exit(globalThis.WebSocket ? 0 : 1)"];
     let flags = [vec![], vec![OWN_WEBSOCKET]];

@@ -162,6 +162,9 @@ impl Chain {
                 (None, false) => {}
             }
         }
+        // What comes twice comes before what follows it.
+        let next = self.tally.sent().min(self.tally.read().distinct + WINDOW);
+        wait_for_all(&mut self.tally, next);
     }
 
     /// From the end to the beginning: what is acknowledged waits for nobody.

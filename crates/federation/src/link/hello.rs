@@ -62,6 +62,17 @@ pub(super) struct WindowSize {
     pub(super) bytes: u64,
 }
 
+impl WindowSize {
+    /// What an event takes besides its payload: the rest of its envelope, and its place in the receiver's queues. Without it
+    /// many small events would take several times the bytes of a window.
+    const EVENT_BYTES: u64 = 200;
+
+    /// What an event with a payload of so many bytes takes of `bytes`, at both ends.
+    pub(super) fn share(payload: usize) -> u64 {
+        payload as u64 + Self::EVENT_BYTES
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub(super) struct Ack {
     pub(super) streams: Vec<Position>,

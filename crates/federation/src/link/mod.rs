@@ -114,7 +114,7 @@ impl Link {
         let mut link = Self {
             control: Control::new(config.encoding, config.max_control_bytes),
             outbound: Outbound::new(mailbox.signal().clone(), opening.agreed, opening.receiver.clone())
-                .to_stand_ins(config.stand_ins),
+                .standing_in(config.stand_ins),
             inbound: Inbound::default(),
             selection: Selection::new(now),
             questions: Questions::default(),

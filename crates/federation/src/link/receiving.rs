@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::hello::{At, GapNotice, Hello, Position, StreamName};
+use super::hello::{At, GapNotice, Hello, Position, StreamName, WindowSize};
 use super::{Arrival, Arrived, Details};
 use crate::counters::Counters;
 use crate::envelope::{Content, Envelope, Kind, Limits, Malformed, MessageId, read, read_trusted};
@@ -185,7 +185,7 @@ impl Inbound {
         }
         drop(place);
         incoming.arrived = true;
-        self.unacknowledged += envelope.payload.len() as u64;
+        self.unacknowledged += WindowSize::share(envelope.payload.len());
         Ok(Placed::New(incoming.stream.clone()))
     }
 

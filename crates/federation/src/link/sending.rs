@@ -115,7 +115,7 @@ impl Outbound {
     }
 
     /// What others have acknowledged in the receiver's place is not sent to it.
-    pub(super) fn to_stand_ins(self, stand_ins: bool) -> Self {
+    pub(super) fn standing_in(self, stand_ins: bool) -> Self {
         Self { stand_ins, ..self }
     }
 
@@ -144,6 +144,9 @@ impl Outbound {
         let (config, epoch) = (outlet.config(), outlet.epoch());
         let (mut cursor, mut is_counted) = (outlet.range().1, false);
         let state = if self.agreed { State::Waiting } else { State::Plain };
+        if state == State::Waiting {
+            outlet.leave(reader, now.unix_ms);
+        }
         if !self.agreed
             && let Some(receiver) = &self.receiver
             && let Some(joined) = outlet.join(reader, receiver, false, now)
@@ -440,12 +443,11 @@ impl Portion {
     }
 
     /// An event behind the others.
-    fn add(&mut self, sequence: u64, bytes: usize) {
-        let bytes = bytes as u64;
+    fn add(&mut self, sequence: u64, payload: usize) {
         self.next = sequence + 1;
         self.events += 1;
-        self.bytes += bytes;
-        self.largest = self.largest.max(Largest { bytes, sequence });
+        self.bytes += WindowSize::share(payload);
+        self.largest = self.largest.max(Largest { bytes: payload as u64, sequence });
     }
 }
 
@@ -508,16 +510,15 @@ impl Budget {
     }
 
     /// Whether the receiver has room for a payload. One that is larger than the window goes alone.
-    fn has_room(&self, bytes: usize) -> bool {
-        self.is_empty || self.window.is_none_or(|window| bytes as u64 <= window)
+    fn has_room(&self, payload: usize) -> bool {
+        self.is_empty || self.window.is_none_or(|window| WindowSize::share(payload) <= window)
     }
 
-    pub(super) fn spend(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
+    pub(super) fn spend(&mut self, payload: usize) {
         self.events -= 1;
-        self.bytes = self.bytes.saturating_sub(bytes.max(1));
-        self.window = self.window.map(|window| window.saturating_sub(bytes));
-        self.is_empty &= bytes == 0;
+        self.bytes = self.bytes.saturating_sub((payload as u64).max(1));
+        self.window = self.window.map(|window| window.saturating_sub(WindowSize::share(payload)));
+        self.is_empty = false;
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod linked;
 mod methods;
+mod oversized;
 mod peers_requests;
 mod replay;
 mod requests;
+mod stand_ins;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

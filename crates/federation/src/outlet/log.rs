@@ -71,12 +71,25 @@ impl Log {
     pub(crate) fn push(&mut self, payload: &[u8], time_ms: u64) {
         let fits = |chunk: &Chunk| chunk.memory() + payload.len() <= self.chunk_bytes;
         if !self.chunks.back().is_some_and(fits) {
-            self.chunks.push_back(Chunk { first: self.next, data: Vec::new(), entries: Vec::new() });
+            self.begin_chunk(payload.len());
         }
         let Some(chunk) = self.chunks.back_mut() else { return };
         chunk.push(payload, time_ms);
         self.bytes += payload.len() + ENTRY_BYTES;
         self.next += 1;
+    }
+
+    /// Begins a chunk, for a payload of so many bytes. The one before keeps no memory that it does not use.
+    fn begin_chunk(&mut self, bytes: usize) {
+        let mut chunk = Chunk { first: self.next, data: Vec::new(), entries: Vec::new() };
+        if let Some(full) = self.chunks.back_mut() {
+            full.data.shrink_to_fit();
+            full.entries.shrink_to_fit();
+            // It will be about as full. Growing step by step takes copies, and up to twice the memory.
+            chunk.data.reserve_exact(self.chunk_bytes.max(bytes));
+            chunk.entries.reserve_exact(full.entries.len());
+        }
+        self.chunks.push_back(chunk);
     }
 
     /// Forgets what is before `sequence`, chunk by chunk: a chunk goes when nothing of it is needed. Returns whether
@@ -207,6 +220,17 @@ mod tests {
         assert!(log.bytes() < before * 6 / 10);
         assert!(log.forget(5_000));
         assert_eq!((log.first(), log.next(), log.bytes()), (1_001, 1_001, 0));
+    }
+
+    #[test]
+    fn it_takes_the_memory_that_it_counts() {
+        for (payloads, bytes) in [(100_000, 1), (10_000, 109), (10_000, 600), (100, 50_000)] {
+            let log = log(payloads, bytes);
+            let capacity = |chunk: &Chunk| chunk.data.capacity() + chunk.entries.capacity() * ENTRY_BYTES;
+            let reserved: usize = log.chunks.iter().map(capacity).sum();
+            let newest = 2 * log.chunks.back().map_or(0, capacity);
+            assert!(reserved <= log.bytes() + newest, "{payloads} of {bytes}: {reserved} for {}", log.bytes());
+        }
     }
 
     #[test]

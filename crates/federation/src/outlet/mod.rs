@@ -137,6 +137,8 @@ struct Reader {
     signal: Arc<Signal>,
     /// What it reads next.
     cursor: u64,
+    /// Its receiver wants the stream.
+    reads: bool,
     /// Its receiver acknowledges.
     named: Option<String>,
 }
@@ -264,10 +266,19 @@ impl Outlet {
     pub fn backlog(&self) -> u64 {
         let state = self.lock();
         let next = state.log.next();
-        let unread = state.readers.iter().map(|(_, reader)| next.saturating_sub(reader.cursor)).max().unwrap_or(0);
+        let reading = state.readers.iter().filter(|(_, reader)| reader.reads);
+        let unread = reading.map(|(_, reader)| next.saturating_sub(reader.cursor)).max().unwrap_or(0);
         // What is stored is not lost, whoever has not read it.
         let unread = if state.store.is_some() { 0 } else { unread };
         unread.max(next.saturating_sub(state.settled().max(state.first)))
+    }
+
+    /// Events that the receiver furthest behind has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u64 {
+        let state = self.lock();
+        let next = state.log.next();
+        next.saturating_sub(state.receivers.low().unwrap_or(next).max(state.first))
     }
 
     /// Memory of what it holds.
@@ -346,7 +357,8 @@ impl Outlet {
 impl State {
     fn ring_readers(&self) {
         let readable = self.readable();
-        self.readers.iter().filter(|(_, reader)| reader.cursor < readable).for_each(|(_, reader)| reader.signal.ring());
+        let reading = self.readers.iter().filter(|(_, reader)| reader.reads && reader.cursor < readable);
+        reading.for_each(|(_, reader)| reader.signal.ring());
     }
 
     /// What may be sent ends before.

@@ -49,7 +49,7 @@ impl Outlet {
     pub(crate) fn attach(&self, signal: &Arc<Signal>) -> u64 {
         let mut state = self.lock();
         let cursor = state.log.next();
-        state.readers.insert(Reader { signal: signal.clone(), cursor, named: None }) as u64
+        state.readers.insert(Reader { signal: signal.clone(), cursor, reads: true, named: None }) as u64
     }
 
     /// The reader reads for the receiver `name`, which acknowledges. `None` when there are too many receivers.
@@ -74,7 +74,7 @@ impl Outlet {
             other.signal.ring();
         }
         let place = state.readers.get_mut(reader as usize)?;
-        place.named = Some(name.to_owned());
+        (place.named, place.reads) = (Some(name.to_owned()), true);
         place.cursor = next;
         // Who begins behind what is kept needs nothing of it, and somebody else may have been forgotten.
         self.enforce(&mut state);
@@ -88,7 +88,7 @@ impl Outlet {
         let mut state = self.lock();
         state.receivers.detach(reader, now_ms);
         if let Some(reader) = state.readers.get_mut(reader as usize) {
-            reader.named = None;
+            (reader.named, reader.reads) = (None, false);
         }
     }
 

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Outlet;
 
-/// Events that are remembered as too large for a receiver that had not said so; beyond, the oldest is forgotten, and shows
-/// again that it is.
-const MAX_REFUSED: usize = 1_024;
+/// Events that are remembered as too large, of each kind; beyond, the oldest is forgotten, and shows again that it is.
+const MAX_REMEMBERED: usize = 1_024;
 
 /// Who is given what the only receiver does not take.
 type Then = Arc<dyn Fn(Vec<u8>) + Send + Sync>;
@@ -21,8 +20,8 @@ pub(super) struct Refusals(Mutex<State>);
 struct State {
     /// Those that must not be sent again.
     refused: Arc<BTreeSet<u64>>,
-    /// Everything before has been given to `then` where it had to be: after a cut it is passed over once more.
-    told: u64,
+    /// Those that were given to `then`: after a cut they are passed over once more.
+    told: BTreeSet<u64>,
     then: Option<Then>,
 }
 
@@ -44,13 +43,7 @@ impl Outlet {
     pub(crate) fn refuse(&self, sequence: u64) {
         let first = self.range().0;
         let mut state = self.refusals.lock();
-        let refused = Arc::make_mut(&mut state.refused);
-        // What is gone is not sent again.
-        *refused = refused.split_off(&first);
-        refused.insert(sequence);
-        if refused.len() > MAX_REFUSED {
-            refused.pop_first();
-        }
+        remember(Arc::make_mut(&mut state.refused), sequence, first);
     }
 
     /// The events that must not be sent again.
@@ -61,11 +54,11 @@ impl Outlet {
     /// A link has left this event out.
     pub(crate) fn passed_over(&self, sequence: u64, payload: Vec<u8>) {
         self.counters.too_large.increment();
+        let first = self.range().0;
         let mut state = self.refusals.lock();
-        if sequence < state.told {
+        if !remember(&mut state.told, sequence, first) {
             return;
         }
-        state.told = sequence + 1;
         let then = state.then.clone();
         // Whoever is called may publish.
         drop(state);
@@ -73,6 +66,16 @@ impl Outlet {
             then(payload);
         }
     }
+}
+
+/// Whether that is news. What is before `first` is gone, and comes no more.
+fn remember(sequences: &mut BTreeSet<u64>, sequence: u64, first: u64) -> bool {
+    *sequences = sequences.split_off(&first);
+    let is_new = sequences.insert(sequence);
+    if sequences.len() > MAX_REMEMBERED {
+        sequences.pop_first();
+    }
+    is_new
 }
 
 impl Refusals {

@@ -59,8 +59,9 @@ pub struct Kept {
 const HEADER_BYTES: usize = 4 + 8;
 
 impl StoredPayloads {
-    pub(crate) fn new<'a>(first: u64, time_ms: u64, payloads: impl Iterator<Item = &'a [u8]>) -> Self {
-        let (mut data, mut count) = (Vec::new(), 0);
+    pub(crate) fn new<'a>(first: u64, time_ms: u64, payloads: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let bytes = payloads.clone().map(|payload| HEADER_BYTES + payload.len()).sum();
+        let (mut data, mut count) = (Vec::with_capacity(bytes), 0);
         for payload in payloads {
             data.extend_from_slice(&(payload.len() as u32).to_le_bytes());
             data.extend_from_slice(&time_ms.to_le_bytes());

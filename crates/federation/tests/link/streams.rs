@@ -93,6 +93,20 @@ fn no_more_bytes_are_under_way_than_the_window_has_but_one_event_always_may_be()
 }
 
 #[test]
+fn of_small_events_a_window_has_room_for_what_is_around_them_too() {
+    let window = Window { events: 1_000, bytes: 2_500 };
+    let (edge, hub) = (place("edge"), place_with(FederationConfig { window, ..FederationConfig::default() }));
+    let outlet = stream(&edge);
+    let mut pair = Pair::open([&edge, &hub], now());
+    (0..30).for_each(|_| assert_eq!(publish_bytes(&outlet, 27, now()), 0));
+    for expected in [events(1..=11), events(12..=22), events(23..=30)] {
+        pair.run().unwrap();
+        assert_eq!(pair.take(1), expected);
+        pair.acknowledge();
+    }
+}
+
+#[test]
 fn many_events_that_nobody_wants_are_passed_over_without_a_message_to_wait_for() {
     const EVENTS: u64 = 20_000;
     let (edge, hub) = (place("edge"), place("hub"));
@@ -120,4 +134,18 @@ fn a_connection_without_room_for_a_byte_gets_its_events_one_by_one() {
     let mut out = Vec::new();
     pair.ends[0].transmit(now(), 0, &mut out).unwrap();
     assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn a_connection_is_not_woken_for_a_stream_that_its_peer_does_not_want() {
+    let (edge, hub) = (place("edge"), place("hub"));
+    hub.accept(Wants { streams: vec!["other".to_owned()], ..everything() });
+    let outlet = outlet(OutletConfig { expects_receiver: false, ..outlet_config() });
+    assert!(edge.add_outlet(outlet.clone()));
+    let mut pair = Pair::open([&edge, &hub], now());
+    pair.run().unwrap();
+    publish(&outlet, 1..=2, pair.now);
+    assert!(!pair.ends[0].register(std::task::Waker::noop()));
+    // Nobody is going to be given it who is there.
+    assert_eq!(outlet.backlog(), 0);
 }

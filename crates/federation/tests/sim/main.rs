@@ -139,6 +139,11 @@ fn for_a_plain_peer_what_was_sent_counts() {
 }
 
 #[test]
+fn what_is_too_large_for_a_receiver_is_told_and_holds_up_nothing() {
+    check_all(Family::TooLarge, &["gap told", "missing", "receiver restarted", CUT]);
+}
+
+#[test]
 fn filters_rates_and_replays_lose_nothing_that_is_wanted() {
     check_all(Family::Filtered, &["filtered", "repeated on request", "request answered", "connection taken over"]);
 }

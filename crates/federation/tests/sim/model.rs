@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use eventflux_federation::envelope::{Content, Kind, MessageId};
 use eventflux_federation::{Arrival, Arrived};
 
+/// Bytes of a payload that may be too large, with its envelope, for those who take less than all.
+const LARGE: usize = 1_000;
+
 /// A stream in one of its epochs.
 pub(crate) type StreamKey = (String, u64);
 
@@ -146,12 +149,16 @@ impl Model {
         if gap["reason"] == "sender_restarted" {
             return false;
         }
-        assert_eq!(gap["reason"], "history_gone");
+        let is_too_large = gap["reason"] == "too_large";
+        assert!(is_too_large || gap["reason"] == "history_gone", "{gap}");
         let view = self.views.entry((batch.receiver, key.clone())).or_default();
         let from = view.next.unwrap_or(next.saturating_sub(gap["missing"].as_u64().unwrap()));
         assert!(from <= next, "{key:?}: a gap back to {next}, {from} is next");
         let missing = gap["missing"].as_u64().unwrap();
         assert!(next - from <= missing, "{key:?}: {missing} are said to be missing before {next}, {from} is next");
+        let all = self.published.get(&key).expect("a stream that there is");
+        let is_large = |sequence: u64| all[sequence as usize - 1].len() > LARGE;
+        assert!(!is_too_large || (from..next).all(is_large), "{key:?}: what is missing before {next} is not large");
         self.missing.entry((batch.receiver, key.clone())).or_default().extend(from..next);
         view.next = Some(next);
         view.under_way.push_back(UnderWay { from, batch: batch.number, taken: false });

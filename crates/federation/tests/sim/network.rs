@@ -84,6 +84,9 @@ impl World {
             half.is_flushing = !out.is_empty() || half.is_ending;
             let is_flushing = half.is_flushing;
             for message in out {
+                let bytes = message.text.len() as u64;
+                let limit = self.scenario.max_message.unwrap_or(u64::MAX);
+                assert!(bytes <= limit, "a message of {bytes} bytes is too large");
                 let seen = look_into(&message);
                 self.is_sent(number, side, &seen);
                 self.end(number, side).expect("it has just given a message").outbox.push_back((message, seen));

@@ -60,6 +60,8 @@ pub(crate) struct Scenario {
     pub(crate) start: Start,
     pub(crate) max_transmit: usize,
     pub(crate) payload: usize,
+    /// Bytes of a message that receivers take.
+    pub(crate) max_message: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,7 @@ pub(crate) enum Family {
     Absent,
     Wants,
     Plain,
+    TooLarge,
     Filtered,
     Everything,
 }
@@ -124,6 +127,7 @@ impl Scenario {
             start: Start::Earliest,
             max_transmit: one_of(rng, &[1, 200, 100_000]),
             payload: one_of(rng, &[0, 60, 60, 3_000]),
+            max_message: None,
         }
     }
 
@@ -180,6 +184,12 @@ impl Scenario {
                 self.start = if rng.bool() { Start::Latest } else { Start::Earliest };
             }
             Family::Wants => self.faults = vec![Wants, Wants, Replace, Cut],
+            Family::TooLarge => {
+                self.payload = 3_000;
+                self.max_message = Some(1_500);
+                self.store_bytes = rng.bool().then_some(1 << 20);
+                self.faults = vec![Cut, TakeOver, RestartReceiver, RestartSender];
+            }
             Family::Plain => self.faults = vec![Cut, HalfOpen],
             Family::Filtered => (self.filtered, self.faults) = (true, vec![Cut, Replay, Replay, TakeOver]),
             Family::Everything => {
@@ -202,6 +212,7 @@ impl Scenario {
             start: self.start,
             ack_delay: self.ack_delay,
             encoding: self.encoding,
+            max_message_bytes: self.max_message,
             ..FederationConfig::default()
         }
     }

@@ -133,7 +133,9 @@ mod tests {
         let path = directory.path().join("token");
         let error = || TokenFile::open(&path).unwrap_err().to_string();
         assert!(error().contains("auth.bearer_token_file") && error().contains("cannot be read"), "{}", error());
-        for (text, reason) in [("  \n", "is empty"), ("hunter2 hunter3", "more than one"), ("hunter2\r\nX-A: 1", "more")] {
+        for (text, reason) in
+            [("  \n", "is empty"), ("hunter2 hunter3", "more than one"), ("hunter2\r\nX-A: 1", "more")]
+        {
             std::fs::write(&path, text).unwrap();
             assert!(error().contains(reason) && !error().contains("hunter"), "{}", error());
         }

@@ -10,8 +10,9 @@ use eventflux_federation::health::{HealthLimits, Mode as LinkMode};
 use tokio::time::Instant;
 
 use super::control::ControlFlow;
+use super::pool::Balance;
 use super::place::Listener;
-use super::{ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, Sending};
+use super::{ClientLinks, ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, PoolPolicy, Sending};
 use crate::config::{ConnectionConfig, Mode};
 use crate::server::{Attachment, Declaration, Member, Registry};
 
@@ -26,6 +27,8 @@ pub(crate) enum Attached {
     },
     /// It connects.
     Connection(ClientMember),
+    /// It connects to each of several servers.
+    Connections(Vec<ClientMember>, PoolPolicy),
 }
 
 /// A source; started.
@@ -43,13 +46,14 @@ pub(crate) struct LinkSink {
     attached: Attached,
     flow: Flow,
     health: HealthReporter,
-    _observed: Observed,
+    _observed: Option<Observed>,
 }
 
 /// What becomes of the events of a sink.
 #[derive(Debug)]
 enum Flow {
     Events(Outflow),
+    Balanced(Balance),
     Control(ControlFlow),
 }
 
@@ -75,6 +79,12 @@ pub(crate) fn attach(
         (Mode::Client(client), _) => {
             // Whoever speaks this protocol has settings.
             let settings = client.federation.as_ref().ok_or(EventFluxError::Stopped)?;
+            let policy = client.pool.as_ref().map(|pool| &pool.policy);
+            if let Some(policy) = policy.filter(|policy| **policy != PoolPolicy::Failover) {
+                let is_one_place = *policy == PoolPolicy::All;
+                let members = ClientLinks::attach_to_each(client, connection, settings, context, is_one_place)?;
+                return Ok(Attached::Connections(members, policy.clone()));
+            }
             let member = registry.links().attach(client, connection, settings, context)?;
             Ok(Attached::Connection(member))
         }
@@ -89,6 +99,8 @@ impl Attached {
     fn place(&self) -> Result<&Arc<Place>, EventFluxError> {
         match self {
             Self::Connection(member) => Ok(member.place()),
+            // A pool has servers.
+            Self::Connections(members, _) => members.first().map(ClientMember::place).ok_or(EventFluxError::Stopped),
             Self::Path { attachment, .. } => attachment.endpoint().place().ok_or_else(|| {
                 let reason = "differs from what another source or sink says of the path";
                 EventFluxError::property("websocket.protocol", reason)
@@ -99,7 +111,7 @@ impl Attached {
     fn opens(&self) -> LinkMode {
         match self {
             Self::Path { .. } => LinkMode::Server,
-            Self::Connection(_) => LinkMode::Client,
+            Self::Connection(_) | Self::Connections(..) => LinkMode::Client,
         }
     }
 
@@ -107,6 +119,7 @@ impl Attached {
         match self {
             Self::Path { attachment, .. } => attachment.detach(by),
             Self::Connection(member) => member.detach(by),
+            Self::Connections(members, _) => members.iter().for_each(|member| member.detach(by)),
         }
     }
 }
@@ -167,16 +180,21 @@ impl LinkSink {
     ) -> Result<Self, EventFluxError> {
         let health = context.health.clone();
         let started = attached.place().and_then(|place| {
-            Ok(match sending {
-                Sending::Events(config) => Flow::Events(Outflow::start(place, config, context, callback)?),
-                Sending::Control(config) => Flow::Control(ControlFlow::new(place, config, context)),
+            Ok(match (sending, &attached) {
+                (Sending::Events(config), Attached::Connections(members, PoolPolicy::Balance(share))) => {
+                    Flow::Balanced(Balance::start(members, share, config, context, &callback)?)
+                }
+                (Sending::Events(config), _) => Flow::Events(Outflow::start(place, config, context, callback)?),
+                (Sending::Control(config), _) => Flow::Control(ControlFlow::new(place, config, context)),
             })
         });
         match started {
             Ok(flow) => {
                 let observed = match &flow {
-                    Flow::Events(outflow) => outflow.observed(attached.opens()),
-                    Flow::Control(control) => control.observed(attached.opens()),
+                    Flow::Events(outflow) => Some(outflow.observed(attached.opens())),
+                    // Its parts are.
+                    Flow::Balanced(_) => None,
+                    Flow::Control(control) => Some(control.observed(attached.opens())),
                 };
                 Ok(Self { attached, flow, health, _observed: observed })
             }
@@ -192,6 +210,7 @@ impl LinkSink {
     pub(crate) fn publish(&self, batch: &EncodedBatch) -> Result<(), RowFailure> {
         match &self.flow {
             Flow::Events(outflow) => outflow.publish(batch),
+            Flow::Balanced(balance) => balance.publish(batch),
             Flow::Control(control) => control.publish(batch),
         }
     }
@@ -200,6 +219,7 @@ impl LinkSink {
     pub(crate) fn is_ready(&self) -> bool {
         match &self.flow {
             Flow::Events(outflow) => outflow.is_ready(),
+            Flow::Balanced(balance) => balance.is_ready(),
             Flow::Control(_) => true,
         }
     }
@@ -208,6 +228,7 @@ impl LinkSink {
     pub(crate) fn ready(&self) -> BoxFuture<'_, ()> {
         match &self.flow {
             Flow::Events(outflow) => outflow.ready(),
+            Flow::Balanced(balance) => Box::pin(balance.ready()),
             Flow::Control(_) => Box::pin(std::future::ready(())),
         }
     }
@@ -216,6 +237,7 @@ impl LinkSink {
     pub(crate) fn settled(&self) -> BoxFuture<'static, Result<(), EventFluxError>> {
         match &self.flow {
             Flow::Events(outflow) => outflow.settled(),
+            Flow::Balanced(balance) => balance.settled(),
             Flow::Control(_) => Box::pin(std::future::ready(Ok(()))),
         }
     }
@@ -225,6 +247,7 @@ impl LinkSink {
         let by = Instant::now() + deadline;
         let undelivered = match &self.flow {
             Flow::Events(outflow) => outflow.stop(deadline),
+            Flow::Balanced(balance) => balance.stop(deadline),
             Flow::Control(_) => 0,
         };
         self.attached.detach(by);

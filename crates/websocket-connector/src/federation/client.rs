@@ -1,28 +1,27 @@
 //! Links that are opened from here: one connection for each source or sink, or one for several that share it by name.
 
+mod task;
+
 use std::collections::HashMap;
-use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::{self, StopSignal};
 use eventflux_core::{ConnectorContext, EventFluxError};
-use eventflux_federation::{FederationConfig, Opening, Reliable};
-use eventflux_websocket_wire::Disconnect;
+use eventflux_federation::{FederationConfig, Reliable};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::driver::{Driver, End};
-use super::renewal::keep_authenticated;
-use super::servers::{Opened, Servers};
+use self::task::Task;
+use super::pool::{Reporter, Together};
+use super::servers::Servers;
 use super::sharing::Terms;
-use super::{FederationSettings, Peer, Place, Side, counters};
-use crate::client::{Next, Reconnect};
+use super::{FederationSettings, Place, counters};
+use crate::client::Reconnect;
 use crate::config::{ClientConfig, ConnectionConfig};
-use crate::counters as violations;
 
 /// What a receiver is called that is the only one its connection can lead to.
-const THE_RECEIVER: &str = "peer";
+pub(super) const THE_RECEIVER: &str = "peer";
 
 /// The connections that sources and sinks share by name. Held by the factories.
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ struct ClientLink {
 
 #[derive(Debug, Default)]
 struct Members {
-    contexts: HashMap<u64, ConnectorContext>,
+    reporters: HashMap<u64, Reporter>,
     next: u64,
     state: Option<(ConnectionState, String)>,
 }
@@ -69,8 +68,9 @@ impl ClientLinks {
         settings: &FederationSettings,
         context: &ConnectorContext,
     ) -> Result<ClientMember, EventFluxError> {
+        let open = || ClientLink::open(client, connection, place(client, settings, context));
         let Some(name) = &client.connection else {
-            return Ok(ClientLink::open(client, connection, settings, context)?.join(context));
+            return Ok(open()?.join(context.clone().into()));
         };
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, link| link.strong_count() > 0);
@@ -82,28 +82,64 @@ impl ClientLinks {
             if let Some(key) = link.terms.difference(client, connection) {
                 return Err(differs(key));
             }
-            return Ok(link.join(context));
+            return Ok(link.join(context.clone().into()));
         }
-        let link = ClientLink::open(client, connection, settings, context)?;
+        let link = open()?;
         links.insert(name.clone(), Arc::downgrade(&link));
-        Ok(link.join(context))
+        Ok(link.join(context.clone().into()))
     }
+
+    /// Opens a connection to each of the servers. `is_one_place`: what comes from all of them comes together; otherwise each
+    /// connection has a place of its own, and its member a context of its own.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] that names a file or variable.
+    pub(crate) fn attach_to_each(
+        client: &ClientConfig,
+        connection: &ConnectionConfig,
+        settings: &FederationSettings,
+        context: &ConnectorContext,
+        is_one_place: bool,
+    ) -> Result<Vec<ClientMember>, EventFluxError> {
+        let servers = client.servers();
+        let together = Together::new(context, servers.len());
+        let mut members: Vec<ClientMember> = Vec::with_capacity(servers.len());
+        for (index, server) in servers.iter().enumerate() {
+            let reporter = together.reporter(index);
+            let shared = members.first().filter(|_| is_one_place).map(|first| first.place().clone());
+            let place = shared.unwrap_or_else(|| {
+                let counted = if is_one_place { context } else { reporter.context() };
+                Place::new(settings.of_stream(&context.stream), counters::of(counted))
+            });
+            match ClientLink::open(server, connection, place) {
+                Ok(link) => members.push(link.join(reporter)),
+                Err(error) => {
+                    members.iter().for_each(|member| member.detach(Instant::now()));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The place of one connection, whichever of its servers it leads to.
+fn place(client: &ClientConfig, settings: &FederationSettings, context: &ConnectorContext) -> Arc<Place> {
+    let config = FederationConfig { stand_ins: client.pool.is_some(), ..settings.of_stream(&context.stream) };
+    Place::new(config, counters::of(context))
 }
 
 impl ClientLink {
     fn open(
         client: &ClientConfig,
         connection: &ConnectionConfig,
-        settings: &FederationSettings,
-        context: &ConnectorContext,
+        place: Arc<Place>,
     ) -> Result<Arc<Self>, EventFluxError> {
-        let config = settings.of_stream(&context.stream);
-        let servers = Servers::new(client, connection, config.reliable != Reliable::Off)?;
-        let config = FederationConfig { stand_ins: servers.are_several(), ..config };
+        let servers = Servers::new(client, connection, place.federation().config().reliable != Reliable::Off)?;
         let (stop, signal) = StopSignal::new();
         let (finished, done) = mpsc::channel();
         let link = Arc::new(Self {
-            place: Place::new(config, counters::of(context)),
+            place,
             terms: Terms::new(client, connection),
             servers,
             up: watch::channel(false).0,
@@ -122,14 +158,14 @@ impl ClientLink {
         Ok(link)
     }
 
-    fn join(self: Arc<Self>, context: &ConnectorContext) -> ClientMember {
+    fn join(self: Arc<Self>, reporter: Reporter) -> ClientMember {
         let mut members = self.members();
         let id = members.next;
         members.next += 1;
-        let (state, detail) = members.state.clone().unwrap_or_else(|| (ConnectionState::Connecting, self.servers.endpoints()));
-        context.health.set(state, detail);
-        context.metrics.connections.set(u64::from(state == ConnectionState::Connected));
-        members.contexts.insert(id, context.clone());
+        let (state, detail) =
+            members.state.clone().unwrap_or_else(|| (ConnectionState::Connecting, self.servers.endpoints()));
+        reporter.state(state, &detail);
+        members.reporters.insert(id, reporter);
         drop(members);
         ClientMember { link: self, id }
     }
@@ -142,10 +178,7 @@ impl ClientLink {
     fn state(&self, state: ConnectionState, detail: &str) {
         let mut members = self.members();
         members.state = Some((state, detail.to_owned()));
-        for context in members.contexts.values() {
-            context.health.set(state, detail.to_owned());
-            context.metrics.connections.set(u64::from(state == ConnectionState::Connected));
-        }
+        members.reporters.values().for_each(|reporter| reporter.state(state, detail));
         drop(members);
         self.up.send_replace(state == ConnectionState::Connected);
     }
@@ -160,6 +193,16 @@ impl ClientMember {
         &self.link.place
     }
 
+    /// What it is about: of one of several connections, its own.
+    pub(crate) fn context(&self) -> Option<ConnectorContext> {
+        self.link.members().reporters.get(&self.id).map(|reporter| reporter.context().clone())
+    }
+
+    /// Where it connects to, without what may be secret.
+    pub(crate) fn endpoint(&self) -> String {
+        self.link.servers.endpoints()
+    }
+
     /// Whether it is connected, now and from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<bool> {
         self.link.up.subscribe()
@@ -168,7 +211,7 @@ impl ClientMember {
     /// Leaves the connection. The last one says goodbye to the peer; blocks until that is done, at most until `by`.
     pub(crate) fn detach(&self, by: Instant) {
         let mut members = self.link.members();
-        if members.contexts.remove(&self.id).is_none() || !members.contexts.is_empty() {
+        if members.reporters.remove(&self.id).is_none() || !members.reporters.is_empty() {
             return;
         }
         drop(members);
@@ -177,162 +220,5 @@ impl ClientMember {
         let done = self.link.done.lock().unwrap_or_else(PoisonError::into_inner);
         // An error says that the task has dropped its end.
         let _ = done.recv_timeout(by.saturating_duration_since(Instant::now()));
-    }
-}
-
-/// What a connection was left for.
-enum Over {
-    Stopped,
-    /// A connection to a server that is preferred.
-    Better(Opened),
-    /// It ended; with the reason.
-    Lost(String),
-}
-
-/// Connects, serves, and comes back.
-struct Task {
-    link: Arc<ClientLink>,
-    reconnect: Reconnect,
-    connection: ConnectionConfig,
-    signal: StopSignal,
-    served: bool,
-}
-
-impl Task {
-    async fn run(mut self) {
-        if let Err(error) = self.attempts().await {
-            log::error!("{error}; giving up after attempt {}", self.reconnect.failures().max(1));
-            self.link.state(ConnectionState::Failed, &error.to_string());
-            self.link.place.fail(&error);
-        }
-    }
-
-    async fn attempts(&mut self) -> Result<(), EventFluxError> {
-        let link = self.link.clone();
-        let mut better = None;
-        loop {
-            let attempt = match better.take() {
-                Some(opened) => Ok(opened),
-                None => tokio::select! {
-                    biased;
-                    () = self.signal.stopped() => return Ok(()),
-                    attempt = link.servers.connect() => attempt,
-                },
-            };
-            let error = match attempt {
-                Err(error) => error,
-                Ok(opened) => {
-                    self.reconnect.connected(Instant::now());
-                    let endpoint = link.servers.endpoint(opened.server);
-                    match self.serve(opened, &endpoint).await {
-                        Over::Stopped => return Ok(()),
-                        Over::Better(opened) => {
-                            better = Some(opened);
-                            continue;
-                        }
-                        Over::Lost(reason) => {
-                            EventFluxError::ConnectionUnavailable { endpoint, reason, retryable: true }
-                        }
-                    }
-                }
-            };
-            match self.reconnect.ended(Instant::now()) {
-                Next::GiveUp => return Err(error),
-                Next::Wait(pause) => {
-                    let attempt = self.reconnect.failures() + 1;
-                    log::warn!("{error}; attempt {attempt} in {}ms", pause.as_millis());
-                    link.state(ConnectionState::Reconnecting, &error.to_string());
-                    if !self.signal.sleep(pause).await {
-                        return Ok(());
-                    }
-                    link.place.counters().attempts.increment();
-                }
-            }
-        }
-    }
-
-    /// Serves one connection, to its end or until there is a better one.
-    async fn serve(&mut self, opened: Opened, endpoint: &str) -> Over {
-        let Opened { connection, agreed, server } = opened;
-        let opening =
-            Opening { connection: endpoint.to_owned(), agreed, receiver: Some(THE_RECEIVER.to_owned()) };
-        let peer = Peer { connection: endpoint.into(), user: None, address: None };
-        let side = match Side::new(&self.link.place, opening, peer) {
-            Ok(side) => side,
-            Err(ending) => {
-                connection.close(ending.code, &ending.reason, Instant::now() + self.connection.close_timeout).await;
-                return Over::Lost(ending.reason);
-            }
-        };
-        self.connected(agreed, endpoint);
-        let mut driver = Driver::new(connection, side, &self.connection);
-        let link = &self.link;
-        let renewal = async {
-            match link.servers.token_file(server) {
-                Some(file) => keep_authenticated(&link.place, endpoint, file).await,
-                None => pending().await,
-            }
-        };
-        let end = tokio::select! {
-            biased;
-            end = poll_fn(|cx| driver.poll(cx)) => end,
-            () = self.signal.stopped() => End::Stopped,
-            opened = link.servers.better_than(server) => {
-                log::info!("{} can be reached again; leaving {endpoint}", link.servers.endpoint(opened.server));
-                driver.conclude(1000, "", Instant::now() + self.connection.close_timeout).await;
-                return Over::Better(opened);
-            }
-            never = renewal => match never {},
-        };
-        self.ended(driver, end, endpoint).await.map_or(Over::Stopped, Over::Lost)
-    }
-
-    fn connected(&mut self, agreed: bool, endpoint: &str) {
-        let link = &self.link;
-        link.state(ConnectionState::Connected, endpoint);
-        let kind = if agreed { "with acknowledgements" } else { "without acknowledgements: the peer knows none" };
-        log::info!("connected to {endpoint}, {kind}");
-        if self.served {
-            link.members().contexts.values().for_each(|context| context.metrics.reconnects.increment());
-        }
-        self.served = true;
-    }
-
-    /// Says goodbye where that makes sense; why it ended, or `None` when that was asked for.
-    async fn ended(&self, mut driver: Driver, end: End, endpoint: &str) -> Option<String> {
-        let limit = Instant::now() + self.connection.close_timeout;
-        let (code, reason, result) = match end {
-            End::Stopped => {
-                let by = self.link.stop_by.get().map_or(limit, |by| limit.min(*by));
-                driver.conclude(1000, "", by).await;
-                return None;
-            }
-            End::Link(ending) => (Some(ending.code), ending.reason.clone(), ending.reason),
-            End::Dead(reason) => (None, String::new(), reason.to_owned()),
-            End::Disconnected(Disconnect::Lost(reason)) => {
-                driver.lost();
-                return Some(reason);
-            }
-            End::Disconnected(Disconnect::Violation { code, reason }) => (Some(code), reason.clone(), reason),
-            End::Disconnected(closed @ Disconnect::Closed { code: Some(1009), .. }) => {
-                driver.refused_as_too_large();
-                (Some(1000), String::new(), closed.describe())
-            }
-            End::Disconnected(closed) => (Some(1000), String::new(), closed.describe()),
-        };
-        if code.is_none_or(|code| !matches!(code, 1000 | 1001 | 1012)) {
-            let registry = self.link.members().contexts.values().next().map(|context| context.registry.clone());
-            if let Some(registry) = registry {
-                violations::violation(&registry, endpoint, code);
-            }
-        }
-        match code {
-            None => driver.lost(),
-            Some(code) => tokio::select! {
-                () = driver.conclude(code, &reason, limit) => {}
-                () = self.signal.stopped() => {}
-            },
-        }
-        Some(result)
     }
 }

@@ -30,12 +30,21 @@ pub(crate) fn of(context: &ConnectorContext) -> PlaceCounters {
         Labelled::new(values, |value| metrics.counter(name, &[labels[0], labels[1], (label, value)]))
     };
     let links = Counters {
-        received: counter("eventflux_federation_received_total", "Events received over links, repetitions not counted."),
+        received: counter(
+            "eventflux_federation_received_total",
+            "Events received over links, repetitions not counted.",
+        ),
         received_bytes: counter("eventflux_federation_received_bytes_total", "Bytes of events received over links."),
-        duplicates: counter("eventflux_federation_duplicates_total", "Events that had been received before and were dropped."),
+        duplicates: counter(
+            "eventflux_federation_duplicates_total",
+            "Events that had been received before and were dropped.",
+        ),
         gaps: counter("eventflux_federation_gaps_total", "Gaps that senders told of, or that were noticed."),
         missing: counter("eventflux_federation_missing_total", "Events missing in those gaps, as far as is known."),
-        sent: counter("eventflux_federation_sent_total", "Events sent over links, those that were sent before included."),
+        sent: counter(
+            "eventflux_federation_sent_total",
+            "Events sent over links, those that were sent before included.",
+        ),
         filtered: counter(
             "eventflux_federation_filtered_total",
             "Events that a peer did not want: its filter, its types, its region.",

@@ -201,12 +201,24 @@ impl Driver {
         let connection = &mut self.connection;
         let _ = self.side.transmit(CHUNK_BYTES, |message| connection.queue(message));
         let flush = async {
-            while connection.has_unsent() && connection.drive(None).await.is_ok() {}
+            while connection.has_unsent() {
+                connection.drive(None).await.ok()?;
+            }
+            Some(())
         };
-        if timeout_at(by, flush).await.is_ok() {
+        if let Ok(Some(())) = timeout_at(by, flush).await {
             // What was given to the kernel is sent.
             self.side.flushed();
         }
+        self.close(code, reason, by).await;
+    }
+
+    /// The peer has said goodbye, and takes nothing any more: what was under way did not get there, as far as is known.
+    pub(super) async fn closed(self, by: Instant) {
+        self.close(1000, "", by).await;
+    }
+
+    async fn close(mut self, code: u16, reason: &str, by: Instant) {
         self.side.disconnected();
         drop(self.side);
         self.connection.close(code, reason, by).await;

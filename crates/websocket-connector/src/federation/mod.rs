@@ -40,7 +40,7 @@ pub(crate) use items::{Delivered, Peer};
 pub(crate) use observe::Observed;
 pub(crate) use outflow::Outflow;
 pub(crate) use place::Place;
-pub(crate) use pool::PoolConfig;
+pub(crate) use pool::{PoolConfig, PoolPolicy};
 pub use requester::{Message, Messages, RequestFailure, Requester, RequesterOptions};
 pub(crate) use side::Side;
 pub(crate) use source::FederatedSource;

@@ -79,11 +79,7 @@ impl Observed {
         Self::shown(context, watch, move |_| show_requests(&of, &place))
     }
 
-    fn shown(
-        context: &ConnectorContext,
-        watch: Watch,
-        show: impl Fn(Observation) + Send + Sync + 'static,
-    ) -> Self {
+    fn shown(context: &ConnectorContext, watch: Watch, show: impl Fn(Observation) + Send + Sync + 'static) -> Self {
         let watch = Arc::new(watch);
         let seen = watch.clone();
         let show: Arc<dyn Fn() + Send + Sync> = Arc::new(move || show(seen.observation()));
@@ -130,7 +126,9 @@ fn observation(context: &ConnectorContext, place: &Place, depth: u64, capacity: 
 fn queue(outlet: &OutletStatus, backlog: u64, queue_bytes: u64, spool: Option<SpoolStatus>) -> (u64, u64) {
     let waiting = match spool {
         // What is stored is settled; it waits for receivers all the same.
-        Some(_) => outlet.receivers.iter().map(|receiver| receiver.unacknowledged).max().unwrap_or(0).max(outlet.unstored),
+        Some(_) => {
+            outlet.receivers.iter().map(|receiver| receiver.unacknowledged).max().unwrap_or(0).max(outlet.unstored)
+        }
         None => backlog,
     };
     if !outlet.has_room {

@@ -59,7 +59,7 @@ impl Outflow {
         let counters = OutletCounters {
             dropped: context.metrics.dropped.clone(),
             unheard: context.registry.counter(UNHEARD, &labels),
-            too_large: context.registry.counter(TOO_LARGE, &labels),
+            too_large: context.registry.counter(TOO_LARGE, &labels[..1]),
         };
         let (outlet, spool) = match &config.spool {
             None => (Arc::new(Outlet::new(outlet, counters)), None),
@@ -94,12 +94,27 @@ impl Outflow {
         }
         let bad = self.first_bad(batch);
         let good = bad.as_ref().map_or(batch.len(), |failure| failure.row);
-        self.outlet.publish((0..good).map(|row| batch.payload(row)), Now::read());
-        self.context.metrics.queue_bytes.set(self.outlet.bytes() as u64);
+        self.append((0..good).map(|row| batch.payload(row)));
         bad.map_or(Ok(()), Err)
     }
 
-    fn first_bad(&self, batch: &EncodedBatch) -> Option<RowFailure> {
+    /// Publishes payloads that are good.
+    pub(super) fn append<'a>(&self, payloads: impl Iterator<Item = &'a [u8]> + Clone) {
+        self.outlet.publish(payloads, Now::read());
+        self.context.metrics.queue_bytes.set(self.outlet.bytes() as u64);
+    }
+
+    /// Where it publishes.
+    pub(super) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
+
+    /// Why it takes nothing any more, if it does not.
+    pub(super) fn failure(&self) -> Option<EventFluxError> {
+        self.outlet.is_closed().then(|| fault(&self.place))
+    }
+
+    pub(super) fn first_bad(&self, batch: &EncodedBatch) -> Option<RowFailure> {
         if self.outlet.config().content == Content::Binary {
             return None;
         }

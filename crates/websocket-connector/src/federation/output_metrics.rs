@@ -118,8 +118,7 @@ mod tests {
         let registry = Metrics::default();
         let context = ConnectorContext::new(&registry, ConnectorRole::Sink, "S", "websocket");
         let metrics = OutputMetrics::new(&context, false);
-        let receiver =
-            ReceiverStatus { name: "cloud".to_owned(), is_connected: true, unacknowledged: 7, in_flight: 3 };
+        let receiver = ReceiverStatus { name: "cloud".to_owned(), is_connected: true, unacknowledged: 7, in_flight: 3 };
         let mut status = OutletStatus { events: 9, bytes: 90, unstored: 0, has_room: true, receivers: vec![receiver] };
         let gauge = |name| registry.gauge(name, &[("stream", "S"), ("receiver", "cloud")]).value();
         metrics.show(&status, None);

@@ -82,7 +82,7 @@ impl Place {
     pub(super) fn begin(&self) {
         if !self.begun.swap(true, Ordering::AcqRel) {
             // Wakes the links that have been waiting for it.
-            self.change(<[_]>::into);
+            self.change(|inlets| inlets.into());
         }
     }
 

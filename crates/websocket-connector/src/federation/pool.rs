@@ -1,8 +1,15 @@
 //! Several servers instead of one.
 
+mod balance;
+mod takeover;
+mod together;
+
 use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties, Template};
+
+pub(super) use self::balance::Balance;
+pub(super) use self::together::{Reporter, Together};
 
 use crate::config::{TargetUrl, positive};
 
@@ -109,7 +116,9 @@ fn further(urls: &str, first: &TargetUrl) -> Result<Vec<TargetUrl>, EventFluxErr
         further.push(url);
     }
     if further.is_empty() {
-        return Err(EventFluxError::property(URLS, "names no server").with_hint("write ws://host:port/path, or remove it"));
+        return Err(
+            EventFluxError::property(URLS, "names no server").with_hint("write ws://host:port/path, or remove it")
+        );
     }
     if names.len() > MAX_SERVERS {
         return Err(EventFluxError::property(URLS, format!("makes more than {MAX_SERVERS} servers")));
@@ -140,7 +149,8 @@ mod tests {
         for specs in [SOURCE_PROPERTIES, SINK_PROPERTIES] {
             let client = client(specs, &[urls]).unwrap();
             assert_eq!(client.pool.as_ref().unwrap().policy, PoolPolicy::Failover);
-            assert_eq!(client.endpoints(), "ws://a/, wss://b/x, ws://c:81/?***, ws://d/");
+            let servers: Vec<_> = client.servers().iter().map(|server| server.url.to_string()).collect();
+            assert_eq!(servers, ["ws://a/", "wss://b/x", "ws://c:81/?***", "ws://d/"]);
         }
     }
 
@@ -167,7 +177,10 @@ mod tests {
             (&[urls, (POOL, "balance"), (FAILBACK, "5s")], [FAILBACK, "failover"]),
             (&[urls, (POOL, "balance"), (KEY, "${a}"), (TAKEOVER, "5s")], [TAKEOVER, KEY]),
             (&[urls, (POOL, "balance"), ("websocket.connection", "x")], ["websocket.connection", "failover"]),
-            (&[urls, (POOL, "balance"), ("websocket.send", "request"), ("websocket.method", "status")], [POOL, "failover"]),
+            (
+                &[urls, (POOL, "balance"), ("websocket.send", "request"), ("websocket.method", "status")],
+                [POOL, "failover"],
+            ),
             (&[(URLS, "ws://a/")], [URLS, "twice"]),
             (&[(URLS, " , ")], [URLS, "no server"]),
             (&[(URLS, "http://b/")], [URLS, "ws://host:port/path"]),
@@ -176,7 +189,8 @@ mod tests {
             assert!(names.iter().all(|name| error.contains(name)), "{raw:?}: {error}");
         }
         let properties = [("websocket.url", "ws://a/"), urls];
-        let properties = Properties::from_pairs(SINK_PROPERTIES, properties).and_then(|given| Mode::from_properties(&given));
+        let properties =
+            Properties::from_pairs(SINK_PROPERTIES, properties).and_then(|given| Mode::from_properties(&given));
         assert!(properties.unwrap_err().to_string().contains(URLS));
     }
 }

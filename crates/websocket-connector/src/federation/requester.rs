@@ -98,10 +98,7 @@ impl Requester {
     ///
     /// # Errors
     /// Those of [`Requester::connect`]; a place with `websocket.link='require'` refuses such a peer.
-    pub async fn connect_following(
-        url: &str,
-        options: &RequesterOptions,
-    ) -> Result<(Self, Messages), EventFluxError> {
+    pub async fn connect_following(url: &str, options: &RequesterOptions) -> Result<(Self, Messages), EventFluxError> {
         let (requester, inlet) = connecting::connect(url, options, true).await?;
         let ended = requester.ended.clone();
         Ok((requester, Messages { inlet, ended, taken: VecDeque::new() }))

@@ -50,11 +50,6 @@ impl Servers {
         Ok(Self { connectors, failback })
     }
 
-    /// Whether there is more than one.
-    pub(super) fn are_several(&self) -> bool {
-        self.connectors.len() > 1
-    }
-
     /// What it is called, without what may be secret.
     pub(super) fn endpoint(&self, server: usize) -> String {
         self.connectors[server].endpoint().to_string()

@@ -22,7 +22,8 @@ impl Terms {
         let (ours, kept) = (&self.client, &self.connection);
         let differs = [
             // What the whole URLs differ in may be secret; the name is not.
-            ("websocket.url", ours.url != client.url || ours.endpoints() != client.endpoints()),
+            ("websocket.url", ours.url != client.url),
+            ("websocket.pool.urls", ours.pool != client.pool),
             ("websocket.reconnect", ours.reconnect != client.reconnect),
             ("websocket.headers", ours.headers != client.headers),
             ("websocket.subprotocol", ours.subprotocols != client.subprotocols),

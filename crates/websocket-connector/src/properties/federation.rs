@@ -43,7 +43,7 @@ pub(super) const OF_PLACE: &[PropertySpec] = &[
     PropertySpec::new(
         "websocket.link.window.bytes",
         PropertyKind::Size,
-        "How many bytes of events a sender may have under way to us that are not acknowledged.",
+        "How many bytes of events a sender may have under way to us that are not acknowledged; an event counts as its payload and 200 bytes.",
     )
     .default("4MiB")
     .only_if(PROTOCOL, FEDERATION),

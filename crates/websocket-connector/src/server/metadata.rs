@@ -28,7 +28,7 @@ pub(crate) const METADATA: &[MetadataSpec] = &[
     MetadataSpec::new(
         "status",
         DataType::String,
-        "What became of our request: `ok`, `error`, `other`, `timeout`, `disconnected` or `busy`; NULL for everything but replies.",
+        "What became of our request: `ok`, `error`, `other`, `timeout` or `disconnected`; NULL for everything but replies.",
     ),
     MetadataSpec::new("replayed", DataType::Bool, "Whether it was sent before and comes again on request; NULL without envelopes."),
 ];

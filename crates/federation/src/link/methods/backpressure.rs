@@ -33,7 +33,7 @@ pub(in super::super) fn backpressure(
         None => return Err(Refusal::invalid(format!("'rate_limit' is missing: a number, or \"{UNLIMITED}\""))),
     };
     match params.take("unit") {
-        None => {}
+        None | Some(Value::Null) => {}
         Some(Value::String(unit)) if unit == UNIT => {}
         Some(_) => return Err(Refusal::invalid(format!("the only 'unit' is \"{UNIT}\""))),
     }

@@ -76,11 +76,12 @@ impl Params {
             .ok_or_else(|| Refusal::invalid(format!("'{name}' has to be a whole number from {min} to {max}")))
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses what nobody asked for; `null` counts as left out, as who writes the columns of a table has nulls for what a
+    /// method does not have.
     pub(in super::super) fn finish(self, known: &str) -> Result<(), Refusal> {
-        match self.0.keys().next() {
+        match self.0.iter().find(|(_, value)| !value.is_null()) {
             None => Ok(()),
-            Some(name) => {
+            Some((name, _)) => {
                 let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
                 Err(Refusal::invalid(format!("'params' has no member '{name}' here; there are: {known}")))
             }

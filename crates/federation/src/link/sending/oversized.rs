@@ -11,7 +11,8 @@ pub(super) struct Oversized {
 impl Outbound {
     /// The peer took a message for too large that it had not said to be: the largest under way, as it must be.
     pub(in super::super) fn refused_as_too_large(&mut self) {
-        let of = |sending: &Sending| sending.flight.portions.iter().map(|portion| portion.largest).max().unwrap_or_default();
+        let of =
+            |sending: &Sending| sending.flight.portions.iter().map(|portion| portion.largest).max().unwrap_or_default();
         let Some(sending) = self.streams.iter().max_by_key(|sending| of(sending)) else { return };
         let Largest { bytes, sequence } = of(sending);
         if bytes > 0 {

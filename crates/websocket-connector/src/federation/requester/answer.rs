@@ -52,7 +52,9 @@ impl RequestFailure {
 /// Why nobody was asked; `ended`: why there is no connection, when there is none.
 pub(in super::super) fn not_sent(error: &RequestError, ended: &str) -> RequestFailure {
     match error {
-        RequestError::NotConnected | RequestError::NoSuchConnection(_) => RequestFailure::NotConnected(ended.to_owned()),
+        RequestError::NotConnected | RequestError::NoSuchConnection(_) => {
+            RequestFailure::NotConnected(ended.to_owned())
+        }
         RequestError::Busy => RequestFailure::Busy,
         RequestError::Disabled | RequestError::Invalid(_) => RequestFailure::Invalid(error.to_string()),
     }
@@ -108,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_result_comes_as_it_was_written() {
-        assert_eq!(of(r#"{"status":"ok","result":{"b":1.0,"a":12345678901234567890123}}"#).unwrap(), r#"{"b":1.0,"a":12345678901234567890123}"#);
+        assert_eq!(
+            of(r#"{"status":"ok","result":{"b":1.0,"a":12345678901234567890123}}"#).unwrap(),
+            r#"{"b":1.0,"a":12345678901234567890123}"#
+        );
         assert_eq!(of(r#"{"status":"ok"}"#).unwrap(), "null");
     }
 

@@ -49,6 +49,8 @@ pub(super) async fn connect(
     if follows {
         place.add_inlet(inlet.clone());
     }
+    // Replies are taken from the beginning.
+    place.begin();
     let endpoint = connector.endpoint().to_string();
     let ended = Arc::<Ended>::default();
     let (stop, signal) = StopSignal::new();

@@ -90,7 +90,8 @@ impl RequesterOptions {
         let has_no_effect = |key: &str| {
             let is_declared = SOURCE_PROPERTIES.iter().any(|spec| spec.key == key);
             // What is not declared is refused below, with the key that was meant.
-            is_declared && !(EFFECTIVE.contains(&key) || EFFECTIVE_BEGINNINGS.iter().any(|begin| key.starts_with(begin)))
+            is_declared
+                && !(EFFECTIVE.contains(&key) || EFFECTIVE_BEGINNINGS.iter().any(|begin| key.starts_with(begin)))
         };
         if let Some((key, _)) = given().find(|(key, _)| has_no_effect(key)) {
             let error = EventFluxError::property(key, "has no effect for who only asks");
@@ -147,8 +148,8 @@ mod tests {
     #[test]
     fn what_has_an_effect_is_declared() {
         let is_declared = |key: &&str| SOURCE_PROPERTIES.iter().any(|spec| spec.key == *key);
-        assert!(EFFECTIVE.iter().all(|key| is_declared(key)));
+        assert!(EFFECTIVE.iter().all(is_declared));
         let begins = |begin: &&str| SOURCE_PROPERTIES.iter().any(|spec| spec.key.starts_with(*begin));
-        assert!(EFFECTIVE_BEGINNINGS.iter().all(|begin| begins(begin)));
+        assert!(EFFECTIVE_BEGINNINGS.iter().all(begins));
     }
 }

@@ -21,7 +21,8 @@ fn value(raw: &serde_json::value::RawValue) -> Value {
 async fn a_sink_that_listens_tells_its_status_in_every_encoding() {
     let sink = listening_sink(&[]);
     for encoding in ["json", "msgpack", "cbor"] {
-        let asker = Requester::connect(&sink.detail(), &options().property("websocket.encoding", encoding)).await.unwrap();
+        let asker =
+            Requester::connect(&sink.detail(), &options().property("websocket.encoding", encoding)).await.unwrap();
         let status = value(&asker.request("status", &json!({})).await.unwrap());
         assert_eq!(status["throughput"]["unit"], "msg/sec", "{encoding}: {status}");
         asker.close().await;
@@ -81,7 +82,12 @@ async fn who_follows_gets_what_was_asked_for_and_what_comes() {
 #[tokio::test]
 async fn a_peer_that_knows_the_envelopes_alone_is_asked_all_the_same() {
     let peer = ScriptedPeer::builder()
-        .script(Script::new().accept().expect("a request", |message| format!("{message:?}").contains("status")).close(1001, "restarting"))
+        .script(
+            Script::new()
+                .accept()
+                .expect("a request", |message| format!("{message:?}").contains("status"))
+                .close(1001, "restarting"),
+        )
         .start();
     let asker = Requester::connect(peer.url(), &options()).await.unwrap();
     assert_eq!(asker.request("status", &json!({})).await.unwrap_err(), RequestFailure::Disconnected);
