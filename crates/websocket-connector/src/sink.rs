@@ -197,7 +197,7 @@ impl Sink for WebSocketSink {
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
         match &self.config.mode {
             SinkMode::Client(client, _) | SinkMode::Links(Mode::Client(client), _) => {
-                Connector::new(client, &self.config.connection)?.validate()
+                Connector::validate(client, &self.config.connection)
             }
             // A listener depends on nobody; whether its address is free shows at start.
             SinkMode::Server(..) | SinkMode::Links(Mode::Server(_), _) => Ok(()),

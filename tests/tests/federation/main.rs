@@ -15,6 +15,7 @@ mod methods;
 mod multiplexed;
 mod observability;
 mod plain;
+mod pools;
 mod requests;
 mod states;
 #[path = "../support/mod.rs"]

@@ -4,6 +4,7 @@
 
 mod exposition;
 mod http;
+mod links;
 mod listener;
 mod pages;
 #[path = "../support/mod.rs"]

@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::runtimes::{node_script, printed, python};
-use super::support::Running;
+use super::support::{Running, eventflux, free_port};
 
 /// Where a pipeline listens.
 const LISTENS: &str = "websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/federation'";
@@ -83,4 +83,30 @@ fn who_knows_only_the_envelopes_is_connected_to() {
         let ours = run(&folder, &pipeline(&place));
         understand_each_other(ours, theirs);
     }
+}
+
+#[test]
+fn the_two_pipelines_of_the_example_are_linked_and_the_hub_hears_of_the_edge() {
+    let port = free_port();
+    let listens =
+        ["Measured", "Questions", "Inventories"].map(|stream| format!("{stream}.websocket.listen=127.0.0.1:{port}"));
+    let connects =
+        ["Sensors", "Asked", "Answers"].map(|stream| format!("{stream}.websocket.url=ws://127.0.0.1:{port}/edges"));
+    let more = ["Questions.generator.rate=5".to_owned(), "Sensors.generator.rate=50".to_owned()];
+    let mut arguments = vec!["run", "--admin", "off"];
+    for set in listens.iter().chain(&connects).chain(&more) {
+        arguments.extend(["--set", set]);
+    }
+    arguments.extend(["examples/federation/edge.sql", "examples/federation/hub.sql"]);
+    let mut running = Running::start(&arguments, &[]);
+    let first = running.expect_stdout(r#""id":"Sensors/"#);
+    assert!(first.contains(r#"/1","sensor":"temp-"#), "{first}");
+    let inventory = running.expect_stdout(r#""outcome":"ok""#);
+    assert!(inventory.contains(r#""firmware":"4.2.1""#) && inventory.contains(r#""sensors":9"#), "{inventory}");
+    let status = eventflux(&["request", &format!("ws://127.0.0.1:{port}/edges"), "status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(status.stdout.contains("uptime_seconds"), "{status:?}");
+    running.signal("TERM");
+    let output = running.finish();
+    assert_eq!((output.code, output.stderr.contains("panicked")), (Some(0), false), "{output:?}");
 }

@@ -40,7 +40,29 @@ enum Dialing {
 enum Victim {
     Relay,
     Keeper,
-    Either,
+    /// One of them, or both at once.
+    Any,
+}
+
+/// Who may be hit.
+#[derive(Clone, Copy)]
+enum Member {
+    Relay,
+    Keeper,
+}
+
+impl Victim {
+    fn members(self, random: &mut Rng) -> &'static [Member] {
+        match self {
+            Self::Relay => &[Member::Relay],
+            Self::Keeper => &[Member::Keeper],
+            Self::Any => match random.u8(..3) {
+                0 => &[Member::Relay],
+                1 => &[Member::Keeper],
+                _ => &[Member::Relay, Member::Keeper],
+            },
+        }
+    }
 }
 
 /// How it is hit.
@@ -65,7 +87,7 @@ fn who_is_stopped_in_order_and_started_again_gets_nothing_twice() {
     for (proof, dialing, victim) in [
         ("keeper stopped and started, receivers connect", Dialing::Backwards, Victim::Keeper),
         ("relay stopped and started, receivers connect", Dialing::Backwards, Victim::Relay),
-        ("both stopped and started, senders connect", Dialing::Onwards, Victim::Either),
+        ("both stopped and started, senders connect", Dialing::Onwards, Victim::Any),
     ] {
         let (mut random, folder) = (extent::random(proof), folder());
         let stops = extent::kills(SHORT_KILLS) / 3;
@@ -81,26 +103,30 @@ fn who_is_stopped_in_order_and_started_again_gets_nothing_twice() {
 
 fn killed(proof: &str, dialing: Dialing) {
     let (mut random, folder) = (extent::random(proof), folder());
-    let kills = extent::kills(SHORT_KILLS);
-    let count = kills * EVENTS_FOR_EACH + RATE;
+    let times = extent::kills(SHORT_KILLS);
+    let count = times * EVENTS_FOR_EACH + RATE;
     let mut chain = Chain::start(folder.path(), dialing, count);
-    let mut found = format!("{count} events");
-    let parts = [("relay", Victim::Relay, kills / 3), ("keeper", Victim::Keeper, kills / 3)];
-    for (name, victim, times) in parts.into_iter().chain([("either", Victim::Either, kills - 2 * (kills / 3))]) {
+    let (mut kills, mut found) = (0, Vec::new());
+    let parts = [("the relay", Victim::Relay, times / 3), ("the keeper", Victim::Keeper, times / 3)];
+    for (name, victim, times) in parts.into_iter().chain([("any", Victim::Any, times - 2 * (times / 3))]) {
         let before = chain.tally.read().duplicates;
-        chain.hit(victim, Blow::Kill, times, &mut random);
-        let duplicates = chain.tally.read().duplicates - before;
-        found += &format!(", {times} kills of {name}: {duplicates} duplicates");
+        let ended = chain.hit(victim, Blow::Kill, times, &mut random);
+        kills += ended;
+        found.push(format!("{ended} of {name}: {}", chain.tally.read().duplicates - before));
     }
     wait_for_all(&mut chain.tally, count);
     chain.stop();
     chain.tally.assert_nothing_lost_or_invented();
     let verdict = chain.tally.verdict();
     assert!(verdict.duplicates <= kills * WINDOW && verdict.torn <= kills, "{verdict:?}");
-    let (duplicates, torn) = (verdict.duplicates, verdict.torn);
     extent::figures(
         proof,
-        &format!("{found}; {kills} kills: lost 0, invented 0, duplicates {duplicates}, torn lines {torn}"),
+        &format!(
+            "{count} events, {kills} kills: lost 0, invented 0, duplicates {} ({}), torn lines {}",
+            verdict.duplicates,
+            found.join(", "),
+            verdict.torn
+        ),
     );
 }
 
@@ -139,32 +165,54 @@ impl Chain {
         Self { sender, relay, keeper, to_relay, to_keeper: Some(to_keeper), tally }
     }
 
-    /// Hits so many times, at random moments.
-    fn hit(&mut self, victim: Victim, blow: Blow, times: u64, random: &mut Rng) {
+    /// Hits so many times, at random moments. How many processes ended.
+    fn hit(&mut self, victim: Victim, blow: Blow, times: u64, random: &mut Rng) -> u64 {
+        let mut ended = 0;
         for _ in 0..times {
             weather::pass(random, 100..1_200);
-            let is_relay = match victim {
-                Victim::Relay => true,
-                Victim::Keeper => false,
-                Victim::Either => random.bool(),
-            };
-            let node = if is_relay { &mut self.relay } else { &mut self.keeper };
-            match blow {
-                Blow::Kill => node.kill(),
-                Blow::Stop => node.stop(),
+            let victims = victim.members(random);
+            for member in victims {
+                match blow {
+                    Blow::Kill => self.node(*member).kill(),
+                    Blow::Stop => self.node(*member).stop(),
+                }
+                ended += 1;
             }
             assert!(self.tally.read().distinct < self.tally.sent(), "nothing flows any more");
             weather::pass(random, 0..200);
-            node.start_again();
-            match (&self.to_keeper, is_relay) {
-                (_, true) => self.to_relay.set_upstream(node.listens()),
-                (Some(to_keeper), false) => to_keeper.set_upstream(node.listens()),
-                (None, false) => {}
+            for member in victims {
+                ended += self.start_again(*member, blow, random);
             }
         }
         // What comes twice comes before what follows it.
         let next = self.tally.sent().min(self.tally.read().distinct + WINDOW);
         wait_for_all(&mut self.tally, next);
+        ended
+    }
+
+    /// Starts it again; sometimes it is hit while it starts. How often.
+    fn start_again(&mut self, member: Member, blow: Blow, random: &mut Rng) -> u64 {
+        let node = self.node(member);
+        node.start_again();
+        let again = blow == Blow::Kill && random.u8(..4) == 0;
+        if again {
+            weather::pass(random, 0..40);
+            node.kill();
+            node.start_again();
+        }
+        match (member, &self.to_keeper) {
+            (Member::Relay, _) => self.to_relay.set_upstream(self.relay.listens()),
+            (Member::Keeper, Some(to_keeper)) => to_keeper.set_upstream(self.keeper.listens()),
+            (Member::Keeper, None) => {}
+        }
+        u64::from(again)
+    }
+
+    fn node(&mut self, member: Member) -> &mut Node {
+        match member {
+            Member::Relay => &mut self.relay,
+            Member::Keeper => &mut self.keeper,
+        }
     }
 
     /// From the end to the beginning: what is acknowledged waits for nobody.

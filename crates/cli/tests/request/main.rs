@@ -119,6 +119,10 @@ fn a_pipeline_answers_those_it_lets_in() {
     let token = [("OPERATOR_TOKEN", "hunter2")];
     assert_eq!(json(&ask(&["--bearer-env", "OPERATOR_TOKEN"], &token))["twice"], 42);
     assert_eq!(json(&ask(&["--header", "Authorization: Bearer ${env:OPERATOR_TOKEN}"], &token))["twice"], 42);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "hunter2\n").unwrap();
+    assert_eq!(json(&ask(&["--bearer-file", file.to_str().unwrap()], &[]))["twice"], 42);
     let refused = ask(&["--header", "Authorization: Bearer hunter3"], &[]);
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(refused.stderr.contains("401") && !refused.stderr.contains("hunter"), "{refused:?}");

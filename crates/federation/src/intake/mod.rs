@@ -21,11 +21,15 @@ pub(crate) struct Intake {
 
 #[derive(Debug, Default)]
 struct Streams {
-    known: HashMap<StreamKey, Known>,
+    known: HashMap<StreamKey, Vec<Known>>,
     /// By when they were heard of.
     order: BTreeMap<u64, StreamKey>,
     heard: u64,
 }
+
+/// Epochs of one stream that are remembered: what an old connection still delivers after a restart must not have the
+/// present one forgotten.
+const MAX_EPOCHS: usize = 4;
 
 /// A stream of one sender.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,17 +57,26 @@ impl Intake {
         let mut streams = self.streams();
         streams.heard += 1;
         let heard = streams.heard;
-        let before = streams.known.remove(key);
-        if let Some(before) = &before {
-            streams.order.remove(&before.heard);
+        if let Some(known) =
+            streams.known.get_mut(key).and_then(|all| all.iter_mut().find(|known| known.epoch == epoch))
+        {
+            let (before, progress) = (std::mem::replace(&mut known.heard, heard), known.progress.clone());
+            streams.order.remove(&before);
+            streams.order.insert(heard, key.clone());
+            return (progress, false);
         }
-        let begins_anew = before.as_ref().is_some_and(|before| before.epoch != epoch);
-        let progress = before.filter(|before| before.epoch == epoch).map(|before| before.progress).unwrap_or_default();
-        if streams.known.len() >= self.max {
+        if streams.order.len() >= self.max {
             streams.forget_one();
         }
+        let progress = Arc::<Progress>::default();
         streams.order.insert(heard, key.clone());
-        streams.known.insert(key.clone(), Known { epoch, progress: progress.clone(), heard });
+        let epochs = streams.known.entry(key.clone()).or_default();
+        let begins_anew = !epochs.is_empty();
+        epochs.push(Known { epoch, progress: progress.clone(), heard });
+        if epochs.len() > MAX_EPOCHS {
+            let oldest = epochs.iter().map(|known| known.heard).min();
+            oldest.into_iter().for_each(|oldest| streams.forget(oldest));
+        }
         (progress, begins_anew)
     }
 
@@ -74,11 +87,22 @@ impl Intake {
 
 impl Streams {
     fn forget_one(&mut self) {
-        let is_idle =
-            |key: &StreamKey| self.known.get(key).is_some_and(|known| Arc::strong_count(&known.progress) == 1);
-        let idle = self.order.iter().find(|(_, key)| is_idle(key)).map(|(heard, _)| *heard);
-        let Some(heard) = idle.or_else(|| self.order.keys().next().copied()) else { return };
-        if let Some(key) = self.order.remove(&heard) {
+        let is_idle = |(heard, key): &(&u64, &StreamKey)| {
+            let known = self.known.get(*key).and_then(|all| all.iter().find(|known| known.heard == **heard));
+            known.is_some_and(|known| Arc::strong_count(&known.progress) == 1)
+        };
+        let idle = self.order.iter().find(is_idle).map(|(heard, _)| *heard);
+        if let Some(heard) = idle.or_else(|| self.order.keys().next().copied()) {
+            self.forget(heard);
+        }
+    }
+
+    /// Forgets what was heard of then.
+    fn forget(&mut self, heard: u64) {
+        let Some(key) = self.order.remove(&heard) else { return };
+        let Some(epochs) = self.known.get_mut(&key) else { return };
+        epochs.retain(|known| known.heard != heard);
+        if epochs.is_empty() {
             self.known.remove(&key);
         }
     }
@@ -101,6 +125,18 @@ mod tests {
         let (second, begins_anew) = intake.progress(&key("edge"), 2);
         assert!(begins_anew && !Arc::ptr_eq(&first, &second));
         assert!(!intake.progress(&key("other"), 2).1);
+    }
+
+    #[test]
+    fn what_an_old_connection_still_says_of_an_epoch_that_is_over_has_the_present_one_not_forgotten() {
+        let intake = Intake::new(100);
+        let present = intake.progress(&key("edge"), 2).0;
+        intake.progress(&key("edge"), 1);
+        let (again, begins_anew) = intake.progress(&key("edge"), 2);
+        assert!(Arc::ptr_eq(&present, &again) && !begins_anew);
+        (10..50).for_each(|epoch| assert!(intake.progress(&key("edge"), epoch).1));
+        let streams = intake.streams();
+        assert_eq!((streams.known[&key("edge")].len(), streams.order.len()), (MAX_EPOCHS, MAX_EPOCHS));
     }
 
     #[test]

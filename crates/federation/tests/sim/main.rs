@@ -10,6 +10,7 @@
 )]
 
 mod coverage;
+mod faults;
 mod model;
 mod network;
 mod process;

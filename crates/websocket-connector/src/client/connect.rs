@@ -91,11 +91,23 @@ impl Connector {
         self
     }
 
-    /// Connects once and says goodbye, blocking; for `validate_connectivity`.
+    /// Connects once and says goodbye, blocking; of several servers to the first that can be reached. For
+    /// `validate_connectivity`.
     ///
     /// # Errors
-    /// Why there is no connection.
-    pub(crate) fn validate(self) -> Result<(), EventFluxError> {
+    /// Why there is no connection; of several servers to the last.
+    pub(crate) fn validate(client: &ClientConfig, connection: &ConnectionConfig) -> Result<(), EventFluxError> {
+        let mut result = Err(EventFluxError::Stopped);
+        for server in client.servers() {
+            result = Self::new(&server, connection)?.validate_this();
+            if result.is_ok() {
+                return result;
+            }
+        }
+        result
+    }
+
+    fn validate_this(self) -> Result<(), EventFluxError> {
         let endpoint = self.url.clone();
         let limit = self.timeout + GOODBYE;
         let attempt = async move {

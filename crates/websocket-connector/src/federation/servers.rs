@@ -66,12 +66,14 @@ impl Servers {
         self.connectors[server].token_file().map(|file| &**file)
     }
 
-    /// Connects to the first that can be reached.
+    /// Connects to the first that can be reached. One that lets us in and hangs up (`unstable`) comes last, so that it does
+    /// not keep the others from being tried.
     ///
     /// # Errors
     /// Why the last of them cannot be reached, when none can.
-    pub(super) async fn connect(&self) -> Result<Opened, EventFluxError> {
-        self.first_of(self.connectors.len()).await
+    pub(super) async fn connect(&self, unstable: Option<usize>) -> Result<Opened, EventFluxError> {
+        let others = (0..self.connectors.len()).filter(|server| Some(*server) != unstable);
+        self.first_of(others.chain(unstable)).await
     }
 
     /// Waits until one can be reached that comes before `server`; for ever, where that is not wanted.
@@ -79,26 +81,27 @@ impl Servers {
         let Some(pause) = self.failback.filter(|_| server > 0) else { return pending().await };
         loop {
             sleep(pause).await;
-            match self.first_of(server).await {
+            match self.first_of(0..server).await {
                 Ok(opened) => return opened,
                 Err(error) => log::debug!("{error}; {} stays", self.endpoint(server)),
             }
         }
     }
 
-    async fn first_of(&self, count: usize) -> Result<Opened, EventFluxError> {
-        let mut last = EventFluxError::Stopped;
-        for (server, connector) in self.connectors[..count].iter().enumerate() {
-            match connector.connect_agreeing().await {
+    async fn first_of(&self, servers: impl Iterator<Item = usize>) -> Result<Opened, EventFluxError> {
+        let mut failed: Option<EventFluxError> = None;
+        for server in servers {
+            if let Some(error) = failed {
+                log::warn!("{error}; trying {}", self.endpoint(server));
+            }
+            match self.connectors[server].connect_agreeing().await {
                 Ok((connection, subprotocol)) => {
                     return Ok(Opened { connection, agreed: subprotocol.as_deref() == Some(SUBPROTOCOL), server });
                 }
-                Err(error) => last = error.at(connector.endpoint()),
-            }
-            if server + 1 < count {
-                log::warn!("{last}; trying {}", self.endpoint(server + 1));
+                Err(error) => failed = Some(error.at(self.connectors[server].endpoint())),
             }
         }
-        Err(last)
+        // There is at least one.
+        Err(failed.unwrap_or(EventFluxError::Stopped))
     }
 }

@@ -49,14 +49,14 @@ impl Task {
 
     async fn attempts(&mut self) -> Result<(), EventFluxError> {
         let link = self.link.clone();
-        let mut better = None;
+        let (mut better, mut unstable) = (None, None);
         loop {
             let attempt = match better.take() {
                 Some(opened) => Ok(opened),
                 None => tokio::select! {
                     biased;
                     () = self.signal.stopped() => return Ok(()),
-                    attempt = link.servers.connect() => attempt,
+                    attempt = link.servers.connect(unstable) => attempt,
                 },
             };
             let error = match attempt {
@@ -64,6 +64,7 @@ impl Task {
                 Ok(opened) => {
                     self.reconnect.connected(Instant::now());
                     let endpoint = link.servers.endpoint(opened.server);
+                    unstable = Some(opened.server);
                     match self.serve(opened, &endpoint).await {
                         Over::Stopped => return Ok(()),
                         Over::Better(opened) => {
@@ -79,6 +80,8 @@ impl Task {
             match self.reconnect.ended(Instant::now()) {
                 Next::GiveUp => return Err(error),
                 Next::Wait(pause) => {
+                    // One that was up for long is as good as before.
+                    unstable = unstable.filter(|_| self.reconnect.failures() > 0);
                     let attempt = self.reconnect.failures() + 1;
                     log::warn!("{error}; attempt {attempt} in {}ms", pause.as_millis());
                     link.state(ConnectionState::Reconnecting, &error.to_string());

@@ -1,6 +1,6 @@
 //! The connection of a requester, from its beginning to its end.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 
 use eventflux_core::metrics::Metrics;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::driver::{Driver, End};
+use super::super::renewal::keep_authenticated;
 use super::super::{Inlet, InletConfig, Peer, Place, Side};
 use super::{Ended, Requester, RequesterOptions};
 use crate::client::Connector;
@@ -81,10 +82,19 @@ impl Task {
             Err(error) => drop(connected.send(Err(error))),
             Ok(mut driver) => {
                 let _ = connected.send(Ok(()));
+                let renewal = async {
+                    match self.connector.token_file() {
+                        Some(file) => {
+                            keep_authenticated(&self.place, &self.connector.endpoint().to_string(), file).await
+                        }
+                        None => pending().await,
+                    }
+                };
                 let end = tokio::select! {
                     biased;
                     end = poll_fn(|cx| driver.poll(cx)) => end,
                     () = signal.stopped() => End::Stopped,
+                    never = renewal => match never {},
                 };
                 self.end(driver, end).await;
             }

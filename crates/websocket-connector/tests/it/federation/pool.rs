@@ -1,6 +1,7 @@
 //! Several servers.
 
 use eventflux_core::health::ConnectionState;
+use eventflux_testkit::peer::{Script, ScriptedPeer};
 use eventflux_testkit::proxy::ChaosProxy;
 
 use super::*;
@@ -168,4 +169,27 @@ fn a_source_goes_to_the_next_server() {
     go_away(&proxy);
     publish(&second, 10..20);
     wait_for(&source, 0..20);
+}
+
+#[test]
+fn a_pool_can_be_reached_when_one_of_its_servers_can() {
+    let there = listening_source(&[]);
+    let validate = |url: &str, more: &str| {
+        let raw = [("websocket.url", url), FEDERATION, ("websocket.pool.urls", more)];
+        Registry::new().sink(&raw).sink.validate_connectivity()
+    };
+    assert_eq!(validate("ws://127.0.0.1:9/a", &there.detail()), Ok(()));
+    assert!(validate("ws://127.0.0.1:9/a", "ws://127.0.0.1:9/b").unwrap_err().to_string().contains("127.0.0.1:9/b"));
+}
+
+#[test]
+fn a_server_that_hangs_up_at_once_does_not_keep_the_next_from_being_used() {
+    let script = Script::new().choose_subprotocol("eventflux.link.v1").accept().close(1013, "full");
+    let rude = ScriptedPeer::builder().script(script).start();
+    let there = listening_source(&[]);
+    let sink = connecting_sink(rude.url(), &[("websocket.pool.urls", &there.detail())]);
+    publish(&sink, 0..100);
+    wait_until_settled(&sink);
+    assert_eq!(wait_for_all(&[&there], 100).len(), 100);
+    assert_eq!(sink.detail(), there.detail());
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eventflux_core::EventFluxError;
 use eventflux_testkit::peer::{Script, ScriptedPeer};
+use eventflux_testkit::tls::TestCertificates;
 use eventflux_websocket_connector::{RequestFailure, Requester, RequesterOptions};
 use serde_json::{Value, json};
 
@@ -45,6 +46,28 @@ async fn who_only_asks_is_waited_for_by_nobody_and_gets_no_events() {
     assert!(sink.sink.is_ready());
     let status = value(&asker.request("status", &json!({})).await.unwrap());
     assert_eq!(status["queue_depth"], 0, "{status}");
+}
+
+#[tokio::test]
+async fn whom_it_trusts_and_what_it_shows_are_options() {
+    let certificates = TestCertificates::valid();
+    let (cert, key) = (certificates.server_file(), certificates.server_key_file());
+    let sink = listening_sink(&[
+        ("websocket.tls.cert.file", cert.to_str().unwrap()),
+        ("websocket.tls.key.file", key.to_str().unwrap()),
+        ("websocket.auth", "token"),
+        ("websocket.auth.tokens", "hunter2"),
+    ]);
+    let url = sink.detail();
+    assert!(url.starts_with("wss://"), "{url}");
+    let error = Requester::connect(&url, &options().bearer("hunter2")).await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    let trusting = options().ca_file(&certificates.ca_file());
+    let error = Requester::connect(&url, &trusting).await.unwrap_err().to_string();
+    assert!(error.contains("401"), "{error}");
+    let asker = Requester::connect(&url, &trusting.bearer("hunter2")).await.unwrap();
+    assert!(asker.request("status", &json!({})).await.is_ok());
+    assert_eq!(asker.endpoint(), url);
 }
 
 #[tokio::test]
