@@ -1,7 +1,8 @@
 //! Asks the other end of a link, one question at a time, and takes the time of each answer.
 
+use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hdrhistogram::Histogram;
 
 use crate::connectors::{Failures, Registry, refused};
 use crate::event::Event;
+use crate::floor;
 use crate::job::Questions;
 use crate::ours::wait_for_the_end;
 
@@ -23,9 +25,18 @@ const WARM_UP: u64 = 20;
 
 /// Asks all questions, and then waits for the end of the process.
 pub(crate) fn run(questions: &Questions, gate: &Gate) -> Result<(), BenchError> {
+    let latency = match questions.method {
+        Some(_) => over_link(questions, gate)?,
+        None => floor::ask(questions, gate)?,
+    };
+    emit(&Event::Answered { latency })?;
+    wait_for_the_end()
+}
+
+fn over_link(questions: &Questions, gate: &Gate) -> Result<Latency, BenchError> {
     let registry = Registry::new();
     let mut source = registry.source(&properties(questions, &[("websocket.accept", "reply")]))?;
-    let asking = [("websocket.send", "request"), ("websocket.method", questions.method.as_str())];
+    let asking = [("websocket.send", "request"), ("websocket.method", questions.method.as_deref().unwrap_or_default())];
     let sink = registry.sink(&properties(questions, &asking))?;
     let (answered, answers) = channel();
     source.it.start(Arc::new(Answers(answered))).map_err(refused)?;
@@ -33,27 +44,26 @@ pub(crate) fn run(questions: &Questions, gate: &Gate) -> Result<(), BenchError> 
     sink.wait_until_connected()?;
     emit(&Event::Ready)?;
     gate.wait();
-    let ask = || sink.it.publish(questions.params.as_bytes()).map_err(refused);
-    emit(&Event::Answered { latency: interview(questions, ask, &answers)? })?;
-    wait_for_the_end()
+    interview(questions, || {
+        sink.it.publish(questions.params.as_bytes()).map_err(refused)?;
+        let answer = answers.recv_timeout(DEADLINE).map_err(|_| broken(&"a question was not answered"))?;
+        answer.map_err(|error| broken(&error))
+    })
 }
 
-fn interview(
+/// Takes the time of each exchange of a question and its answer.
+pub(crate) fn interview(
     questions: &Questions,
-    ask: impl Fn() -> Result<(), BenchError>,
-    answers: &Receiver<Result<Bytes, String>>,
+    mut exchange: impl FnMut() -> Result<Bytes, BenchError>,
 ) -> Result<Latency, BenchError> {
-    let broken = |error: &dyn std::fmt::Display| BenchError::Protocol(error.to_string());
     let mut times = Histogram::<u64>::new(3).map_err(|error| broken(&error))?;
     let (start, interval) = (Instant::now(), Duration::from_secs(1) / questions.per_second.max(1));
     for number in 0..questions.count {
         let due = start + interval * u32::try_from(number).unwrap_or(u32::MAX);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let asked = Instant::now();
-        ask()?;
-        let answer = answers.recv_timeout(DEADLINE).map_err(|_| broken(&"a question was not answered"))?;
+        let answer = exchange()?;
         let took = asked.elapsed();
-        let answer = answer.map_err(|error| broken(&error))?;
         if answer.windows(8).any(|part| part == b"\"error\":") {
             return Err(broken(&format_args!("refused: {}", String::from_utf8_lossy(&answer))));
         }
@@ -68,6 +78,10 @@ fn interview(
         p999_ns: times.value_at_quantile(0.999),
         max_ns: times.max(),
     })
+}
+
+fn broken(error: &dyn Display) -> BenchError {
+    BenchError::Protocol(error.to_string())
 }
 
 /// What source and sink say alike: that is one connection.

@@ -2,27 +2,25 @@
 
 use bytes::BytesMut;
 use eventflux_benches::clock::monotonic_ns;
-use eventflux_benches::control::{Gate, emit};
+use eventflux_benches::control::{Gate, Latency, emit};
 use eventflux_benches::error::BenchError;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
 
+use crate::ask::interview;
 use crate::event::Event;
-use crate::job::{End, Job};
+use crate::job::{End, Job, Questions};
 use crate::ledger::Ledger;
 use crate::message::Messages;
 use crate::ours::wait_for_the_end;
 
 /// Plays one end until the runner ends the process.
 pub(crate) fn run(job: &Job, gate: &Gate) -> Result<(), BenchError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .map_err(BenchError::io("starting a runtime"))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match (&job.url, job.end) {
             (Some(url), End::Sender) => send(connect(url).await?, job, gate).await,
             (Some(url), End::Receiver) => receive(connect(url).await?, job).await,
@@ -31,6 +29,37 @@ pub(crate) fn run(job: &Job, gate: &Gate) -> Result<(), BenchError> {
         }
     })?;
     wait_for_the_end()
+}
+
+/// Sends back whatever comes, until the runner ends the process.
+pub(crate) fn echo() -> Result<(), BenchError> {
+    runtime()?.block_on(async {
+        let mut stream = accept().await?;
+        while let Some(message) = stream.next().await {
+            let message = message.map_err(BenchError::websocket("receiving"))?;
+            stream.send(message).await.map_err(BenchError::websocket("sending"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Asks who echoes.
+pub(crate) fn ask(questions: &Questions, gate: &Gate) -> Result<Latency, BenchError> {
+    let runtime = runtime()?;
+    let mut stream = runtime.block_on(connect(&questions.url))?;
+    gate.wait();
+    interview(questions, || {
+        runtime.block_on(async {
+            let question = Message::text(questions.params.as_str());
+            stream.send(question).await.map_err(BenchError::websocket("sending"))?;
+            let answer = stream.next().await.ok_or_else(|| BenchError::Protocol("the connection ended".to_owned()))?;
+            answer.map(Message::into_data).map_err(BenchError::websocket("receiving"))
+        })
+    })
+}
+
+fn runtime() -> Result<Runtime, BenchError> {
+    Builder::new_current_thread().enable_io().build().map_err(BenchError::io("starting a runtime"))
 }
 
 async fn accept() -> Result<WebSocketStream<TcpStream>, BenchError> {

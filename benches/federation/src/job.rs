@@ -40,9 +40,9 @@ pub(crate) enum End {
 pub(crate) struct Questions {
     /// Whom.
     pub(crate) url: String,
-    /// What.
-    pub(crate) method: String,
-    /// The params of every request, a JSON object.
+    /// What; `None` where there is nothing but a WebSocket library at both ends.
+    pub(crate) method: Option<String>,
+    /// The params of every request, a JSON object, or the message.
     pub(crate) params: String,
     /// How often.
     pub(crate) count: u64,

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::event::{Event, next, unexpected};
 use crate::job::Questions;
 use crate::outcome::Outcome;
-use crate::role::ASK;
+use crate::role::{ASK, ECHO};
 use crate::run::{Setup, cost_since, free_address, start};
 use crate::scenario::REQUEST_RATE;
 
@@ -66,19 +66,13 @@ pub(crate) async fn connect(link: &str, messages: u64, setup: &Setup) -> Result<
     })
 }
 
-/// Asks a pipeline.
-pub(crate) async fn ask(method: &str, params: &str, count: u64, setup: &Setup) -> Result<Outcome, BenchError> {
-    let address = free_address()?;
-    let mut answerer = pipeline("answerer.sql", setup, &[(LISTEN, address.to_string())], None)?;
-    let listening = async {
-        while TcpStream::connect(address).await.is_err() {
-            sleep(LOOK_INTERVAL).await;
-        }
-        Ok(())
+/// Asks a pipeline, or who just echoes.
+pub(crate) async fn ask(method: Option<&str>, params: &str, count: u64, setup: &Setup) -> Result<Outcome, BenchError> {
+    let (answerer, url) = match method {
+        Some(_) => answerer(setup).await?,
+        None => echo().await?,
     };
-    while_running(&mut answerer, listening).await?;
-    let url = format!("ws://{address}/");
-    let (method, params) = (method.to_owned(), params.to_owned());
+    let (method, params) = (method.map(str::to_owned), params.to_owned());
     let questions = Questions { url, method, params, count, per_second: REQUEST_RATE };
     let mut asker = start("asker", ASK, &questions)?;
     match next(&mut asker).await? {
@@ -95,6 +89,29 @@ pub(crate) async fn ask(method: &str, params: &str, count: u64, setup: &Setup) -
             latency,
             ..Outcome::default()
         }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// A pipeline that answers, and where it listens.
+async fn answerer(setup: &Setup) -> Result<(Process, String), BenchError> {
+    let address = free_address()?;
+    let mut answerer = pipeline("answerer.sql", setup, &[(LISTEN, address.to_string())], None)?;
+    let listening = async {
+        while TcpStream::connect(address).await.is_err() {
+            sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    };
+    while_running(&mut answerer, listening).await?;
+    Ok((answerer, format!("ws://{address}/")))
+}
+
+/// A process that echoes, and where it listens.
+async fn echo() -> Result<(Process, String), BenchError> {
+    let mut echo = start("echo", ECHO, &())?;
+    match next(&mut echo).await? {
+        Event::Listening { url } => Ok((echo, url)),
         other => Err(unexpected(&other)),
     }
 }

@@ -20,6 +20,9 @@ pub(crate) const END: &str = "end";
 /// The role that asks.
 pub(crate) const ASK: &str = "ask";
 
+/// The role that sends back what it gets.
+pub(crate) const ECHO: &str = "echo";
+
 /// Plays the role the arguments name; `None` when they name none and this process is a runner.
 #[must_use]
 pub fn dispatch() -> Option<ExitCode> {
@@ -28,6 +31,7 @@ pub fn dispatch() -> Option<ExitCode> {
     let played = match arguments[..] {
         [ROLE_ARGUMENT, END, job] => parse(job).and_then(|job| play(&job)),
         [ROLE_ARGUMENT, ASK, questions] => parse(questions).and_then(|questions| interview(&questions)),
+        [ROLE_ARGUMENT, ECHO, ..] => echo(),
         _ => return role::dispatch(),
     };
     let Err(error) = played else { return Some(ExitCode::SUCCESS) };
@@ -48,6 +52,13 @@ fn play(job: &Job) -> Result<(), BenchError> {
 fn interview(questions: &Questions) -> Result<(), BenchError> {
     die_with_runner()?;
     ask::run(questions, &follow_runner())
+}
+
+fn echo() -> Result<(), BenchError> {
+    die_with_runner()?;
+    // The end of standard input ends this process.
+    let _gate = follow_runner();
+    floor::echo()
 }
 
 /// Even a runner that is killed leaves nothing behind.

@@ -95,7 +95,7 @@ async fn measure(case: &Case, setup: &Setup) -> Result<Outcome, BenchError> {
     let measuring = async {
         match &case.work {
             Work::Transfer(transfer) => transfer::measure(transfer, setup).await,
-            Work::Ask { method, params, count } => pipelines::ask(method, params, *count, setup).await,
+            Work::Ask { method, params, count } => pipelines::ask(*method, params, *count, setup).await,
             Work::Pipelines { link, messages } => pipelines::connect(link, *messages, setup).await,
         }
     };

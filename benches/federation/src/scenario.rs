@@ -54,7 +54,12 @@ pub(crate) enum Work {
     /// Messages go from one process to the other.
     Transfer(Transfer),
     /// Requests are answered.
-    Ask { method: &'static str, params: &'static str, count: u64 },
+    Ask {
+        /// `None` without a link.
+        method: Option<&'static str>,
+        params: &'static str,
+        count: u64,
+    },
     /// Two pipelines.
     Pipelines { link: &'static str, messages: u64 },
 }
@@ -77,6 +82,9 @@ const CUTS: u64 = 20;
 
 /// Windows of which the memory is measured, in MiB.
 const WINDOWS: [u64; 3] = [1, 4, 16];
+
+/// What is echoed: about as long as a request.
+const ECHOED: &str = r#"{"type":"request","id":"req-6f1c8a4e-8f0b-4c57-9a55-2f6d9b1c7e40","timestamp":1704844800000,"payload":{"method":"status","params":{}}}"#;
 
 /// Requests per second.
 pub(crate) const REQUEST_RATE: u32 = 100;
@@ -115,7 +123,8 @@ impl Scenario {
             Self::Batch1 | Self::Batch100 | Self::Batch1000 | Self::EndToEnd => "plain",
             Self::Cuts => "not cut",
             Self::Brokers => "link",
-            Self::Memory | Self::Requests => "",
+            Self::Requests => "floor",
+            Self::Memory => "",
         }
     }
 
@@ -133,10 +142,10 @@ impl Scenario {
                 })
                 .collect(),
             Self::Memory => WINDOWS.into_iter().map(|mebibytes| window(size, mebibytes)).collect(),
-            Self::Requests => [("status", "{}"), ("next", r#"{"n":41}"#)]
+            Self::Requests => [(None, ECHOED), (Some("status"), "{}"), (Some("next"), r#"{"n":41}"#)]
                 .into_iter()
                 .map(|(method, params)| Case {
-                    label: method.to_owned(),
+                    label: method.unwrap_or("floor").to_owned(),
                     work: Work::Ask { method, params, count: size.requests },
                 })
                 .collect(),
@@ -163,7 +172,7 @@ impl Case {
     /// Whether it needs the `eventflux` binary.
     #[must_use]
     pub fn needs_eventflux(&self) -> bool {
-        !matches!(self.work, Work::Transfer(_))
+        !matches!(self.work, Work::Transfer(_) | Work::Ask { method: None, .. })
     }
 
     /// Whether it needs a NATS server.

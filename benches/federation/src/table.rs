@@ -13,7 +13,7 @@ pub fn table(scenario: Scenario, size: Size, rows: &[Row]) -> Table {
     let title = scenario.title(size);
     match scenario {
         Scenario::Memory => memory_table(&title, rows),
-        Scenario::Requests => request_table(&title, rows),
+        Scenario::Requests => request_table(&title, rows, scenario.baseline()),
         Scenario::Brokers => transfer_table(&title, rows, scenario.baseline(), true),
         _ => transfer_table(&title, rows, scenario.baseline(), false),
     }
@@ -64,15 +64,18 @@ fn memory_table(title: &str, rows: &[Row]) -> Table {
     table
 }
 
-fn request_table(title: &str, rows: &[Row]) -> Table {
-    let columns = ["method", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "CPU µs each", "asker", "answerer"];
+fn request_table(title: &str, rows: &[Row], baseline: &str) -> Table {
+    let columns = ["method", "p50 µs", "vs floor", "p99 µs", "p99.9 µs", "max µs", "CPU µs each", "asker", "answerer"];
     let mut table = Table::new(title, &columns);
+    let floor = rows.iter().find(|row| row.label == baseline);
+    let median_us = |outcome: &Outcome| outcome.latency.p50_ns as f64 / 1e3;
     for row in rows {
         let us = |pick: fn(&Latency) -> u64| decimals(median(&row.succeeded(|of| pick(&of.latency) as f64 / 1e3)), 0);
         let each = |figure: fn(&Outcome) -> f64| decimals(median(&row.succeeded(figure)), 0);
         table.row(vec![
             row.label.clone(),
             us(|of| of.p50_ns),
+            decimals(floor.and_then(|floor| median_ratio(&row.each(median_us), &floor.each(median_us))), 1),
             us(|of| of.p99_ns),
             us(|of| of.p999_ns),
             us(|of| of.max_ns),

@@ -9,7 +9,6 @@ Exit codes:
   1    a pipeline failed, could not be started, or could not deliver everything before it ended; or the
        admin listener could not be started
   2    wrong usage or a mistake in a file; nothing was started
-  3    of request: no connection, or no reply in time
   130  a second SIGINT stopped the process at once (143: a second SIGTERM)";
 
 /// Shown at the end of `request --help`.

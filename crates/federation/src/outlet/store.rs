@@ -37,7 +37,7 @@ pub struct StoredPayloads {
     pub first: u64,
     /// How many there are.
     pub count: u32,
-    /// All of them, for [`StoredPayloads::decode`].
+    /// All of them, in a form of our own.
     pub data: Vec<u8>,
 }
 

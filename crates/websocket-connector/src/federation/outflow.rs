@@ -8,10 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback};
+use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback, runtime};
 use eventflux_federation::envelope::{Content, check_json};
 use eventflux_federation::health::Mode;
 use eventflux_federation::{Now, Outlet, OutletCounters};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::store::SpoolStore;
@@ -23,6 +24,9 @@ const UNHEARD: &str = "eventflux_sink_unheard_total";
 
 /// Events that a receiver does not take because of their size.
 const TOO_LARGE: &str = "eventflux_federation_too_large_total";
+
+/// How often it is looked for receivers that stay away.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked at what is left while the sink stops.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
@@ -36,7 +40,12 @@ pub(crate) struct Outflow {
     context: ConnectorContext,
     /// What `stop` could not deliver; it may be called twice.
     undelivered: AtomicU64,
+    _expiry: Expiry,
 }
+
+/// Sees to it that nobody is waited for any longer who stays away for too long, until it is dropped.
+#[derive(Debug)]
+struct Expiry(AbortHandle);
 
 impl Outflow {
     /// Opens the spool, and sends over the links of `place` from now on.
@@ -75,8 +84,9 @@ impl Outflow {
         }
         let stream = context.stream.clone();
         outlet.when_too_large(move |payload| report(&stream, &*callback, payload));
+        let _expiry = Expiry::start(outlet.clone())?;
         place.begin();
-        Ok(Self { place: place.clone(), outlet, spool, context, undelivered: AtomicU64::new(0) })
+        Ok(Self { place: place.clone(), outlet, spool, context, undelivered: AtomicU64::new(0), _expiry })
     }
 
     /// Shows it until what this returns is dropped.
@@ -183,6 +193,24 @@ fn report(stream: &str, callback: &dyn SinkCallback, payload: Vec<u8>) {
     let batch = EncodedBatch::single(Bytes::from(payload), 0);
     if std::panic::catch_unwind(AssertUnwindSafe(|| callback.on_failed(batch, error))).is_err() {
         log::error!("[{stream}] the pipeline panicked over a payload that was too large for the peer");
+    }
+}
+
+impl Expiry {
+    fn start(outlet: Arc<Outlet>) -> Result<Self, EventFluxError> {
+        let expire = async move {
+            loop {
+                sleep(EXPIRE_EVERY).await;
+                outlet.expire(Now::read());
+            }
+        };
+        Ok(Self(runtime::shared()?.spawn(expire).abort_handle()))
+    }
+}
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -122,3 +122,24 @@ fn a_receiver_that_was_away_for_too_much_is_told_of_the_gap() {
     assert_eq!(String::from_utf8_lossy(&messages[1]), format!("{{\"n\":{}}}", next - 1));
     assert_eq!(sink.context.metrics.dropped.value(), missing);
 }
+
+#[test]
+fn a_receiver_that_does_not_come_back_is_waited_for_only_so_long() {
+    let sink = listening_sink(&[
+        ("websocket.retain.bytes", "16KiB"),
+        ("websocket.history.events", "0"),
+        ("websocket.receivers.forget", "50ms"),
+    ]);
+    let mut source = connecting_source(&sink.detail(), &[]);
+    publish(&sink, 0..1);
+    wait_for(&source, 0..1);
+    wait_until_settled(&sink);
+    source.stop();
+    let mut published = 1;
+    while sink.sink.is_ready() && published < 100_000 {
+        publish(&sink, published..published + 1);
+        published += 1;
+    }
+    // Forgotten while the pipeline waits for it.
+    eventually_blocking(DEADLINE, || sink.sink.is_ready());
+}
