@@ -248,8 +248,8 @@ fn what_a_sink_reports_later_is_retried_when_asked_to() {
 #[test]
 fn what_a_sink_reports_again_and_again_is_dead_lettered_when_its_retries_are_used_up() {
     let world = World::new();
-    let mut pipeline =
-        world.pipeline(&sql("", &format!("{FAST_RETRY}, error.retry.fallback-strategy='dlq', error.dlq.stream='Failed'")));
+    let mut pipeline = world
+        .pipeline(&sql("", &format!("{FAST_RETRY}, error.retry.fallback-strategy='dlq', error.dlq.stream='Failed'")));
     world.send("Numbers", &["a,1"]).unwrap();
     for tries in 1..=4 {
         eventually("it is sent", || world.delivered("Out").len() == tries);

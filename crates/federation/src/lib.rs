@@ -30,7 +30,10 @@ pub use intake::Receipt;
 pub use link::{
     Arrival, Arrived, Details, Effect, Link, Opening, Outgoing, ReplyDetails, RequestDetails, SUBPROTOCOL, check_path,
 };
-pub use outlet::{FullPolicy, History, Kept, Outlet, OutletConfig, OutletCounters, OutletStatus, ReceiverStatus, Store, StoredPayloads, Transfer};
+pub use outlet::{
+    FullPolicy, History, Kept, Outlet, OutletConfig, OutletCounters, OutletStatus, ReceiverStatus, Store,
+    StoredPayloads, Transfer,
+};
 pub use rate::Meter;
 pub use requests::{
     Failure, MAX_METHOD_BYTES, MAX_REQUEST_TIMEOUT, Reply, ReplyError, Request, RequestError, Status, Then, To,

@@ -10,7 +10,7 @@ use eventflux_websocket_wire::MessageKind;
 
 use crate::client::{ClientSink, Connector};
 use crate::config::{MessageType, Mode, SinkMode, WebSocketSinkConfig};
-use crate::federation::{self, LinkSink};
+use crate::federation::{self, Arriving, LinkSink};
 use crate::queue::Slice;
 use crate::server::{Declaration, Registry, ServerSink};
 
@@ -25,6 +25,8 @@ pub struct WebSocketSink {
     listeners: Arc<Registry>,
     /// In server mode.
     declaration: Option<Arc<Declaration>>,
+    /// When it connects, to take part in links.
+    arriving: Option<Arc<Arriving>>,
     /// Set once, by `start`.
     role: OnceLock<Role>,
     /// Serialises `start` and `stop`; whether it was stopped.
@@ -50,7 +52,12 @@ impl WebSocketSink {
             SinkMode::Client(..) | SinkMode::Links(Mode::Client(_), _) => None,
             SinkMode::Server(server, _) | SinkMode::Links(Mode::Server(server), _) => Some(listeners.declare(server, crate::SINK_PROPERTIES)?),
         };
-        Ok(Self { config, context, listeners, declaration, role: OnceLock::new(), stopped: Mutex::new(false) })
+        let arriving = match &config.mode {
+            SinkMode::Links(Mode::Client(client), _) => Some(listeners.links().expect(client)),
+            _ => None,
+        };
+        let (role, stopped) = (OnceLock::new(), Mutex::new(false));
+        Ok(Self { config, context, listeners, declaration, arriving, role, stopped })
     }
 
     fn lifecycle(&self) -> MutexGuard<'_, bool> {
@@ -102,8 +109,11 @@ impl Sink for WebSocketSink {
             }
             (SinkMode::Links(mode, sending), declaration) => {
                 let (declaration, connection) = (declaration.as_deref(), &self.config.connection);
-                let attached = federation::attach(&self.listeners, mode, declaration, connection, &context)?;
-                Role::Link(Box::new(LinkSink::start(attached, sending, context, callback)?))
+                let arriving = self.arriving.as_deref();
+                let attached = federation::attach(&self.listeners, mode, declaration, connection, &context, arriving)?;
+                let started = LinkSink::start(attached, sending, context, callback);
+                arriving.into_iter().for_each(Arriving::is_there);
+                Role::Link(Box::new(started?))
             }
             // Who listens has said where.
             (SinkMode::Server(..), None) => return Err(EventFluxError::Stopped),
@@ -189,6 +199,7 @@ impl Sink for WebSocketSink {
             context: self.context.clone(),
             listeners: self.listeners.clone(),
             declaration: self.declaration.clone(),
+            arriving: self.arriving.clone(),
             role: OnceLock::new(),
             stopped: Mutex::new(false),
         })

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::{ClientSource, Connector};
 use crate::config::{Mode, WebSocketSourceConfig};
-use crate::federation::{self, InletConfig, LinkSource, Observed};
+use crate::federation::{self, Arriving, InletConfig, LinkSource, Observed};
 use crate::server::{Declaration, Registry, ServerSource};
 
 /// Receives messages over WebSocket.
@@ -25,6 +25,8 @@ pub struct WebSocketSource {
     listeners: Arc<Registry>,
     /// In server mode.
     declaration: Option<Arc<Declaration>>,
+    /// When it connects, to take part in links.
+    arriving: Option<Arc<Arriving>>,
     state: State,
     /// What is shown of it over links; longer than it runs, so that its end is seen.
     observed: Option<Observed>,
@@ -51,16 +53,23 @@ impl WebSocketSource {
             Mode::Client(_) => None,
             Mode::Server(server) => Some(listeners.declare(server, crate::SOURCE_PROPERTIES)?),
         };
-        Ok(Self { config, context, listeners, declaration, state: State::New, observed: None })
+        let arriving = match &config.mode {
+            Mode::Client(client) if client.federation.is_some() => Some(listeners.links().expect(client)),
+            _ => None,
+        };
+        Ok(Self { config, context, listeners, declaration, arriving, state: State::New, observed: None })
     }
 }
 
 impl WebSocketSource {
     fn start_link(&self, inlet: &InletConfig, callback: Arc<dyn SourceCallback>) -> Result<LinkSource, EventFluxError> {
-        let declaration = self.declaration.as_deref();
-        let attached =
-            federation::attach(&self.listeners, &self.config.mode, declaration, &self.config.connection, &self.context)?;
-        LinkSource::start(attached, inlet, self.context.clone(), callback)
+        let (declaration, arriving) = (self.declaration.as_deref(), self.arriving.as_deref());
+        let (mode, connection) = (&self.config.mode, &self.config.connection);
+        let attached = federation::attach(&self.listeners, mode, declaration, connection, &self.context, arriving)?;
+        let started = LinkSource::start(attached, inlet, self.context.clone(), callback);
+        // What its peer says from now on is heard, if it has started.
+        self.arriving.iter().for_each(|arriving| arriving.is_there());
+        started
     }
 }
 
@@ -121,6 +130,7 @@ impl Source for WebSocketSource {
             context: self.context.clone(),
             listeners: self.listeners.clone(),
             declaration: self.declaration.clone(),
+            arriving: self.arriving.clone(),
             state: State::New,
             observed: None,
         })

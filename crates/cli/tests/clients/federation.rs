@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::runtimes::{node_script, printed, python};
-use super::support::{Running, eventflux, free_port};
+use super::support::{Running, eventflux, free_port, repository};
 
 /// Where a pipeline listens.
 const LISTENS: &str = "websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/federation'";
@@ -87,17 +87,16 @@ fn who_knows_only_the_envelopes_is_connected_to() {
 
 #[test]
 fn the_two_pipelines_of_the_example_are_linked_and_the_hub_hears_of_the_edge() {
-    let port = free_port();
-    let listens =
-        ["Measured", "Questions", "Inventories"].map(|stream| format!("{stream}.websocket.listen=127.0.0.1:{port}"));
-    let connects =
-        ["Sensors", "Asked", "Answers"].map(|stream| format!("{stream}.websocket.url=ws://127.0.0.1:{port}/edges"));
-    let more = ["Questions.generator.rate=5".to_owned(), "Sensors.generator.rate=50".to_owned()];
-    let mut arguments = vec!["run", "--admin", "off"];
-    for set in listens.iter().chain(&connects).chain(&more) {
-        arguments.extend(["--set", set]);
-    }
-    arguments.extend(["examples/federation/edge.sql", "examples/federation/hub.sql"]);
+    let (port, folder) = (free_port(), TempDir::new().unwrap());
+    // The same at another port, and asked more often.
+    let files = ["edge.sql", "hub.sql"].map(|name| {
+        let text = fs::read_to_string(repository().join("examples/federation").join(name)).unwrap();
+        let text = text.replace("127.0.0.1:8090", &format!("127.0.0.1:{port}"));
+        let file = folder.path().join(name);
+        fs::write(&file, text.replace("generator.rate='0.1'", "generator.rate='5'")).unwrap();
+        file.display().to_string()
+    });
+    let arguments = ["run", "--admin", "off", &files[0], &files[1]];
     let mut running = Running::start(&arguments, &[]);
     let first = running.expect_stdout(r#""id":"Sensors/"#);
     assert!(first.contains(r#"/1","sensor":"temp-"#), "{first}");

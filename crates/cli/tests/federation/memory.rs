@@ -64,13 +64,13 @@ fn prove(window: &str, retain: &str, events: u64) -> (f64, f64) {
     let mut keeper = start("keeper.sql", &patient(keeper(&settled_link(Role::Listens, ""), &out)));
     let to_keeper = ChaosProxy::start(keeper.listens());
     to_keeper.refuse().blocking();
-    let mut sender =
-        start("sender.sql", &patient(numbers("max", events, PADDING, &link(Role::Listens, &retains(retain)))));
-    let to_sender = ChaosProxy::start(sender.listens());
-    let source = settled_link(Role::Connects(to_sender.address()), &window_only);
-    let relays = relay(&source, &link(Role::Connects(to_keeper.address()), &retains("1MiB")));
-    let mut relay = start("relay.sql", &patient(relays));
-    let arrived = standstill(&to_sender);
+    let sink = link(Role::Connects(to_keeper.address()), &retains("1MiB"));
+    let mut relay = start("relay.sql", &patient(relay(&settled_link(Role::Listens, &window_only), &sink)));
+    let to_relay = ChaosProxy::start(relay.listens());
+    // One that connects waits for its receiver from the beginning; one that listens would make room until somebody comes.
+    let sink = link(Role::Connects(to_relay.address()), &retains(retain));
+    let mut sender = start("sender.sql", &patient(numbers("max", events, PADDING, &sink)));
+    let arrived = standstill(&to_relay);
     let resident = [&sender, &relay].map(Node::resident_mib);
     to_keeper.resume().blocking();
     let mut tally = Tally::new(&out, events, PADDING);
@@ -99,7 +99,7 @@ fn prove(window: &str, retain: &str, events: u64) -> (f64, f64) {
     (peaks[0], peaks[1])
 }
 
-/// Waits until hardly anything goes through any more: pings do. How much has gone to whoever connected.
+/// Waits until hardly anything goes through any more: pings do. How much has gone to whoever listens.
 fn standstill(proxy: &ChaosProxy) -> u64 {
     const PINGS_BYTES: u64 = 256;
     let deadline = Instant::now() + DEADLINE;
@@ -113,5 +113,5 @@ fn standstill(proxy: &ChaosProxy) -> u64 {
         assert!(Instant::now() < deadline, "it never comes to a stop: {:?}", proxy.traffic());
         std::thread::sleep(PAUSE);
     }
-    proxy.traffic().to_client_bytes
+    proxy.traffic().to_upstream_bytes
 }

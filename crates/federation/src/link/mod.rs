@@ -392,7 +392,8 @@ impl Link {
         if !self.opening.agreed {
             return Err(Ending::violation(format!("a '{kind}' without the subprotocol {SUBPROTOCOL}")));
         }
-        serde_json::from_slice(&envelope.payload).map_err(|_| Ending::violation(format!("a '{kind}' that makes no sense")))
+        serde_json::from_slice(&envelope.payload)
+            .map_err(|_| Ending::violation(format!("a '{kind}' that makes no sense")))
     }
 
     fn malformed(&mut self, malformed: Malformed, message: &Bytes) {

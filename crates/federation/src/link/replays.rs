@@ -239,7 +239,9 @@ impl Replay {
             let start = buffer.len();
             match self.writer.write(sequence, time_ms, payload, &mut buffer) {
                 // The peer was told of it when it was new.
-                Ok(_) if budget.is_oversized(buffer.len() - start) || refused.contains(&sequence) => buffer.truncate(start),
+                Ok(_) if budget.is_oversized(buffer.len() - start) || refused.contains(&sequence) => {
+                    buffer.truncate(start)
+                }
                 Ok(_) => {
                     ends.push(buffer.len());
                     budget.spend(payload.len());

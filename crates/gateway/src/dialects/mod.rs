@@ -26,7 +26,7 @@ pub const RAW: &str = "raw";
 pub use raw::MESSAGE;
 
 /// Every dialect by its name, the value of `websocket.protocol`.
-pub const ALL: &[&dyn Dialect] = 
+pub const ALL: &[&dyn Dialect] =
     &[&raw::Raw, &channels::Channels, &events::Events, &analytics::Analytics, &federation::Federation];
 
 /// The one that [`websocket`](crate::websocket) speaks.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::control::ControlFlow;
 use super::pool::Balance;
 use super::place::Listener;
-use super::{ClientLinks, ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, PoolPolicy, Sending};
+use super::{Arriving, ClientLinks, ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, PoolPolicy, Sending};
 use crate::config::{ConnectionConfig, Mode};
 use crate::server::{Attachment, Declaration, Member, Registry};
 
@@ -67,6 +67,7 @@ pub(crate) fn attach(
     declaration: Option<&Declaration>,
     connection: &ConnectionConfig,
     context: &ConnectorContext,
+    arriving: Option<&Arriving>,
 ) -> Result<Attached, EventFluxError> {
     match (mode, declaration) {
         (Mode::Server(server), Some(declaration)) => {
@@ -77,15 +78,16 @@ pub(crate) fn attach(
             Ok(Attached::Path { attachment: Box::new(attachment), _listener: listener })
         }
         (Mode::Client(client), _) => {
-            // Whoever speaks this protocol has settings.
+            // Whoever speaks this protocol has settings, and was expected.
             let settings = client.federation.as_ref().ok_or(EventFluxError::Stopped)?;
+            let arriving = arriving.ok_or(EventFluxError::Stopped)?;
             let policy = client.pool.as_ref().map(|pool| &pool.policy);
             if let Some(policy) = policy.filter(|policy| **policy != PoolPolicy::Failover) {
                 let is_one_place = *policy == PoolPolicy::All;
-                let members = ClientLinks::attach_to_each(client, connection, settings, context, is_one_place)?;
+                let members = ClientLinks::attach_to_each(client, connection, settings, context, is_one_place, arriving)?;
                 return Ok(Attached::Connections(members, policy.clone()));
             }
-            let member = registry.links().attach(client, connection, settings, context)?;
+            let member = registry.links().attach(client, connection, settings, context, arriving)?;
             Ok(Attached::Connection(member))
         }
         // Who listens has said where.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::task::Task;
+use super::arriving::{Arrivals, Arriving, Expected};
 use super::pool::{Reporter, Together};
 use super::servers::Servers;
 use super::sharing::Terms;
@@ -25,7 +26,10 @@ pub(super) const THE_RECEIVER: &str = "peer";
 
 /// The connections that sources and sinks share by name. Held by the factories.
 #[derive(Debug, Default)]
-pub(crate) struct ClientLinks(Mutex<HashMap<String, Weak<ClientLink>>>);
+pub(crate) struct ClientLinks {
+    named: Mutex<HashMap<String, Weak<ClientLink>>>,
+    arrivals: Arrivals,
+}
 
 /// A connection that is opened, and opened again.
 #[derive(Debug)]
@@ -56,6 +60,11 @@ pub(crate) struct ClientMember {
 }
 
 impl ClientLinks {
+    /// A source or sink that will attach, and says so when it is there.
+    pub(crate) fn expect(&self, client: &ClientConfig) -> Arc<Arriving> {
+        self.arrivals.expect(client.connection.as_deref())
+    }
+
     /// Joins the connection of that name, or opens one.
     ///
     /// # Errors
@@ -67,12 +76,13 @@ impl ClientLinks {
         connection: &ConnectionConfig,
         settings: &FederationSettings,
         context: &ConnectorContext,
+        arriving: &Arriving,
     ) -> Result<ClientMember, EventFluxError> {
-        let open = || ClientLink::open(client, connection, place(client, settings, context));
+        let open = || ClientLink::open(client, connection, place(client, settings, context), arriving.expected());
         let Some(name) = &client.connection else {
             return Ok(open()?.join(context.clone().into()));
         };
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, link| link.strong_count() > 0);
         if let Some(link) = links.get(name).and_then(Weak::upgrade).filter(|link| !link.is_stopping()) {
             let differs = |key: &str| {
@@ -100,6 +110,7 @@ impl ClientLinks {
         settings: &FederationSettings,
         context: &ConnectorContext,
         is_one_place: bool,
+        arriving: &Arriving,
     ) -> Result<Vec<ClientMember>, EventFluxError> {
         let servers = client.servers();
         let together = Together::new(context, servers.len());
@@ -111,7 +122,7 @@ impl ClientLinks {
                 let counted = if is_one_place { context } else { reporter.context() };
                 Place::new(settings.of_stream(&context.stream), counters::of(counted))
             });
-            match ClientLink::open(server, connection, place) {
+            match ClientLink::open(server, connection, place, arriving.expected()) {
                 Ok(link) => members.push(link.join(reporter)),
                 Err(error) => {
                     members.iter().for_each(|member| member.detach(Instant::now()));
@@ -134,6 +145,7 @@ impl ClientLink {
         client: &ClientConfig,
         connection: &ConnectionConfig,
         place: Arc<Place>,
+        expected: Expected,
     ) -> Result<Arc<Self>, EventFluxError> {
         let servers = Servers::new(client, connection, place.federation().config().reliable != Reliable::Off)?;
         let (stop, signal) = StopSignal::new();
@@ -153,7 +165,7 @@ impl ClientLink {
         runtime::shared()?.spawn(async move {
             // Tells `detach` that the task has ended, in whatever way.
             let _finished = finished;
-            task.run().await;
+            task.run(expected).await;
         });
         Ok(link)
     }

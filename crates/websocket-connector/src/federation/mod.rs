@@ -5,6 +5,7 @@
 //! [`Inlet`] for each source, and an [`Outflow`] for each sink.
 
 mod asking;
+mod arriving;
 mod attached;
 mod client;
 mod config;
@@ -30,6 +31,7 @@ mod side;
 mod source;
 mod store;
 
+pub(crate) use arriving::Arriving;
 pub(crate) use attached::{LinkSink, LinkSource, attach};
 pub(crate) use client::{ClientLinks, ClientMember};
 pub(crate) use config::{ControlConfig, FederationSettings, InletConfig, OutflowConfig, Sending};

@@ -10,6 +10,7 @@ use eventflux_federation::Opening;
 use eventflux_websocket_wire::Disconnect;
 use tokio::time::Instant;
 
+use super::super::arriving::Expected;
 use super::super::driver::{Driver, End};
 use super::super::renewal::keep_authenticated;
 use super::super::servers::Opened;
@@ -39,7 +40,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) async fn run(mut self) {
+    /// `expected`: those who are to hear what the peer says.
+    pub(super) async fn run(mut self, expected: Expected) {
+        tokio::select! {
+            biased;
+            () = self.signal.stopped() => return,
+            () = expected.arrived() => {}
+        }
         if let Err(error) = self.attempts().await {
             log::error!("{error}; giving up after attempt {}", self.reconnect.failures().max(1));
             self.link.state(ConnectionState::Failed, &error.to_string());
