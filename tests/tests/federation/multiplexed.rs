@@ -62,6 +62,24 @@ fn streams_in_both_directions_share_one_connection() {
 }
 
 #[test]
+fn what_a_peer_says_first_is_heard_by_all_who_share_the_connection() {
+    for _ in 0..10 {
+        let first = r#"{"type":"data","id":"data-001","payload":{"n":0}}"#;
+        let peer = ScriptedPeer::builder().script(Script::new().accept_with_first_message(first)).start();
+        let place = shared(peer.url(), "");
+        let end = End::start(&format!(
+            "{} CREATE STREAM Out (n BIGINT); {} CREATE STREAM One (n BIGINT); {} CREATE STREAM Other (n BIGINT);",
+            link("sink", &place, ""),
+            link("source", &place, ""),
+            link("source", &place, ""),
+        ));
+        end.has_numbers("One", 0..1);
+        end.has_numbers("Other", 0..1);
+        end.stop();
+    }
+}
+
+#[test]
 fn a_source_takes_all_streams_or_those_it_names() {
     let hub = End::start(&format!(
         "{} CREATE STREAM A (n BIGINT); {} CREATE STREAM B (n BIGINT); {} CREATE STREAM C (n BIGINT);",

@@ -1,11 +1,9 @@
 //! Requests and replies of two pipelines, from SQL at both ends.
 
-use eventflux_testkit::wait::eventually_blocking;
 use serde_json::{Value, json};
 
 use super::ends::{End, LISTENS, connects, link};
 use super::plain::Plain;
-use super::support::DEADLINE;
 
 /// What became of the requests of an end.
 const ANSWERS: &str = "CREATE STREAM Answers (sender STRING, ticket STRING, outcome STRING, method STRING, id STRING,
@@ -65,11 +63,7 @@ fn patient(place: &str) -> String {
 /// An end has a connection that requests can go to.
 #[track_caller]
 fn has_links(end: &End, count: u64) {
-    eventually_blocking(DEADLINE, || {
-        let samples = end.pipeline.flux.metrics().samples();
-        let connections = samples.iter().filter(|sample| sample.name.ends_with("_connections"));
-        connections.map(|sample| sample.value).max() == Some(count)
-    });
+    end.wait_for_metric("eventflux_federation_connections_total", &[], count);
 }
 
 fn ask(end: &End, method: &str, ticket: &str) {
