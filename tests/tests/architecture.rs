@@ -18,13 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-federation", &["eventflux-core", "eventflux-gateway"]),
     (
         "eventflux-websocket-connector",
-        &[
-            "eventflux-core",
-            "eventflux-federation",
-            "eventflux-gateway",
-            "eventflux-spool",
-            "eventflux-websocket-wire",
-        ],
+        &["eventflux-core", "eventflux-federation", "eventflux-gateway", "eventflux-spool", "eventflux-websocket-wire"],
     ),
     ("eventflux-local-connectors", &["eventflux-core"]),
     ("eventflux-objectstore-connector", &["eventflux-core"]),

@@ -52,6 +52,9 @@ impl Setup {
         if case.needs_eventflux() {
             return self.eventflux.as_ref().err().cloned();
         }
+        if self.listens == End::Sender && case.needs_a_sink_that_connects() {
+            return Some(format!("{}: a sink that listens waits only for receivers that acknowledge", case.label));
+        }
         (case.needs_nats() && !self.nats.is_file()).then(|| {
             let nats = self.nats.display();
             format!("{}: there is no {nats}; run `benches/gateway/peers/install nats`", case.label)

@@ -175,6 +175,12 @@ impl Case {
         !matches!(self.work, Work::Transfer(_) | Work::Ask { method: None, .. })
     }
 
+    /// Whether messages would be lost where the sink listens, when they are published faster than they are received.
+    #[must_use]
+    pub fn needs_a_sink_that_connects(&self) -> bool {
+        matches!(&self.work, Work::Transfer(transfer) if matches!(transfer.system, System::Raw | System::Plain))
+    }
+
     /// Whether it needs a NATS server.
     #[must_use]
     pub fn needs_nats(&self) -> bool {

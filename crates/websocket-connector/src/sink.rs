@@ -50,7 +50,9 @@ impl WebSocketSink {
     ) -> Result<Self, EventFluxError> {
         let declaration = match &config.mode {
             SinkMode::Client(..) | SinkMode::Links(Mode::Client(_), _) => None,
-            SinkMode::Server(server, _) | SinkMode::Links(Mode::Server(server), _) => Some(listeners.declare(server, crate::SINK_PROPERTIES)?),
+            SinkMode::Server(server, _) | SinkMode::Links(Mode::Server(server), _) => {
+                Some(listeners.declare(server, crate::SINK_PROPERTIES)?)
+            }
         };
         let arriving = match &config.mode {
             SinkMode::Links(Mode::Client(client), _) => Some(listeners.links().expect(client)),

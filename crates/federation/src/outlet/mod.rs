@@ -117,6 +117,8 @@ struct State {
     receivers: Receivers,
     readers: Slab<Reader>,
     store: Option<Stored>,
+    /// Nothing is read any more.
+    paused: bool,
     /// Publishes nothing any more.
     closed: bool,
 }
@@ -170,6 +172,7 @@ impl Outlet {
             receivers,
             readers: Slab::new(),
             store,
+            paused: false,
             closed: false,
         };
         Self {
@@ -329,6 +332,11 @@ impl Outlet {
             drop(state);
             self.wake();
         }
+    }
+
+    /// Nothing more is sent. What is on its way may still be acknowledged.
+    pub fn pause(&self) {
+        self.lock().paused = true;
     }
 
     /// Wakes everybody who waits for room or for an acknowledgement: neither will come any more.

@@ -128,7 +128,7 @@ impl Outlet {
         if from < state.first {
             return Read::Gone(state.first);
         }
-        let (mut cursor, end) = (from, state.readable());
+        let (mut cursor, end) = (from, if state.paused { from } else { state.readable() });
         let mut flow = ControlFlow::Continue(());
         while flow.is_continue() && cursor < end {
             let before = cursor;

@@ -31,6 +31,12 @@ pub struct ReceiverStatus {
 }
 
 impl Outlet {
+    /// Events on their way to receivers that are connected.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.status().receivers.iter().filter(|receiver| receiver.is_connected).map(|receiver| receiver.in_flight).sum()
+    }
+
     /// How it is doing now.
     #[must_use]
     pub fn status(&self) -> OutletStatus {
@@ -96,8 +102,14 @@ mod tests {
         let cloud = ReceiverStatus { name: "cloud".to_owned(), is_connected: true, unacknowledged: 4, in_flight: 1 };
         let status = outlet.status();
         assert_eq!((status.receivers, status.unstored, status.has_room), (vec![cloud.clone()], 0, true));
+        assert_eq!(outlet.in_flight(), 1);
+        // From now on nothing more comes, and what is on its way may be acknowledged.
+        outlet.pause();
+        outlet.read(reader, 3, |_| panic!("something comes"));
+        outlet.acknowledge(reader, 3, now);
+        assert_eq!(outlet.in_flight(), 0);
         outlet.detach(reader, now.unix_ms);
-        let away = ReceiverStatus { is_connected: false, in_flight: 0, ..cloud };
+        let away = ReceiverStatus { is_connected: false, in_flight: 0, unacknowledged: 3, ..cloud };
         assert_eq!(outlet.status().receivers, [away]);
     }
 }

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use eventflux_core::health::ConnectionState::{self, Connected, Connecting, Listening, Reconnecting};
 use eventflux_core::health::HealthReporter;
-use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback, SourceCallback};
+use eventflux_core::{
+    BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, SinkCallback, SourceCallback,
+};
 use eventflux_federation::health::{HealthLimits, Mode as LinkMode};
 use tokio::time::Instant;
 
 use super::control::ControlFlow;
-use super::pool::Balance;
 use super::place::Listener;
-use super::{Arriving, ClientLinks, ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, PoolPolicy, Sending};
+use super::pool::Balance;
+use super::{
+    Arriving, ClientLinks, ClientMember, FederatedSource, Inlet, InletConfig, Observed, Outflow, Place, PoolPolicy,
+    Sending,
+};
 use crate::config::{ConnectionConfig, Mode};
 use crate::server::{Attachment, Declaration, Member, Registry};
 
@@ -84,7 +89,8 @@ pub(crate) fn attach(
             let policy = client.pool.as_ref().map(|pool| &pool.policy);
             if let Some(policy) = policy.filter(|policy| **policy != PoolPolicy::Failover) {
                 let is_one_place = *policy == PoolPolicy::All;
-                let members = ClientLinks::attach_to_each(client, connection, settings, context, is_one_place, arriving)?;
+                let members =
+                    ClientLinks::attach_to_each(client, connection, settings, context, is_one_place, arriving)?;
                 return Ok(Attached::Connections(members, policy.clone()));
             }
             let member = registry.links().attach(client, connection, settings, context, arriving)?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use eventflux_core::{EventFluxError, Properties, Template};
 use eventflux_federation::envelope::{Content, Encoding};
 use eventflux_federation::health::HealthLimits;
-use eventflux_federation::{check_path, FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window};
+use eventflux_federation::{
+    FederationConfig, FullPolicy, History, OutletConfig, Reliable, Start, Wants, Window, check_path,
+};
 
 use super::PROTOCOL;
 use super::ineffective::refuse_ineffective;
@@ -191,7 +193,8 @@ impl Sending {
         let missing = |key: &str, hint: &str| {
             EventFluxError::property(key, format!("is required with websocket.send='{send}'")).with_hint(hint)
         };
-        let unused = |keys: &[&str]| keys.iter().find(|key| properties.is_given(key)).map(|key| without_effect(key, send));
+        let unused =
+            |keys: &[&str]| keys.iter().find(|key| properties.is_given(key)).map(|key| without_effect(key, send));
         let (reply, correlation) = ("websocket.reply", "websocket.correlation");
         let history = ["websocket.history.events", "websocket.history.bytes", "websocket.history.age"];
         let error = match send {

@@ -59,7 +59,11 @@ impl ControlFlow {
             // What became of it goes to the sources that accept replies, and is counted.
             then: Arc::new(move |reply| {
                 if let Err(failure) = &reply.outcome {
-                    log::warn!("[{stream}] request '{}' to {}: {failure}", reply.method.escape_debug(), reply.connection);
+                    log::warn!(
+                        "[{stream}] request '{}' to {}: {failure}",
+                        reply.method.escape_debug(),
+                        reply.connection
+                    );
                 }
             }),
         };

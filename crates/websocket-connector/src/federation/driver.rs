@@ -123,7 +123,8 @@ impl Driver {
         self.side.received(&mut self.batch).map_err(End::Link)?;
         while let Some(Effect::Authenticate { ticket, .. }) = self.side.next_effect() {
             // Who is connected to proves who it is by its certificate.
-            self.side.authenticated(ticket, Err("this end has opened the connection, and asks for no tokens".to_owned()));
+            self.side
+                .authenticated(ticket, Err("this end has opened the connection, and asks for no tokens".to_owned()));
         }
         if !self.side.takes_messages() && !self.paused {
             self.paused = true;

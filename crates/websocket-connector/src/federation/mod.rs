@@ -4,8 +4,8 @@
 //! [`Place`] for each path that is listened at and each connection that is opened, a [`Side`] for each connection, an
 //! [`Inlet`] for each source, and an [`Outflow`] for each sink.
 
-mod asking;
 mod arriving;
+mod asking;
 mod attached;
 mod client;
 mod config;
@@ -22,8 +22,8 @@ mod observe;
 mod outflow;
 mod output_metrics;
 mod place;
-mod renewal;
 mod pool;
+mod renewal;
 mod requester;
 mod servers;
 mod sharing;

@@ -28,6 +28,9 @@ const TOO_LARGE: &str = "eventflux_federation_too_large_total";
 /// How often it is looked for receivers that stay away.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a sink that stops waits for the acknowledgements of what is on its way.
+const LAST_WORD_LIMIT: Duration = Duration::from_secs(2);
+
 /// How often it is looked at what is left while the sink stops.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
 
@@ -171,7 +174,14 @@ impl Outflow {
             while outlet.backlog() > 0 && Instant::now() < by && (keeps || place.federation().links() > 0) {
                 sleep(DRAIN_POLL).await;
             }
-            outlet.backlog()
+            let left = outlet.backlog();
+            // What is on its way is stored, too; who hears that it has been taken need not send it again after a restart.
+            outlet.pause();
+            let heard_by = by.min(Instant::now() + LAST_WORD_LIMIT);
+            while outlet.in_flight() > 0 && Instant::now() < heard_by {
+                sleep(DRAIN_POLL).await;
+            }
+            left
         };
         if let Ok(Some(left)) = blocking::run(drain, deadline) {
             self.undelivered.fetch_max(left, Ordering::Relaxed);

@@ -53,9 +53,8 @@ impl Side {
     /// When that ends the connection.
     pub(crate) fn received(&mut self, batch: &mut Batch) -> Result<(), Ending> {
         let now = Now::read();
-        let received = batch.iter().try_for_each(|(kind, message)| {
-            self.link.receive(message, kind == MessageKind::Binary, now)
-        });
+        let received =
+            batch.iter().try_for_each(|(kind, message)| self.link.receive(message, kind == MessageKind::Binary, now));
         batch.clear();
         // What came before whatever ends it is passed on.
         self.pass()?;
@@ -167,7 +166,6 @@ impl Side {
     pub(crate) fn conclude(&mut self) {
         self.link.conclude();
     }
-
 }
 
 impl Drop for Side {

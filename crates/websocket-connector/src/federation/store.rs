@@ -46,7 +46,9 @@ impl SpoolStore {
         counters: OutletCounters,
         context: &ConnectorContext,
     ) -> Result<(Arc<Outlet>, Arc<Self>), EventFluxError> {
-        context.registry.describe(FAILURES, "Attempts to write to the spool that failed; what is to be written is kept.");
+        context
+            .registry
+            .describe(FAILURES, "Attempts to write to the spool that failed; what is to be written is kept.");
         let store = Arc::new_cyclic(|this| Self {
             spool: OnceLock::new(),
             max_bytes: settings.max_bytes,

@@ -22,15 +22,27 @@ pub(crate) const METADATA: &[MetadataSpec] = &[
         "Where an answer goes, for `websocket.reply`; NULL when none is expected.",
     ),
     MetadataSpec::new("id", DataType::String, "Id of the envelope; NULL for protocols without envelopes."),
-    MetadataSpec::new("stream", DataType::String, "The stream an event belongs to at the other end of a link; else NULL."),
+    MetadataSpec::new(
+        "stream",
+        DataType::String,
+        "The stream an event belongs to at the other end of a link; else NULL.",
+    ),
     MetadataSpec::new("time", DataType::Timestamp, "When the sender published it; NULL when it does not say."),
-    MetadataSpec::new("method", DataType::String, "What a request or the request of a reply asks for; NULL for everything else."),
+    MetadataSpec::new(
+        "method",
+        DataType::String,
+        "What a request or the request of a reply asks for; NULL for everything else.",
+    ),
     MetadataSpec::new(
         "status",
         DataType::String,
         "What became of our request: `ok`, `error`, `other`, `timeout` or `disconnected`; NULL for everything but replies.",
     ),
-    MetadataSpec::new("replayed", DataType::Bool, "Whether it was sent before and comes again on request; NULL without envelopes."),
+    MetadataSpec::new(
+        "replayed",
+        DataType::Bool,
+        "Whether it was sent before and comes again on request; NULL without envelopes.",
+    ),
 ];
 
 /// The fields of a message that the protocol passed on.

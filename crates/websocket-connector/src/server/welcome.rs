@@ -127,7 +127,8 @@ async fn upgrade(listener: &Listener, request: UpgradeRequest, client: Secured, 
         session => {
             let accept = Accept { limits: config.limits, subprotocol: subprotocol.as_deref(), deflate: config.deflate };
             let connected = request.accept(client.stream, accept).await.ok()?;
-            let side = session.as_ref().ok().and_then(|session| side(&endpoint, session, address, subprotocol.as_deref()));
+            let side =
+                session.as_ref().ok().and_then(|session| side(&endpoint, session, address, subprotocol.as_deref()));
             Some(Admitted { connection: connected.connection, seat, session, permission, side })
         }
     }
@@ -136,11 +137,7 @@ async fn upgrade(listener: &Listener, request: UpgradeRequest, client: Secured, 
 /// The client's end of a link, where links are served.
 fn side(endpoint: &Arc<Endpoint>, session: &Session, address: IpAddr, subprotocol: Option<&str>) -> Option<Side> {
     let connection = session.id();
-    let peer = Peer {
-        connection: connection.as_str().into(),
-        user: session.user().cloned(),
-        address: Some(address),
-    };
+    let peer = Peer { connection: connection.as_str().into(), user: session.user().cloned(), address: Some(address) };
     let opening = Opening { connection, agreed: subprotocol == Some(SUBPROTOCOL), receiver: None };
     // Who does not agree to what is required has been refused before.
     Side::new(endpoint.place()?, opening, peer).ok()
@@ -204,10 +201,11 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
         }
     };
     let subprotocol = request.choose_subprotocol(&rules.subprotocols).map(str::to_owned);
-    let requires_link =
-        rules.federation.as_ref().is_some_and(|settings| settings.link.reliable == Reliable::Require);
+    let requires_link = rules.federation.as_ref().is_some_and(|settings| settings.link.reliable == Reliable::Require);
     if requires_link && subprotocol.as_deref() != Some(SUBPROTOCOL) {
-        return Err(Refusal::bad_request("a link with acknowledgements is required here: subprotocol eventflux.link.v1"));
+        return Err(Refusal::bad_request(
+            "a link with acknowledgements is required here: subprotocol eventflux.link.v1",
+        ));
     }
     if rules.subprotocol_required && subprotocol.is_none() {
         return Err(Refusal::bad_request("none of the offered subprotocols is spoken here"));
