@@ -196,15 +196,17 @@ impl PayloadQueue {
         }
     }
 
-    /// Takes payloads out until they have `bytes` or nothing is left; at least one when there is one.
+    /// Takes payloads out, at most `bytes` of them together, or one that is larger by itself: what is small does not wait
+    /// until something large behind it is sent.
     pub(crate) fn take(&mut self, bytes: usize, taken: &mut Vec<Slice>) -> usize {
         let mut total = 0;
-        while total < bytes
-            && let Some(front) = self.slices.front_mut()
+        let fits = |total, cost| total == 0 || total + cost <= bytes;
+        while let Some(front) = self.slices.front_mut()
+            && fits(total, front.cost_of(front.rows.start))
         {
             let mut part = front.clone();
             part.rows.end = part.rows.start;
-            while total < bytes && part.rows.end < front.rows.end {
+            while part.rows.end < front.rows.end && fits(total, front.cost_of(part.rows.end)) {
                 total += front.cost_of(part.rows.end);
                 part.rows.end += 1;
             }
@@ -306,11 +308,23 @@ mod tests {
         let (config, mut queue) = (config(1000, FullPolicy::Block), PayloadQueue::default());
         queue.push(config, batch(0, &[4, 4, 4]), 0);
         let mut taken = Vec::new();
-        assert_eq!(queue.take(30, &mut taken), 40);
+        assert_eq!(queue.take(40, &mut taken), 40);
         assert_eq!((queue.len(), queue.cost()), (1, 20));
         queue.put_back(taken.into_iter());
         assert_eq!(queue.cost(), 60);
         assert_eq!(positions(&mut queue), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_small_does_not_wait_for_what_is_large_and_behind_it() {
+        let (config, mut queue) = (config(1000, FullPolicy::Block), PayloadQueue::default());
+        queue.push(config, batch(0, &[4, 4, 500, 4]), 0);
+        let taken = |queue: &mut PayloadQueue| {
+            let mut taken = Vec::new();
+            queue.take(100, &mut taken);
+            taken.iter().map(Slice::len).sum::<usize>()
+        };
+        assert_eq!([taken(&mut queue), taken(&mut queue), taken(&mut queue), taken(&mut queue)], [2, 1, 1, 0]);
     }
 
     #[test]
@@ -319,7 +333,7 @@ mod tests {
         queue.push(config, batch(0, &[4, 4, 4]), 0);
         queue.push(config, batch(3, &[4]), 0);
         let mut taken = Vec::new();
-        queue.take(30, &mut taken);
+        queue.take(59, &mut taken);
         assert_eq!((taken[0].number(), queue.oldest(), queue.pushes()), (1, Some(1), 2));
         queue.take(20, &mut taken);
         assert_eq!(queue.oldest(), Some(2));

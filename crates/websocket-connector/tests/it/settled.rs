@@ -56,8 +56,6 @@ fn a_payload_is_settled_once_the_kernel_has_taken_it() {
 fn what_is_accepted_later_does_not_delay_it() {
     let peer = stalled(Script::resume_reading);
     let sink = sink(peer.url(), &[LARGE_QUEUE]);
-    // What waits for the connection goes out together.
-    sink.wait_for_state(ConnectionState::Connected);
     sink.sink.publish_batch(&batch(["a", "b"])).unwrap();
     let settled = sink.sink.settled();
     publish_large(&sink);
