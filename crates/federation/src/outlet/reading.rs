@@ -83,7 +83,7 @@ impl Outlet {
         Some(Joined { next, replaced: attached.replaced.is_some() })
     }
 
-    /// The reader reads for nobody any longer, for now.
+    /// The reader reads for nobody any longer, until it joins again.
     pub(crate) fn leave(&self, reader: u64, now_ms: u64) {
         let mut state = self.lock();
         state.receivers.detach(reader, now_ms);

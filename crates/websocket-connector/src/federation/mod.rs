@@ -37,6 +37,7 @@ pub(crate) use client::{ClientLinks, ClientMember};
 pub(crate) use config::{ControlConfig, FederationSettings, InletConfig, OutflowConfig, Sending};
 pub(crate) use config::{health_limits, is_federation};
 pub(crate) use counters::of as counters_of;
+pub(crate) use ineffective::refuse_switched_off;
 pub(crate) use inlet::Inlet;
 pub(crate) use items::{Delivered, Peer};
 pub(crate) use observe::Observed;

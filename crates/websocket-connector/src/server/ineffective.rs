@@ -3,11 +3,16 @@
 use eventflux_core::{EventFluxError, Properties};
 use eventflux_gateway::dialects;
 
+use crate::federation;
+
 /// Refuses what limits nothing. `is_complete`: what is not said here, nobody else at the path says.
 ///
 /// # Errors
 /// [`EventFluxError::Configuration`] for properties without effect.
 pub(super) fn refuse_ineffective(properties: &Properties, is_complete: bool) -> Result<(), EventFluxError> {
+    if is_complete && federation::is_federation(properties) {
+        federation::refuse_switched_off(properties)?;
+    }
     let is_settled = |key| is_complete || properties.is_given(key);
     let refuse = |key, reason: &str, hint| Err(EventFluxError::property(key, reason).with_hint(hint));
     let (period, limit, limiting) = ("websocket.rate.period", "websocket.rate.limit", "websocket.rate.limiting");
