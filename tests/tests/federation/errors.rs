@@ -79,7 +79,9 @@ fn server_client_connection_error_is_a_warning_and_the_others_are_served() {
     let (good, bad) = (linked.peer(), linked.peer());
     bad.send_frame(RawFrame::text(data(1)).rsv(0b010)).blocking();
     bad.expect_close(1002).blocking();
+    // One after the other: connections have no order among each other.
     send(&good, [2]);
+    linked.wait_for(&[2]);
     send(&linked.peer(), [3]);
     linked.wait_for(&[2, 3]);
     eventually_blocking(DEADLINE, || linked.pipeline.logged("1002").iter().any(|line| line.contains("/ingest")));
