@@ -119,6 +119,17 @@ impl HealthReporter {
         });
     }
 
+    /// Explains the state when it is `state`, and does nothing when it is another.
+    pub fn explain(&self, state: ConnectionState, detail: impl Into<Option<String>>) {
+        self.sender.send_if_modified(|health| {
+            let explains = health.state == state;
+            if explains {
+                health.detail = detail.into();
+            }
+            explains
+        });
+    }
+
     /// To be called while nobody else can change the state: the gauges follow in the same order.
     fn show(&self, before: ConnectionState, state: ConnectionState) {
         if let Some(gauges) = &self.gauges {
@@ -164,6 +175,17 @@ mod tests {
         reporter.pass(&working, ConnectionState::Connected);
         let expected = Health { state: ConnectionState::Connected, detail: Some("ws://h".to_owned()) };
         assert_eq!(reporter.current(), expected);
+    }
+
+    #[test]
+    fn a_state_is_explained_only_while_it_lasts() {
+        let reporter = HealthReporter::default();
+        reporter.set(ConnectionState::Reconnecting, "refused".to_owned());
+        reporter.explain(ConnectionState::Connected, "the stream is full".to_owned());
+        assert_eq!(reporter.current().detail.as_deref(), Some("refused"));
+        reporter.set(ConnectionState::Connected, None);
+        reporter.explain(ConnectionState::Connected, "the stream is full".to_owned());
+        assert_eq!(reporter.current().detail.as_deref(), Some("the stream is full"));
     }
 
     #[test]

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use crate::EncodedBatch;
 
+/// What stands between the values of several columns ([`PropertyKind::Columns`](crate::PropertyKind::Columns)): the unit
+/// separator of ASCII.
+pub const COLUMN_SEPARATOR: char = '\u{1f}';
+
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplatePart {
@@ -87,6 +91,22 @@ impl Template {
     /// [`UnclosedBrace`]
     pub fn parse(text: &str) -> Result<Self, UnclosedBrace> {
         Ok(Self { parts: parts(text)?.into(), slot: 0 })
+    }
+
+    /// The values of these columns, whose names are separated by commas, with [`COLUMN_SEPARATOR`] between them; `None` when
+    /// a name is missing.
+    pub fn of_columns(names: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        for name in names.split(',').map(str::trim) {
+            if name.is_empty() {
+                return None;
+            }
+            if !parts.is_empty() {
+                parts.push(TemplatePart::Literal(COLUMN_SEPARATOR.to_string()));
+            }
+            parts.push(TemplatePart::Column(name.to_owned()));
+        }
+        Some(Self { parts: parts.into(), slot: 0 })
     }
 
     /// Its parts, in order.

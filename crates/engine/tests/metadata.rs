@@ -47,6 +47,21 @@ fn the_source_is_told_which_fields_are_bound() {
 }
 
 #[test]
+fn a_field_that_stands_for_many_names_fills_a_column_for_each() {
+    let world = World::new();
+    let sql = "@source(type='memory', metadata.a='header.Trace', metadata.c='header.Region', metadata.d='header.Trace')
+               @sink(type='memory') CREATE STREAM Events (a STRING, b STRING, c STRING, d STRING);";
+    let mut pipeline = world.pipeline(sql);
+    let headers = [Value::Null, Value::Null, Value::Null, Value::Null, "t1".into(), "eu".into()];
+    world.send_with("Events", [("x", &headers)]).unwrap();
+    pipeline.stop(DEADLINE);
+    assert_eq!(world.delivered("Events"), ["t1,x,eu,t1"]);
+    assert_eq!(world.bound("Events").named(), [(4, "Trace".to_owned()), (5, "Region".to_owned())]);
+    let error = EventFlux::from_sql(&sql.replace("header.Trace", "header."), &world.context()).unwrap_err().to_string();
+    assert!(error.contains("no metadata 'header.'"), "{error}");
+}
+
+#[test]
 fn one_field_may_fill_several_columns() {
     let world = World::new();
     let sql = "@source(type='memory', metadata.a='connection', metadata.c='connection')
@@ -183,12 +198,12 @@ fn mistakes_name_their_place_their_reason_and_the_way_out() {
         (
             "@source(type='memory', metadata.client='conection')",
             "1:40 property 'metadata.client': a memory source has no metadata 'conection' \
-             (did you mean 'connection'? its metadata are connection, received_time, attempt)",
+             (did you mean 'connection'? its metadata are connection, received_time, attempt, header.*)",
         ),
         (
             "@source(type='memory', metadata.client='user')",
             "1:40 property 'metadata.client': a memory source has no metadata 'user' \
-             (its metadata are connection, received_time, attempt)",
+             (its metadata are connection, received_time, attempt, header.*)",
         ),
         (
             "@source(type='memory', metadata.client='received_time')",

@@ -16,7 +16,7 @@ pub mod websocket;
 
 pub use ending::Ending;
 pub use hub::{
-    Accepts, Address, Batching, Framed, Framing, FullPolicy, HistoryLimits, Hub, HubConfig, JOIN, LEAVE, Losses,
+    Accepts, Address, Batching, EVENTS_PER_ENTRY, Framed, Framing, FullPolicy, HistoryLimits, Hub, HubConfig, JOIN, LEAVE, Losses,
     Origin, Publication, Published, QueueLimits, RateLimit, Retention, SharedFraming, Stats,
 };
 pub use pattern::{MAX_CHANNEL_BYTES, Pattern, PatternIndex, PatternKey, check_name};

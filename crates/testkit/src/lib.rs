@@ -8,6 +8,7 @@
 //! | certificates that are valid, expired, self-signed or for another name | [`tls::TestCertificates`] |
 //! | a network that is slow, sliced, cut or silent | [`proxy::ChaosProxy`] |
 //! | to count what arrived and find what was lost, doubled or reordered | [`collector::Collector`], [`sequence`] |
+//! | a real nats-server with JetStream, that can be killed and restarted | [`nats::NatsServer`] |
 //! | to wait for a condition with a deadline | [`wait`] |
 //! | to assert that a secret was never logged and that a warning was | [`log_capture::LogCapture`] |
 //! | the checks every connector has to pass | [`contract`] |
@@ -24,6 +25,7 @@
 pub mod collector;
 pub mod contract;
 pub mod log_capture;
+pub mod nats;
 pub mod peer;
 pub mod proxy;
 pub mod sequence;

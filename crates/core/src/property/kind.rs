@@ -39,6 +39,9 @@ pub enum PropertyKind {
     Path,
     /// Text in which `${column}` stands for a value of the row; for sinks.
     Template,
+    /// Names of columns, separated by commas; for sinks. The value is a template of their values, separated by
+    /// [`COLUMN_SEPARATOR`](crate::template::COLUMN_SEPARATOR).
+    Columns,
 }
 
 /// A parsed value.
@@ -75,6 +78,7 @@ impl PropertyKind {
             Self::Address => "address",
             Self::Path => "path",
             Self::Template => "template",
+            Self::Columns => "columns",
         }
     }
 
@@ -99,6 +103,7 @@ impl PropertyKind {
             Self::Address => "an address such as 127.0.0.1:8080 or 0.0.0.0:8080".to_owned(),
             Self::Path => "a file path".to_owned(),
             Self::Template => "text in which ${column} stands for the value of a column, and $${ for ${".to_owned(),
+            Self::Columns => "names of columns, separated by commas".to_owned(),
         }
     }
 
@@ -134,6 +139,7 @@ impl PropertyKind {
             }
             Self::Path => (!trimmed.is_empty()).then(|| PropertyValue::Text(trimmed.to_owned())),
             Self::Template => Template::parse(text).ok().map(PropertyValue::Template),
+            Self::Columns => Template::of_columns(text).map(PropertyValue::Template),
         }
     }
 }
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn each_kind_takes_what_it_says_and_nothing_else() {
         let integer = PropertyKind::Integer { min: -1, max: 9 };
-        let cases: [(PropertyKind, &str, Option<PropertyValue>); 18] = [
+        let cases: [(PropertyKind, &str, Option<PropertyValue>); 20] = [
             (integer, "-1", Some(PropertyValue::Integer(-1))),
             (integer, "10", None),
             (integer, "1x", None),
@@ -203,6 +209,8 @@ mod tests {
             (PropertyKind::Address, "127.0.0.1:0", Some(PropertyValue::Text("127.0.0.1:0".into()))),
             (PropertyKind::Address, "127.0.0.1:99999", None),
             (PropertyKind::Template, "a.${b", None),
+            (PropertyKind::Columns, "a, b", Template::parse("${a}\u{1f}${b}").ok().map(PropertyValue::Template)),
+            (PropertyKind::Columns, "a,,b", None),
         ];
         for (kind, text, expected) in cases {
             assert_eq!(kind.parse(text, None), expected, "{kind:?} {text}");

@@ -114,7 +114,7 @@ impl<'a> Resolver<'a> {
     /// they could only be wrong.
     fn default(&self, spec: &PropertySpec) -> Result<Option<Entry>, PropertyError> {
         let applies = self.unmet(spec).is_none();
-        if !applies && spec.kind == PropertyKind::Template {
+        if !applies && matches!(spec.kind, PropertyKind::Template | PropertyKind::Columns) {
             return Ok(None);
         }
         let chosen = spec.default_for.filter(|_| applies).and_then(|chosen| {

@@ -217,6 +217,11 @@ impl Properties {
         })
     }
 
+    /// What follows `prefix` in each given key, with its template, also one without columns.
+    pub fn prefixed_templates<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, Template)> {
+        self.values.keys().filter_map(move |key| Some((key.strip_prefix(prefix)?, self.template(key).ok()??)))
+    }
+
     /// Whether the pipeline author gave the property (a default does not count).
     pub fn is_given(&self, key: &str) -> bool {
         self.values.get(key).is_some_and(|entry| entry.given)

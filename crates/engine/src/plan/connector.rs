@@ -72,10 +72,10 @@ impl<'a> Planner<'a> {
             diagnostics.push(written.mistake_of(error.with_hint("write a text without ${...}")));
             return None;
         }
-        parts.context = parts.context.with_metadata(MetadataPlan::fields(&bound));
+        parts.context = parts.context.with_metadata(bound.fields(factory.metadata()));
         let created = factory.create_initialized(&parts.properties, &parts.context);
         let instance = self.made(&written, created, diagnostics)?;
-        let metadata = decoded.map(|decoded| MetadataPlan { decoded, bound });
+        let metadata = decoded.map(|decoded| MetadataPlan { decoded, bound: bound.columns });
         Some(self.assemble(&plugin, parts, instance, SourceFormat { mapper: mapper?, metadata }))
     }
 

@@ -19,6 +19,15 @@ pub(crate) struct MetadataPlan {
     pub(crate) bound: Vec<(usize, usize)>,
 }
 
+/// Which column is filled with which field.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// Number of a column of the stream, and number of the field that fills it.
+    pub(super) columns: Vec<(usize, usize)>,
+    /// Names of the field that stands for many: they are numbered behind the table.
+    named: Vec<String>,
+}
+
 /// The columns that keys name; their fields are looked up by [`Filled::bind`].
 pub(super) struct Filled<'a> {
     schema: &'a Schema,
@@ -66,14 +75,17 @@ impl<'a> Filled<'a> {
         table: &[MetadataSpec],
         written: &Written<'_>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Vec<(usize, usize)>> {
-        let mut bound = Vec::new();
+    ) -> Option<Bound> {
+        let mut bound = Bound::default();
         let mut sound = true;
         for &column in &self.columns {
             let key = format!("{PREFIX}{}", self.schema.fields()[column].name);
             let field = properties.optional_text(&key).unwrap_or_default().trim();
             match self.field(column, field, source, table) {
-                Ok(field) => bound.push((column, field)),
+                Ok(index) => {
+                    let number = bound.number(index, field, table);
+                    bound.columns.push((column, number));
+                }
                 Err((reason, hint)) => {
                     sound = false;
                     let error = PropertyError { key, reason, hint: Some(hint), in_value: !table.is_empty() };
@@ -95,7 +107,7 @@ impl<'a> Filled<'a> {
         if table.is_empty() {
             return Err((format!("a {source} source has no metadata"), "remove it".to_owned()));
         }
-        let Some(index) = table.iter().position(|spec| spec.name == name) else {
+        let Some(index) = table.iter().position(|spec| spec.matched(name).is_some()) else {
             let names: Vec<_> = table.iter().map(|spec| spec.name).collect();
             let meant = nearest(name, names.iter().copied()).map(|near| format!("did you mean '{near}'? "));
             let hint = format!("{}its metadata are {}", meant.unwrap_or_default(), names.join(", "));
@@ -111,12 +123,25 @@ impl<'a> Filled<'a> {
     }
 }
 
-impl MetadataPlan {
+impl Bound {
+    /// The number of the field that is called `name` and stands at `index` of the table.
+    fn number(&mut self, index: usize, name: &str, table: &[MetadataSpec]) -> usize {
+        let spec = &table[index];
+        let Some(name) = spec.matched(name).filter(|_| spec.is_open()) else { return index };
+        let known = self.named.iter().position(|known| known == name);
+        table.len()
+            + known.unwrap_or_else(|| {
+                self.named.push(name.to_owned());
+                self.named.len() - 1
+            })
+    }
+
     /// What the source is told.
-    pub(super) fn fields(bound: &[(usize, usize)]) -> BoundMetadata {
-        let mut fields: Vec<_> = bound.iter().map(|(_, field)| *field).collect();
+    pub(super) fn fields(&self, table: &[MetadataSpec]) -> BoundMetadata {
+        let mut fields: Vec<_> =
+            self.columns.iter().map(|(_, field)| *field).filter(|field| *field < table.len()).collect();
         fields.sort_unstable();
         fields.dedup();
-        BoundMetadata::new(fields)
+        BoundMetadata::new(fields).with_named(table, self.named.iter().cloned())
     }
 }

@@ -207,6 +207,7 @@ pub const METADATA: &[MetadataSpec] = &[
     MetadataSpec::new("connection", DataType::String, "The connection."),
     MetadataSpec::new("received_time", DataType::Timestamp, "When it came."),
     MetadataSpec::new("attempt", DataType::Int, "Which attempt it is."),
+    MetadataSpec::new("header.*", DataType::String, "The header of that name."),
 ];
 
 impl SourceFactory for MemorySourceFactory {

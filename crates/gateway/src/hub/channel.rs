@@ -35,8 +35,11 @@ pub(crate) struct Channel {
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// The event to come.
+    /// The event to come, counted here: logs, readers and replays go by it.
     pub(super) next: u64,
+    /// Number of the last event, as clients know it. Where hubs share a log, numbers have holes.
+    pub(super) last: u64,
+    pub(super) numbering: Numbering,
     pub(super) tracks: Vec<Track>,
     pub(super) history: Option<History>,
     pub(super) latest: Option<Latest>,
@@ -47,23 +50,38 @@ pub(super) struct State {
     pub(super) matched: Option<Box<FilterIndex<Matched>>>,
     /// Subscribers that are told the past first.
     pub(super) replays: Slab<Replay>,
+    /// How many of them wait for an event that they do not have yet.
+    pub(super) ahead: usize,
     /// What whoever published last wants; `None` before.
     pub(super) retention: Option<Retention>,
     /// Whether it is a pattern: its channels remember, it does not.
     is_pattern: bool,
 }
 
+/// Who numbers events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbering {
+    /// The channel: each event has the number behind that of the one before.
+    Own,
+    /// The log that hubs share: numbers grow, and have holes.
+    Shared,
+}
+
 /// A channel while an event passes: nothing else is published to it, and nobody comes or goes.
 pub(super) struct Passage<'c> {
     channel: &'c Channel,
+    /// Of the event.
+    number: u64,
     state: MutexGuard<'c, State>,
 }
 
 impl Channel {
-    /// A channel, or a pattern, whose first event will be number `next`.
-    pub(super) fn new(name: &str, is_pattern: bool, next: u64) -> Self {
+    /// A channel, or a pattern, whose events have higher numbers than `last`.
+    pub(super) fn new(name: &str, is_pattern: bool, last: u64, numbering: Numbering) -> Self {
         let state = State {
-            next,
+            next: last + 1,
+            last,
+            numbering,
             tracks: Vec::new(),
             history: None,
             latest: None,
@@ -71,6 +89,7 @@ impl Channel {
             waiting: Vec::new(),
             matched: None,
             replays: Slab::new(),
+            ahead: 0,
             retention: None,
             is_pattern,
         };
@@ -91,12 +110,23 @@ impl Channel {
         self.lock().retention.clone().unwrap_or_default()
     }
 
-    /// Prepares for an event; `None` when nobody receives it and nothing is remembered.
-    pub(super) fn begin(&self, retention: &Retention) -> Option<Passage<'_>> {
+    /// Prepares for an event, which has this number or the next; `None` when nobody receives it and nothing is
+    /// remembered.
+    pub(super) fn begin(&self, retention: &Retention, number: Option<u64>) -> Option<Passage<'_>> {
         let mut state = self.lock();
         state.adopt(retention);
         let is_wanted = state.subscribers() > 0 || state.remembers();
-        is_wanted.then(|| Passage { channel: self, state })
+        let number = number.unwrap_or(state.last + 1);
+        is_wanted.then(|| Passage { channel: self, number, state })
+    }
+
+    /// Forgets everything: what comes has higher numbers than `last`, and nothing is known of what was before.
+    pub(super) fn restart(&self, last: u64, woken: &mut Woken) {
+        let state = &mut *self.lock();
+        state.last = last;
+        state.history.iter_mut().for_each(|history| history.clear(last));
+        state.latest.iter_mut().for_each(Latest::clear);
+        state.await_none(woken);
     }
 
     /// Takes a subscriber in; it receives what is published from now on.
@@ -160,21 +190,23 @@ impl Channel {
 impl Passage<'_> {
     /// The number of the event, where a history is kept.
     pub(super) fn number(&self) -> Option<u64> {
-        self.state.history.is_some().then_some(self.state.next)
+        self.state.history.is_some().then_some(self.number)
     }
 
     /// Passes the event to all subscribers; returns how many there are for it.
     pub(super) fn pass(&mut self, event: &Passing<'_, '_>, woken: &mut Woken) -> usize {
-        let remembered = self.number();
+        let (number, remembered) = (self.number, self.number());
         let state = &mut *self.state;
-        let number = state.next;
+        let index = state.next;
         state.next += 1;
+        state.last = number;
         let key = event.key.map_or(0, hash);
         state.append(&Framed { text: event.text, binary: event.binary, number: remembered }, key, event);
         let delivered = state.readers.len() + state.replays.len();
         let delivered = delivered + state.deliver_matched(&self.channel.name, key, remembered, event, woken);
-        state.remember(number, event);
+        state.remember(index, number, event);
         state.wake(woken);
+        state.await_higher(number, woken);
         delivered
     }
 }
@@ -199,7 +231,7 @@ impl State {
         }
         match (&mut self.history, retention.history) {
             (Some(history), Some(limits)) => history.limit(limits),
-            (history @ None, Some(limits)) => *history = Some(History::new(limits)),
+            (history @ None, Some(limits)) => *history = Some(History::new(limits, self.last)),
             (_, None) => {}
         }
         if let (latest @ None, Some(keys)) = (&mut self.latest, retention.snapshot_keys) {
@@ -250,13 +282,13 @@ impl State {
         delivered
     }
 
-    fn remember(&mut self, number: u64, event: &Passing<'_, '_>) {
+    fn remember(&mut self, index: u64, number: u64, event: &Passing<'_, '_>) {
         if !self.remembers() {
             return;
         }
         let text = event.shared().clone();
         let (payload, binary, is_in_history) = (event.payload.clone(), event.binary, self.history.is_some());
-        let kept = Kept { number, text, payload, binary, is_in_history, at: event.at };
+        let kept = Kept { number, index, text, payload, binary, is_in_history, at: event.at };
         if let (Some(latest), Some(key)) = (&mut self.latest, event.key) {
             latest.set(key, kept.clone());
         }

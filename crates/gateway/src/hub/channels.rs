@@ -4,11 +4,14 @@
 //! several places at once finds no event that has reached one of them and not the other.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use super::channel::Channel;
+use super::channel::{Channel, Numbering};
 use super::config::HubConfig;
+use super::passing::Woken;
+use super::past::Place;
 use crate::pattern::{PatternKey, shrink_map};
 use crate::{Pattern, PatternIndex, Problem};
 
@@ -18,10 +21,16 @@ const FIRST_SWEEP: usize = 1024;
 /// How long a search for unused channels is not repeated that makes no difference.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How far ahead of us a client may be that comes from another hub of the same log: half a million entries. What is further
+/// away is no place in it.
+const MAX_AHEAD: u64 = 1 << 31;
+
 /// See the module. A channel is made when somebody subscribes, or when something is published that is to be remembered.
 #[derive(Debug)]
 pub(crate) struct Channels {
     table: RwLock<Table>,
+    /// Number of the last event, whichever channel it was for; only of a shared log.
+    reached: AtomicU64,
     limits: Limits,
 }
 
@@ -29,15 +38,18 @@ pub(crate) struct Channels {
 struct Limits {
     channels: usize,
     subscribers: usize,
+    numbering: Numbering,
 }
 
 #[derive(Debug)]
 struct Table {
+    /// Of all histories.
+    epoch: Arc<str>,
     exact: HashMap<Arc<str>, Arc<Channel>>,
     patterns: HashMap<Arc<str>, (PatternKey, Arc<Channel>)>,
     index: PatternIndex<Arc<Channel>>,
-    /// Number of the first event of channels to come: higher than any that was published to one that is gone.
-    first: u64,
+    /// No event that was published to a channel that is gone has a higher number.
+    forgotten: u64,
     /// Unused channels are looked for when there are so many.
     sweep_at: usize,
     swept: Option<Instant>,
@@ -45,6 +57,8 @@ struct Table {
 
 /// Where an event goes.
 pub(super) struct Receivers<'t> {
+    /// The epoch of histories.
+    pub(super) epoch: &'t Arc<str>,
     /// The channel.
     pub(super) exact: Option<&'t Arc<Channel>>,
     /// The patterns that match its name.
@@ -57,22 +71,47 @@ pub(super) struct Receivers<'t> {
 #[derive(Debug)]
 pub(crate) struct Change<'t> {
     table: RwLockWriteGuard<'t, Table>,
+    reached: &'t AtomicU64,
     limits: Limits,
     pub(crate) now: Instant,
 }
 
 impl Channels {
-    pub(super) fn new(config: &HubConfig) -> Self {
+    pub(super) fn new(config: &HubConfig, epoch: &str) -> Self {
         let table = Table {
+            epoch: epoch.into(),
             exact: HashMap::new(),
             patterns: HashMap::new(),
             index: PatternIndex::new(),
-            first: 1,
+            forgotten: 0,
             sweep_at: FIRST_SWEEP,
             swept: None,
         };
-        let limits = Limits { channels: config.max_channels, subscribers: config.max_subscribers };
-        Self { table: RwLock::new(table), limits }
+        let numbering = if config.shared { Numbering::Shared } else { Numbering::Own };
+        let limits = Limits { channels: config.max_channels, subscribers: config.max_subscribers, numbering };
+        Self { table: RwLock::new(table), reached: AtomicU64::new(0), limits }
+    }
+
+    pub(super) fn epoch(&self) -> Arc<str> {
+        self.read().epoch.clone()
+    }
+
+    /// What was known is of no use any more: histories have this epoch, and events higher numbers than `last`.
+    pub(super) fn restart(&self, epoch: &str, last: u64) {
+        // Woken when the table is free again.
+        let mut woken = Woken::default();
+        let table = &mut *self.write();
+        if *table.epoch != *epoch {
+            table.epoch = epoch.into();
+        }
+        table.forgotten = last;
+        self.reached.store(last, Ordering::Relaxed);
+        table.exact.values().for_each(|channel| channel.restart(last, &mut woken));
+    }
+
+    /// Number of the last event of the log.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -80,37 +119,42 @@ impl Channels {
     }
 
     /// Calls `pass` with the channel of that name and the patterns that match it. When there is no such channel, one is
-    /// made if it is to remember and there are not too many.
+    /// made if it is to remember and there are not too many. `number`: of the event, where a log has numbered it.
     pub(super) fn pass<R>(
         &self,
         name: &str,
         remembers: bool,
-        now: Instant,
+        (now, number): (Instant, Option<u64>),
         pass: impl FnOnce(&Receivers<'_>) -> R,
     ) -> R {
         {
             let table = self.read();
+            self.reach(number);
             let receivers = table.receivers(name);
             if receivers.exact.is_some() || !remembers {
                 return pass(&receivers);
             }
         }
         let mut table = self.write();
-        let is_forgotten = table.exact(name, self.limits.channels, now).is_none();
-        // What nobody remembers is behind all positions that clients have.
-        table.first += u64::from(is_forgotten);
+        let is_forgotten = table.exact(name, self.limits, now).is_none();
+        self.reach(number);
+        if is_forgotten {
+            // What nobody remembers is behind all positions that clients have.
+            table.forgotten = number.unwrap_or(table.forgotten + 1);
+        }
         pass(&Receivers { is_forgotten, ..table.receivers(name) })
     }
 
-    /// Calls `work` while nothing is published and nobody comes or goes.
-    pub(super) fn still<R>(&self, work: impl FnOnce() -> R) -> R {
+    /// Calls `work` while nobody comes or goes.
+    pub(super) fn still<R>(&self, number: Option<u64>, work: impl FnOnce() -> R) -> R {
         let _table = self.read();
+        self.reach(number);
         work()
     }
 
     /// Begins a change of subscribers.
     pub(crate) fn change(&self, now: Instant) -> Change<'_> {
-        Change { table: self.write(), limits: self.limits, now }
+        Change { table: self.write(), reached: &self.reached, limits: self.limits, now }
     }
 
     /// Visits the channel of that name, if there is one, and the patterns that match it.
@@ -124,6 +168,13 @@ impl Channels {
     pub(super) fn each(&self, mut visit: impl FnMut(&Arc<Channel>)) {
         let table = self.read();
         table.exact.values().chain(table.patterns.values().map(|(_, channel)| channel)).for_each(&mut visit);
+    }
+
+    /// To be called with the table held, so that whoever comes and goes finds it as the channels are.
+    fn reach(&self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.reached.store(number, Ordering::Relaxed);
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -141,10 +192,48 @@ impl Change<'_> {
         self.table.exact.get(name)
     }
 
-    /// The last event that was published to a channel of which nothing is known any more: positions before it are of no
-    /// use.
-    pub(crate) fn last_forgotten(&self) -> u64 {
-        self.table.first - 1
+    /// The epoch of all histories.
+    pub(crate) fn epoch(&self) -> &Arc<str> {
+        &self.table.epoch
+    }
+
+    /// Where the history of a channel is now, also of one that has none yet: an offset that is smaller than those of all
+    /// events to come.
+    pub(crate) fn offset(&self, channel: Option<&Arc<Channel>>) -> u64 {
+        match self.limits.numbering {
+            Numbering::Own => channel.map_or(self.table.forgotten, |channel| channel.last()),
+            Numbering::Shared => self.reached(),
+        }
+    }
+
+    /// Whether everything behind `offset` is remembered, or still to come.
+    pub(crate) fn remembers_since(&self, channel: Option<&Arc<Channel>>, offset: u64) -> bool {
+        if self.is_ahead(offset) && offset - self.reached() > MAX_AHEAD {
+            return false;
+        }
+        match (channel, self.limits.numbering) {
+            (Some(channel), _) => channel.remembers_since(offset, self.now),
+            (None, Numbering::Own) => offset == self.table.forgotten,
+            (None, Numbering::Shared) => offset >= self.table.forgotten,
+        }
+    }
+
+    /// From where a subscriber that has this event is told what followed; `None` when there is nothing to wait for.
+    pub(crate) fn place(&self, channel: Option<&Arc<Channel>>, offset: u64) -> Option<Place> {
+        if self.is_ahead(offset) {
+            return self.remembers_since(channel, offset).then_some(Place { offset, is_ahead: true });
+        }
+        let is_behind = channel.is_some_and(|channel| channel.has_history() && offset < channel.last());
+        is_behind.then_some(Place::known(offset))
+    }
+
+    /// Whether an event of that number was published elsewhere, and not here yet.
+    fn is_ahead(&self, offset: u64) -> bool {
+        self.limits.numbering == Numbering::Shared && offset > self.reached()
+    }
+
+    fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
     }
 
     /// The channel or pattern of that name, made when there is none, for somebody who has so many seats there that are
@@ -155,8 +244,8 @@ impl Change<'_> {
     pub(crate) fn channel(&mut self, pattern: &Pattern, given_up: usize) -> Result<Arc<Channel>, Problem> {
         let full = || Problem::ChannelFull { channel: pattern.text().to_owned() };
         let channel = match pattern.is_exact() {
-            true => self.table.exact(pattern.text(), self.limits.channels, self.now),
-            false => self.table.pattern(pattern, self.limits.channels, self.now),
+            true => self.table.exact(pattern.text(), self.limits, self.now),
+            false => self.table.pattern(pattern, self.limits, self.now),
         };
         let channel = channel.ok_or_else(full)?;
         if channel.subscribers() >= self.limits.subscribers.saturating_add(given_up) {
@@ -203,27 +292,27 @@ impl Table {
         if !self.index.is_empty() {
             self.index.for_each_match(name, |channel| patterns.push(channel));
         }
-        Receivers { exact: self.exact.get(name), patterns, is_forgotten: false }
+        Receivers { epoch: &self.epoch, exact: self.exact.get(name), patterns, is_forgotten: false }
     }
 
-    fn exact(&mut self, name: &str, max_channels: usize, now: Instant) -> Option<Arc<Channel>> {
+    fn exact(&mut self, name: &str, limits: Limits, now: Instant) -> Option<Arc<Channel>> {
         if let Some(channel) = self.exact.get(name) {
             return Some(channel.clone());
         }
-        self.has_room(max_channels, now).then(|| {
-            let channel = Arc::new(Channel::new(name, false, self.first));
+        self.has_room(limits.channels, now).then(|| {
+            let channel = Arc::new(Channel::new(name, false, self.forgotten, limits.numbering));
             self.exact.insert(channel.name().clone(), channel.clone());
             channel
         })
     }
 
-    fn pattern(&mut self, pattern: &Pattern, max_channels: usize, now: Instant) -> Option<Arc<Channel>> {
+    fn pattern(&mut self, pattern: &Pattern, limits: Limits, now: Instant) -> Option<Arc<Channel>> {
         if let Some((_, channel)) = self.patterns.get(pattern.text()) {
             return Some(channel.clone());
         }
-        self.has_room(max_channels, now).then(|| {
+        self.has_room(limits.channels, now).then(|| {
             // What a pattern's channels remember, they remember themselves.
-            let channel = Arc::new(Channel::new(pattern.text(), true, 1));
+            let channel = Arc::new(Channel::new(pattern.text(), true, 0, limits.numbering));
             let key = self.index.insert(pattern, channel.clone());
             self.patterns.insert(channel.name().clone(), (key, channel.clone()));
             channel
@@ -258,7 +347,7 @@ impl Table {
     /// for those that are gone.
     fn forget(&mut self, channel: &Channel) {
         if channel.has_history() {
-            self.first = self.first.max(channel.last() + 1);
+            self.forgotten = self.forgotten.max(channel.last());
         }
     }
 }

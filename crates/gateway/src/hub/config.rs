@@ -41,6 +41,9 @@ pub struct HubConfig {
     pub authorizes_subscriptions: bool,
     /// Small messages to one client wait for each other; `None`: they do not.
     pub batching: Option<Batching>,
+    /// Whether what is published comes from a log that other hubs read as well ([`Hub::apply`](crate::Hub::apply)), which
+    /// numbers events and names the epoch of histories.
+    pub shared: bool,
 }
 
 /// How long what is published is kept: a matter of whoever publishes.
@@ -127,6 +130,7 @@ impl Default for HubConfig {
             authentication: None,
             authorizes_subscriptions: false,
             batching: None,
+            shared: false,
         }
     }
 }

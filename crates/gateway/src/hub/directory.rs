@@ -26,6 +26,8 @@ struct Table {
     addresses: HashMap<IpAddr, usize>,
     /// Members of channels, where presence is kept: each session once, with the number of its subscriptions.
     present: HashMap<Arc<str>, HashMap<Uuid, Present>>,
+    /// The same as other hubs have it: by channel and by hub.
+    elsewhere: HashMap<Arc<str>, HashMap<Arc<str>, Vec<(String, Option<String>)>>>,
 }
 
 /// User of a session, and number of its subscriptions to a channel.
@@ -157,8 +159,36 @@ impl Directory {
     /// Session and user of everybody on a channel, at most `limit`.
     pub(crate) fn present(&self, channel: &str, limit: usize) -> Vec<(String, Option<String>)> {
         let table = self.lock();
-        let members = table.present.get(channel).into_iter().flatten();
-        members.take(limit).map(|(id, (user, _))| (id.to_string(), user.as_deref().map(str::to_owned))).collect()
+        let elsewhere = table.elsewhere.get(channel).into_iter().flat_map(HashMap::values).flatten().cloned();
+        table.present_here(channel).chain(elsewhere).take(limit).collect()
+    }
+
+    /// The same of those who are connected here.
+    pub(super) fn present_here(&self, channel: &str, limit: usize) -> Vec<(String, Option<String>)> {
+        self.lock().present_here(channel).take(limit).collect()
+    }
+
+    /// Who is on a channel at another hub. Of further channels than `max_channels` nothing is known.
+    pub(super) fn set_elsewhere(
+        &self,
+        channel: &str,
+        instance: &str,
+        members: Vec<(String, Option<String>)>,
+        max_channels: usize,
+    ) {
+        let mut table = self.lock();
+        let is_full = table.elsewhere.len() >= max_channels;
+        match table.elsewhere.get_mut(channel) {
+            Some(instances) if members.is_empty() => {
+                instances.remove(instance);
+                if instances.is_empty() {
+                    table.elsewhere.remove(channel);
+                }
+            }
+            Some(instances) => drop(instances.insert(instance.into(), members)),
+            None if members.is_empty() || is_full => {}
+            None => drop(table.elsewhere.insert(channel.into(), HashMap::from([(instance.into(), members)]))),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -167,6 +197,11 @@ impl Directory {
 }
 
 impl Table {
+    fn present_here(&self, channel: &str) -> impl Iterator<Item = (String, Option<String>)> {
+        let members = self.present.get(channel).into_iter().flatten();
+        members.map(|(id, (user, _))| (id.to_string(), user.as_deref().map(str::to_owned)))
+    }
+
     fn has_room(&self, address: IpAddr, config: &HubConfig) -> Result<(), Ending> {
         let of_address = self.addresses.get(&address).copied().unwrap_or(0);
         if self.sessions.len() >= config.max_connections {

@@ -21,7 +21,10 @@ pub struct HistoryLimits {
 /// An event as it was published.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
+    /// What clients call it. Numbers of a channel grow, but where hubs share a log not by one.
     pub(super) number: u64,
+    /// Its place among the events that were published to the channel here.
+    pub(super) index: u64,
     pub(super) text: Bytes,
     /// Where in `text` the payload is.
     pub(super) payload: Range<usize>,
@@ -37,6 +40,8 @@ pub(super) struct History {
     limits: HistoryLimits,
     events: VecDeque<Kept>,
     bytes: usize,
+    /// Number of the last event that is not remembered any more, or never was.
+    forgotten: u64,
 }
 
 /// The latest event of each key; the keys that were set longest ago are forgotten first.
@@ -54,8 +59,9 @@ impl Kept {
 }
 
 impl History {
-    pub(super) fn new(limits: HistoryLimits) -> Self {
-        Self { limits, events: VecDeque::new(), bytes: 0 }
+    /// An empty history; events up to number `forgotten` are not remembered.
+    pub(super) fn new(limits: HistoryLimits, forgotten: u64) -> Self {
+        Self { limits, events: VecDeque::new(), bytes: 0, forgotten }
     }
 
     pub(super) fn limit(&mut self, limits: HistoryLimits) {
@@ -77,19 +83,36 @@ impl History {
                 || now.saturating_duration_since(oldest.at) > self.limits.age)
         {
             self.bytes -= oldest.text.len();
+            self.forgotten = oldest.number;
             self.events.pop_front();
         }
     }
 
-    /// The oldest event that is kept.
-    pub(super) fn first(&self) -> Option<u64> {
-        self.events.front().map(|event| event.number)
+    /// Forgets everything, and whatever came up to number `forgotten`.
+    pub(super) fn clear(&mut self, forgotten: u64) {
+        *self = Self::new(self.limits, forgotten);
     }
 
-    /// The events from `number` on, oldest first.
-    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = &Kept> {
-        let index = self.events.partition_point(|event| event.number < number);
-        self.events.range(index..)
+    /// Number of the last event that is not remembered.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Index of the oldest event that is kept.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.events.front().map(|event| event.index)
+    }
+
+    /// The events from that index on, oldest first.
+    pub(super) fn from(&self, index: u64) -> impl Iterator<Item = &Kept> {
+        let place = self.events.partition_point(|event| event.index < index);
+        self.events.range(place..)
+    }
+
+    /// Index of the oldest event that is kept and has a higher number.
+    pub(super) fn behind(&self, number: u64) -> Option<u64> {
+        let place = self.events.partition_point(|event| event.number <= number);
+        self.events.get(place).map(|event| event.index)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,6 +123,10 @@ impl History {
 impl Latest {
     pub(super) fn new(max_keys: usize) -> Self {
         Self { max_keys, by_key: HashMap::new(), by_number: BTreeMap::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.max_keys);
     }
 
     pub(super) fn set(&mut self, key: &str, event: Kept) {
@@ -136,6 +163,7 @@ mod tests {
     fn kept(number: u64, text: &str, at: Instant) -> Kept {
         Kept {
             number,
+            index: number,
             text: Bytes::from(text.to_owned()),
             payload: 0..text.len(),
             binary: false,
@@ -148,14 +176,29 @@ mod tests {
     fn history_is_bounded_by_number_bytes_and_age() {
         let start = Instant::now();
         let limits = HistoryLimits { events: 3, bytes: 10, age: Duration::from_secs(60) };
-        let mut history = History::new(limits);
+        let mut history = History::new(limits, 0);
         (1..=5).for_each(|number| history.push(kept(number, "ab", start)));
-        assert_eq!(history.first(), Some(3));
+        assert_eq!((history.first(), history.forgotten()), (Some(3), 2));
         history.push(kept(6, "abcdefgh", start));
-        assert_eq!(history.first(), Some(5));
+        assert_eq!((history.first(), history.forgotten()), (Some(5), 4));
         assert_eq!(history.from(6).map(|event| event.number).collect::<Vec<_>>(), [6]);
         history.trim(start + Duration::from_secs(61));
-        assert!(history.is_empty());
+        assert!(history.is_empty() && history.forgotten() == 6);
+    }
+
+    #[test]
+    fn numbers_may_have_holes() {
+        let now = Instant::now();
+        let mut history =
+            History::new(HistoryLimits { events: 2, bytes: 100, age: Duration::from_secs(60) }, 4095);
+        for (index, number) in [(1, 4096), (2, 8200), (3, 8201)] {
+            history.push(Kept { index, ..kept(number, "ab", now) });
+        }
+        assert_eq!((history.first(), history.forgotten()), (Some(2), 4096));
+        let behind = [0, 4096, 8199, 8200, 8201].map(|number| history.behind(number));
+        assert_eq!(behind, [Some(2), Some(2), Some(2), Some(3), None]);
+        history.clear(12_287);
+        assert_eq!((history.first(), history.behind(0), history.forgotten()), (None, None, 12_287));
     }
 
     #[test]

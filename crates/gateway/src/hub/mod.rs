@@ -14,13 +14,14 @@ mod past;
 mod publish;
 mod reader;
 mod seats;
+mod shared;
 mod stats;
 mod track;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(crate) use channel::Channel;
@@ -33,9 +34,11 @@ pub use framing::{Framed, Framing, SharedFraming};
 pub use history::HistoryLimits;
 pub(crate) use item::{Content, Event, Item, SharedEvent, Snapshot, Wanted};
 pub(crate) use mailbox::Mailbox;
+pub(crate) use past::Place;
 pub use publish::{Address, Publication, Published};
 pub(crate) use reader::Read;
 pub(crate) use seats::{Before, Joining, Matched, Seat};
+pub use shared::EVENTS_PER_ENTRY;
 pub(crate) use stats::Counters;
 pub use stats::Stats;
 
@@ -57,8 +60,6 @@ pub const LEAVE: &str = "leave";
 pub struct Hub {
     dialect: &'static dyn Dialect,
     config: HubConfig,
-    /// Of all histories; another one after a restart.
-    epoch: String,
     channels: Channels,
     directory: Directory,
     /// Kinds of messages that the pipeline takes.
@@ -67,6 +68,7 @@ pub struct Hub {
     /// Compiled filters, each text once.
     filters: Mutex<FilterTable>,
     stopping: AtomicBool,
+    watch: OnceLock<shared::Watch>,
 }
 
 /// Where a hub is.
@@ -76,7 +78,8 @@ pub struct Origin<'a> {
     pub path: &'a str,
     /// Where it counts.
     pub metrics: &'a Metrics,
-    /// Names its histories: one that was never used before.
+    /// Names its histories: one that was never used before, or, for a hub that shares a log with others, empty until
+    /// [`Hub::begin`] tells.
     pub epoch: &'a str,
 }
 
@@ -95,13 +98,13 @@ impl Hub {
     pub fn new(dialect: &'static dyn Dialect, config: HubConfig, origin: &Origin<'_>) -> Arc<Self> {
         Arc::new(Self {
             dialect,
-            epoch: origin.epoch.to_owned(),
-            channels: Channels::new(&config),
+            channels: Channels::new(&config, origin.epoch),
             directory: Directory::default(),
             accepts: RwLock::default(),
             counters: Counters::new(origin.metrics, origin.path),
             filters: Mutex::default(),
             stopping: AtomicBool::new(false),
+            watch: OnceLock::new(),
             config,
         })
     }
@@ -118,10 +121,10 @@ impl Hub {
         &self.config
     }
 
-    /// The epoch of its histories.
+    /// The epoch of its histories; that of a shared log may change.
     #[must_use]
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    pub fn epoch(&self) -> Arc<str> {
+        self.channels.epoch()
     }
 
     /// Takes a connection in.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::channel::{Channel, State};
+use super::channel::{Channel, Numbering, State};
 use super::history::{Kept, Latest};
 use super::item::{Content, Event, SharedEvent, Wanted};
 use super::mailbox::Mailbox;
+use super::passing::Woken;
 use super::seats::{Joining, Seat};
 use crate::filter::Document;
 
@@ -14,8 +15,37 @@ use crate::filter::Document;
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) mailbox: Arc<Mailbox>,
-    /// The next event it is told.
+    /// What its session calls it.
+    cursor: u32,
+    /// The next event it is told, counted here.
     pub(super) next: u64,
+    /// It has events up to this number from somebody who was faster, and waits until what comes here is new to it.
+    pub(super) has: Option<u64>,
+}
+
+/// Where a subscriber is that wants to go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Number of the last event it has.
+    pub(crate) offset: u64,
+    /// Whether that was not published here yet.
+    pub(crate) is_ahead: bool,
+}
+
+impl Place {
+    pub(crate) fn known(offset: u64) -> Self {
+        Self { offset, is_ahead: false }
+    }
+}
+
+/// How far a replay got.
+enum Progress {
+    /// There is more.
+    More,
+    /// That was all.
+    Done,
+    /// There will be more that the subscriber has already.
+    Waits,
 }
 
 /// What [`Channel::replay`] got done.
@@ -25,12 +55,20 @@ pub(crate) struct Replayed {
     pub(crate) missed: u64,
     /// The past is over: the subscriber's seat from now on.
     pub(crate) joined: Option<Seat>,
+    /// It is not, but there is nothing to tell until the session is told so.
+    pub(crate) waits: bool,
 }
 
 impl Channel {
-    /// Takes a subscriber in that is told what is remembered from event `next` on.
-    pub(crate) fn begin_replay(&self, mailbox: Arc<Mailbox>, next: u64) -> Seat {
-        Seat::Replay(self.lock().replays.insert(Replay { mailbox, next }) as u32)
+    /// Takes a subscriber in that is told what is remembered behind its place.
+    pub(crate) fn begin_replay(&self, mailbox: Arc<Mailbox>, cursor: u32, place: Place) -> Seat {
+        let state = &mut *self.lock();
+        let (next, has) = match place.is_ahead {
+            true => (state.next, Some(place.offset)),
+            false => (state.index_behind(place.offset), None),
+        };
+        state.ahead += usize::from(place.is_ahead);
+        Seat::Replay(state.replays.insert(Replay { mailbox, cursor, next, has }) as u32)
     }
 
     /// Hands over about `room` bytes of what is remembered; when there is no more, the subscriber is one of those who
@@ -44,12 +82,15 @@ impl Channel {
         mut visit: impl FnMut(&Kept),
     ) -> Replayed {
         let state = &mut *self.lock();
-        let (missed, has_more) = state.replay(seat, room, now, &mut visit);
-        if has_more {
-            return Replayed { missed, joined: None };
+        let (missed, progress) = state.replay(seat, room, now, &mut visit);
+        match progress {
+            Progress::More => Replayed { missed, joined: None, waits: false },
+            Progress::Waits => Replayed { missed, joined: None, waits: true },
+            Progress::Done => {
+                state.replays.try_remove(seat as usize);
+                Replayed { missed, joined: Some(state.join(joining.clone())), waits: false }
+            }
         }
-        state.replays.try_remove(seat as usize);
-        Replayed { missed, joined: Some(state.join(joining.clone())) }
     }
 
     /// Hands over all of what a subscriber was not told yet; returns how many events are no longer remembered.
@@ -72,9 +113,9 @@ impl Channel {
         None
     }
 
-    /// The last event that was published.
+    /// Number of the last event that was published.
     pub(crate) fn last(&self) -> u64 {
-        self.lock().next - 1
+        self.lock().last
     }
 
     /// Whether it has a history.
@@ -95,19 +136,65 @@ impl Channel {
     /// Whether everything behind `offset` is remembered.
     pub(crate) fn remembers_since(&self, offset: u64, now: Instant) -> bool {
         let mut state = self.lock();
-        let next = state.next;
-        let is_new = state.is_new();
-        let Some(history) = &mut state.history else { return is_new && offset + 1 == next };
+        let (last, is_new, numbering) = (state.last, state.is_new(), state.numbering);
+        // Numbers of a log go on without this channel.
+        let is_possible = offset <= last || numbering == Numbering::Shared;
+        let Some(history) = &mut state.history else { return is_new && offset >= last && is_possible };
         history.trim(now);
-        offset < next && history.first().unwrap_or(next) <= offset + 1
+        offset >= history.forgotten() && is_possible
     }
 }
 
 impl State {
-    /// Returns how many events are no longer remembered, and whether there is more.
-    fn replay(&mut self, seat: u32, room: usize, now: Instant, visit: &mut dyn FnMut(&Kept)) -> (u64, bool) {
-        let (Some(replay), Some(history)) = (self.replays.get_mut(seat as usize), &mut self.history) else {
-            return (0, false);
+    /// The event behind one of that number, counted here. Of numbers with holes it is not known how many there were among
+    /// what is forgotten.
+    fn index_behind(&self, number: u64) -> u64 {
+        match self.numbering {
+            Numbering::Own => number + 1,
+            Numbering::Shared => {
+                self.history.as_ref().and_then(|history| history.behind(number)).unwrap_or(self.next)
+            }
+        }
+    }
+
+    /// An event of that number was published: those who have it pass over it, and those who do not need not wait any more.
+    pub(super) fn await_higher(&mut self, number: u64, woken: &mut Woken) {
+        if self.ahead == 0 {
+            return;
+        }
+        for (_, replay) in &mut self.replays {
+            match replay.has {
+                Some(has) if number <= has => replay.next = self.next,
+                Some(_) => {
+                    replay.has = None;
+                    self.ahead -= 1;
+                    woken.read(replay.mailbox.clone(), replay.cursor);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What subscribers have from somebody else tells nothing any more.
+    pub(super) fn await_none(&mut self, woken: &mut Woken) {
+        for (_, replay) in &mut self.replays {
+            if replay.has.take().is_some() {
+                woken.read(replay.mailbox.clone(), replay.cursor);
+            }
+        }
+        self.ahead = 0;
+    }
+
+    /// Returns how many events are no longer remembered, and how far it got.
+    fn replay(&mut self, seat: u32, room: usize, now: Instant, visit: &mut dyn FnMut(&Kept)) -> (u64, Progress) {
+        let Some(replay) = self.replays.get_mut(seat as usize) else { return (0, Progress::Done) };
+        if replay.has.is_some() {
+            return (0, Progress::Waits);
+        }
+        let Some(history) = &mut self.history else {
+            // It waited, and what came is not to be remembered.
+            let is_known = self.numbering == Numbering::Shared;
+            return (if is_known { self.next.saturating_sub(replay.next) } else { 0 }, Progress::Done);
         };
         history.trim(now);
         let first = history.first().unwrap_or(self.next);
@@ -116,13 +203,13 @@ impl State {
         let mut left = room;
         for event in history.from(replay.next) {
             if left == 0 {
-                return (missed, true);
+                return (missed, Progress::More);
             }
             left = left.saturating_sub(event.text.len().max(1));
             visit(event);
-            replay.next = event.number + 1;
+            replay.next = event.index + 1;
         }
-        (missed, false)
+        (missed, Progress::Done)
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::channel::Passage;
 use super::item::{Content, Event, SharedEvent};
 use super::passing::{Passing, Woken, hash};
-use super::{Hub, Interest, Member, Retention};
+use super::{Hub, Interest, Member, Retention, shared};
 use crate::Problem;
 use crate::dialects::{self, Dialect};
 use crate::filter::Document;
@@ -62,6 +62,8 @@ struct At<'a> {
     metadata: Option<&'a str>,
     now: Instant,
     time_ms: u64,
+    /// Of the event, where a log has numbered it.
+    number: Option<u64>,
 }
 
 /// What an event is called that goes to a user and to no channel.
@@ -89,7 +91,8 @@ impl Hub {
     ) {
         let mut scratch = Scratch::default();
         for event in events {
-            let published = self.publish_one(&event, &At { retention, metadata: None, now, time_ms }, &mut scratch);
+            let at = At { retention, metadata: None, now, time_ms, number: None };
+            let published = self.publish_one(&event, &at, &mut scratch);
             if let Ok(published) = published {
                 self.counters.delivered.add(published.delivered as u64);
             }
@@ -109,40 +112,97 @@ impl Hub {
         (now, time_ms): (Instant, u64),
     ) -> Result<Published, Problem> {
         let mut scratch = Scratch::default();
-        let published = self.publish_one(event, &At { retention, metadata, now, time_ms }, &mut scratch)?;
+        let at = At { retention, metadata, now, time_ms, number: None };
+        let published = self.publish_one(event, &at, &mut scratch)?;
         self.counters.delivered.add(published.delivered as u64);
         Ok(published)
     }
 
-    fn publish_one(&self, event: &Publication<'_>, at: &At<'_>, scratch: &mut Scratch) -> Result<Published, Problem> {
-        if !self.dialect.traits().transparent && !matches!(event.to, Address::Request(_)) {
+    /// Publishes the events of an entry of the log that this hub shares with others: in all of them they have the same
+    /// numbers. An entry has at most [`EVENTS_PER_ENTRY`](super::EVENTS_PER_ENTRY) events, and entries have growing
+    /// sequences; what is beyond is left out. `time_ms` is when they were published, by whomever; otherwise as
+    /// [`Hub::publish`].
+    pub fn apply<'a>(
+        &self,
+        retention: &Retention,
+        sequence: u64,
+        events: impl IntoIterator<Item = Publication<'a>>,
+        (now, time_ms): (Instant, u64),
+        mut each: impl FnMut(Result<Published, Problem>),
+    ) {
+        let mut scratch = Scratch::default();
+        for (event, number) in events.into_iter().zip(shared::numbers(sequence)) {
+            let at = At { retention, metadata: None, now, time_ms, number: Some(number) };
+            let published = self.publish_one(&event, &at, &mut scratch);
+            if let Ok(published) = published {
+                self.counters.delivered.add(published.delivered as u64);
+            }
+            each(published);
+        }
+        // Also one without events: no more of it comes.
+        self.channels.still(Some(*shared::numbers(sequence).end()), || ());
+    }
+
+    /// Whether an event can be published: its payload is what the protocol needs, and its channel has a name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, event: &Publication<'_>) -> Result<(), Problem> {
+        if let Address::Request(request) = event.to {
+            parse_request(request)?;
+        }
+        if !self.dialect.traits().transparent {
             check_json(event.payload)?;
         }
+        match event.to {
+            Address::Channel(channel) => check_name(channel),
+            Address::User { channel, .. } => channel.map_or(Ok(()), check_name),
+            Address::Request(_) => Ok(()),
+        }
+    }
+
+    /// Answers a request of a client that is connected here; returns whether there is such a client.
+    ///
+    /// # Errors
+    /// When it cannot be answered.
+    pub fn answer(&self, request: &str, payload: &[u8]) -> Result<bool, Problem> {
+        let event = Publication { to: Address::Request(request), payload, binary: false, key: None, correlation: None };
+        self.check(&event)?;
+        let is_here = self.pass_answer(request, payload)?;
+        self.counters.delivered.add(u64::from(is_here));
+        Ok(is_here)
+    }
+
+    fn publish_one(&self, event: &Publication<'_>, at: &At<'_>, scratch: &mut Scratch) -> Result<Published, Problem> {
+        self.check(event)?;
         let delivered = match event.to {
-            Address::Channel(channel) => {
-                check_name(channel)?;
-                self.publish_to_channel(channel, event, at, scratch)
-            }
-            Address::User { user, channel } => {
-                channel.map_or(Ok(()), check_name)?;
-                self.publish_to_user(user, channel, event, at, scratch)
-            }
-            Address::Request(request) => usize::from(self.answer(request, event.payload)?),
+            Address::Channel(channel) => self.publish_to_channel(channel, event, at, scratch),
+            Address::User { user, channel } => self.publish_to_user(user, channel, event, at, scratch),
+            Address::Request(request) => usize::from(self.pass_answer(request, event.payload)?),
         };
         Ok(Published { delivered })
     }
 
+    /// Passes an answer to the session that asked; whether it is still there.
+    fn pass_answer(&self, request: &str, payload: &[u8]) -> Result<bool, Problem> {
+        let (session, request) = parse_request(request)?;
+        let Some(member) = self.directory.session(session) else { return Ok(false) };
+        member.mailbox.answer(request, Bytes::copy_from_slice(payload), self.config.max_reply_bytes);
+        Ok(true)
+    }
+
     fn publish_to_channel(&self, channel: &str, event: &Publication<'_>, at: &At<'_>, scratch: &mut Scratch) -> usize {
-        self.channels.pass(channel, at.retention.remembers(), at.now, |receivers| {
+        self.channels.pass(channel, at.retention.remembers(), (at.now, at.number), |receivers| {
             self.counters.forgotten.add(u64::from(receivers.is_forgotten));
             // Held until the patterns have the event: their events of this channel are in the same order.
-            let mut exact = receivers.exact.and_then(|exact| exact.begin(at.retention));
+            let mut exact = receivers.exact.and_then(|exact| exact.begin(at.retention, at.number));
             if exact.is_none() && receivers.patterns.is_empty() {
                 return 0;
             }
             let number = exact.as_ref().and_then(Passage::number);
+            let position = number.map(|number| (&**receivers.epoch, number));
             scratch.text.clear();
-            let payload = self.write(channel, event, number, at, &mut scratch.text);
+            let payload = self.write(channel, event, position, at, &mut scratch.text);
             let passing = Passing {
                 channel,
                 key: event.key,
@@ -157,7 +217,7 @@ impl Hub {
             let woken = &mut scratch.woken;
             let mut delivered = exact.as_mut().map_or(0, |exact| exact.pass(&passing, woken));
             for pattern in &receivers.patterns {
-                let passage = pattern.begin(at.retention);
+                let passage = pattern.begin(at.retention, at.number);
                 delivered += passage.map_or(0, |mut passage| passage.pass(&passing, woken));
             }
             delivered
@@ -184,7 +244,7 @@ impl Hub {
         let key = event.key.map_or(0, hash);
         let shared = Arc::new(SharedEvent { channel: name, key, number: None, at: at.now, content });
         // Nobody unsubscribes between being asked what it wants and getting it.
-        self.channels.still(|| {
+        self.channels.still(at.number, || {
             let mut delivered = 0;
             for member in &members {
                 let mut taken = false;
@@ -213,28 +273,12 @@ impl Hub {
         }
     }
 
-    /// Passes an answer to the session that asked; whether it is still there.
-    fn answer(&self, request: &str, payload: &[u8]) -> Result<bool, Problem> {
-        let parsed = request
-            .split_once('/')
-            .and_then(|(session, number)| Some((Uuid::try_parse(session).ok()?, number.parse::<u64>().ok()?)));
-        let Some((session, request)) = parsed else {
-            return Err(Problem::Unsupported("that is no request of a client".to_owned()));
-        };
-        if !self.dialect.traits().transparent {
-            check_json(payload)?;
-        }
-        let Some(member) = self.directory.session(session) else { return Ok(false) };
-        member.mailbox.answer(request, Bytes::copy_from_slice(payload), self.config.max_reply_bytes);
-        Ok(true)
-    }
-
     /// Appends the text of an event; returns where its payload is.
     fn write(
         &self,
         channel: &str,
         event: &Publication<'_>,
-        number: Option<u64>,
+        position: Option<(&str, u64)>,
         at: &At<'_>,
         text: &mut Vec<u8>,
     ) -> Range<usize> {
@@ -243,7 +287,7 @@ impl Hub {
             payload: event.payload,
             correlation: event.correlation,
             metadata: at.metadata,
-            position: number.map(|number| (self.epoch.as_str(), number)),
+            position,
             time_ms: at.time_ms,
         };
         write(self.dialect, &event, text)
@@ -259,6 +303,14 @@ impl Interest {
 fn write(dialect: &dyn Dialect, event: &dialects::Event<'_>, text: &mut Vec<u8>) -> Range<usize> {
     let start = dialect.event(event, text);
     start..start + event.payload.len()
+}
+
+/// The session that asked, and what it calls its request.
+fn parse_request(request: &str) -> Result<(Uuid, u64), Problem> {
+    let parsed = request
+        .split_once('/')
+        .and_then(|(session, number)| Some((Uuid::try_parse(session).ok()?, number.parse::<u64>().ok()?)));
+    parsed.ok_or_else(|| Problem::Unsupported("that is no request of a client".to_owned()))
 }
 
 fn check_json(payload: &[u8]) -> Result<(), Problem> {

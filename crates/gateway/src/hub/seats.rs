@@ -67,7 +67,10 @@ impl State {
     pub(super) fn leave(&mut self, seat: Seat) {
         match seat {
             Seat::Reader(seat) => self.leave_reader(seat),
-            Seat::Replay(seat) => drop(self.replays.try_remove(seat as usize)),
+            Seat::Replay(seat) => {
+                let left = self.replays.try_remove(seat as usize);
+                self.ahead -= usize::from(left.is_some_and(|replay| replay.has.is_some()));
+            }
             Seat::Matched(key) => {
                 let Some(matched) = &mut self.matched else { return };
                 matched.remove(key);

@@ -89,8 +89,7 @@ impl Session {
     fn beginning(&self, wish: &Wish, change: &Change<'_>) -> Option<Recovered> {
         let channel = change.find(wish.pattern.text());
         let is_empty = channel.is_none_or(|channel| channel.is_new());
-        let offset = channel.map_or(change.last_forgotten(), |channel| channel.last());
-        let position = Position { epoch: self.hub.epoch().to_owned(), offset };
+        let position = Position { epoch: change.epoch().to_string(), offset: change.offset(channel) };
         (wish.pattern.is_exact() && is_empty).then_some(Recovered { position, complete: None })
     }
 }

@@ -6,7 +6,7 @@ use super::plan::Role;
 use super::subscriptions::{Part, Subscription};
 use super::{Placing, Session};
 use crate::Ending;
-use crate::hub::{Before, Change, Channel, Content, Event, Joining, Matched, Seat, SharedEvent, Wanted};
+use crate::hub::{Before, Change, Channel, Content, Event, Joining, Matched, Place, Seat, SharedEvent, Wanted};
 
 /// A place in a channel.
 #[derive(Debug)]
@@ -42,7 +42,11 @@ impl Session {
             let taken = match role {
                 Role::Dormant => None,
                 _ => match change.channel(&pattern, usize::from(cursor.is_some())) {
-                    Ok(channel) => Some(self.enter(channel, index, replay, &role)),
+                    Ok(channel) => {
+                        let place = |offset| change.place(Some(&channel), offset).unwrap_or(Place::known(offset));
+                        let place = replay.map(place);
+                        Some(self.enter(channel, index, place, &role))
+                    }
                     // It stays as it is, and the next change tries again.
                     Err(problem) => return self.refuse(&problem, None),
                 },
@@ -56,12 +60,12 @@ impl Session {
         self.subscriptions[index].parts[part].role = role;
     }
 
-    fn enter(&mut self, channel: Arc<Channel>, index: usize, replay: Option<u64>, role: &Role) -> u32 {
+    fn enter(&mut self, channel: Arc<Channel>, index: usize, replay: Option<Place>, role: &Role) -> u32 {
         let cursor = self.cursors.vacant_key() as u32;
         let seat = match replay {
-            Some(next) => {
+            Some(place) => {
                 self.ready.push_back(cursor);
-                channel.begin_replay(self.member.mailbox.clone(), next)
+                channel.begin_replay(self.member.mailbox.clone(), cursor, place)
             }
             None => channel.join(self.joining(&self.subscriptions[index], role, cursor)),
         };

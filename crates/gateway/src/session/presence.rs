@@ -37,6 +37,7 @@ impl Session {
         }
         let is_new = self.hub.directory().enters(channel, self.member.id, self.user());
         if is_new {
+            self.hub.presence_changed(channel);
             self.report(JOIN, channel);
         }
     }
@@ -48,6 +49,7 @@ impl Session {
         }
         let was_last = self.hub.directory().exits(channel, self.member.id);
         if was_last {
+            self.hub.presence_changed(channel);
             self.report(LEAVE, channel);
         }
     }

@@ -226,21 +226,17 @@ impl Session {
         if !pattern.is_exact() || (recover.is_none() && !channel.is_some_and(|channel| channel.has_history())) {
             return None;
         }
-        let offset = channel.map_or(change.last_forgotten(), |channel| channel.last());
         let complete = recover.map(|wanted| {
-            wanted.epoch == self.hub.epoch()
-                && match channel {
-                    Some(channel) => channel.remembers_since(wanted.offset, change.now),
-                    None => wanted.offset == offset,
-                }
+            wanted.epoch == **change.epoch() && change.remembers_since(channel, wanted.offset)
         });
-        Some(Recovered { position: Position { epoch: self.hub.epoch().to_owned(), offset }, complete })
+        let position = Position { epoch: change.epoch().to_string(), offset: change.offset(channel) };
+        Some(Recovered { position, complete })
     }
 
-    /// From which event on a channel is replayed; `None` when there is nothing to replay.
+    /// Behind which event a channel is replayed; `None` when there is nothing to replay.
     fn replay(&self, pattern: &Pattern, position: &Position, change: &Change<'_>) -> Option<u64> {
-        let channel = change.find(pattern.text()).filter(|channel| channel.has_history())?;
-        (position.epoch == self.hub.epoch() && position.offset < channel.last()).then(|| position.offset + 1)
+        let place = change.place(change.find(pattern.text()), position.offset);
+        place.filter(|_| position.epoch == **change.epoch() && pattern.is_exact()).map(|place| place.offset)
     }
 
     /// Sends the latest events that are there now; what comes is newer.

@@ -19,7 +19,7 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) pattern: Pattern,
-    /// From which event on it is told the past, until it is through with that.
+    /// Behind which event it is told the past, until it is through with that.
     pub(super) replay: Option<u64>,
     pub(super) role: Role,
     /// Its place, unless it is dormant.

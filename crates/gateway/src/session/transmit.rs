@@ -222,6 +222,8 @@ impl Session {
                 }
                 self.settle_after_replay(id);
             }
+            // The channel says when it goes on.
+            None if replayed.waits => {}
             None => {
                 self.ready.push_back(id);
                 // As for a snapshot.

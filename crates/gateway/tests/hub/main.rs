@@ -14,6 +14,7 @@ mod overlaps;
 mod presence;
 mod pressure;
 mod requests;
+mod shared;
 mod slow;
 mod snapshots;
 mod subscriptions;

@@ -125,7 +125,8 @@ pub(crate) fn grants(patterns: &[&str]) -> Grants {
 impl World {
     pub(crate) fn new(dialect: &str, config: HubConfig) -> Self {
         let metrics = Metrics::default();
-        let origin = Origin { path: "/ws", metrics: &metrics, epoch: EPOCH };
+        let epoch = if config.shared { "" } else { EPOCH };
+        let origin = Origin { path: "/ws", metrics: &metrics, epoch };
         let hub = Hub::new(dialects::named(dialect).unwrap(), config, &origin);
         hub.accept(Accepts { kinds: Vec::new(), any: true });
         Self {
@@ -148,6 +149,30 @@ impl World {
         *world.retention.borrow_mut() =
             Retention { history: history(1000), snapshot_keys: Some(100), ..Retention::default() };
         world
+    }
+
+    /// The same, with a log that other hubs read as well, and that has just begun.
+    pub(crate) fn of_log(dialect: &str) -> Self {
+        let world = Self::new(dialect, HubConfig { shared: true, presence: true, ..HubConfig::default() });
+        *world.retention.borrow_mut() =
+            Retention { history: history(1000), snapshot_keys: Some(100), ..Retention::default() };
+        world.hub.begin(EPOCH, 0);
+        world
+    }
+
+    /// An entry of the log comes: events of one channel, each with a key or none.
+    pub(crate) fn apply<P: ToString>(&self, sequence: u64, channel: &str, payloads: impl IntoIterator<Item = P>) {
+        let payloads: Vec<_> = payloads.into_iter().map(|payload| payload.to_string()).collect();
+        let to = Address::Channel(channel);
+        let events = payloads.iter().map(|payload| Publication {
+            to,
+            payload: payload.as_bytes(),
+            binary: false,
+            key: Some(payload).filter(|_| channel.starts_with("keyed")).map(|payload| &payload[..1]),
+            correlation: None,
+        });
+        let retention = self.retention.borrow().clone();
+        self.hub.apply(&retention, sequence, events, (self.now(), 0), |result| drop(result.unwrap()));
     }
 
     pub(crate) fn slow(self, queue: QueueLimits) -> Self {

@@ -83,7 +83,7 @@ pub(super) fn an_unknown_property_is_refused_with_the_nearest(table: &Table<'_>)
 }
 
 pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(table: &Table<'_>) -> Result<(), String> {
-    let any_text = |kind| matches!(kind, PropertyKind::Text | PropertyKind::Path | PropertyKind::Template);
+    let any_text = |kind| matches!(kind, PropertyKind::Text | PropertyKind::Path | PropertyKind::Template | PropertyKind::Columns);
     let checked = table.own.iter().filter(|spec| !any_text(spec.kind));
     for spec in checked {
         let key = spec.key.replace('*', "contract");
@@ -163,6 +163,7 @@ fn candidates(spec: &PropertySpec) -> Vec<String> {
                     .flat_map(|scheme| ["x", "[", "host:99999", "a b"].map(|rest| format!("{scheme}://{rest}"))),
             );
         }
+        PropertyKind::Columns => values.extend(["", ",", "a,", "a b"].map(str::to_owned)),
         PropertyKind::Template => values.extend(["", " ", "${a}", "\r\n${a}"].map(str::to_owned)),
         PropertyKind::Text | PropertyKind::Address | PropertyKind::Path => {
             values.extend(["", " ", "\r\nx", "\u{0}", "ü:1"].map(str::to_owned));

@@ -1,0 +1,169 @@
+//! The `nats` source: a thread, and what runs on it.
+
+mod core;
+mod jetstream;
+mod message;
+mod partitions;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use eventflux_core::health::ConnectionState;
+use eventflux_core::runtime::{SourceWorker, StopSignal};
+use eventflux_core::{ConnectorContext, EventFluxError, Source, SourceCallback};
+use eventflux_nats::{Connection, ConnectionConfig, Observer};
+use tokio::time::Instant;
+
+pub(crate) use self::core::CoreConfig;
+pub(crate) use self::jetstream::JetStreamConfig;
+pub(crate) use self::partitions::PartitionsConfig;
+use crate::config::{NatsSourceConfig, SourceMode};
+use crate::replies::{self, Exchanges, Hearing};
+
+/// Receives messages of NATS. See the module documentation of the crate.
+#[derive(Debug)]
+pub struct NatsSource {
+    config: NatsSourceConfig,
+    context: ConnectorContext,
+    /// Says that there is one that hears the answers, when it is one.
+    hearing: Option<Hearing>,
+    worker: Option<SourceWorker>,
+    stop_by: StopBy,
+    stopped: bool,
+}
+
+/// What every way of receiving runs with, on the source's thread. Each is a function
+/// `run(config, work) -> Result<(), EventFluxError>` that returns when it was told to stop, with `Ok`; when it gave up; or
+/// with what the pipeline answered.
+pub(crate) struct Work {
+    pub(crate) connection: ConnectionConfig,
+    pub(crate) context: ConnectorContext,
+    pub(crate) signal: StopSignal,
+    pub(crate) callback: Arc<dyn SourceCallback>,
+    pub(crate) stop_by: StopBy,
+}
+
+/// When a source that is told to stop must be done; set before the signal is raised. Copies share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopBy(Arc<OnceLock<Instant>>);
+
+impl NatsSource {
+    pub(crate) fn new(
+        config: NatsSourceConfig,
+        context: ConnectorContext,
+        exchanges: &Arc<Exchanges>,
+    ) -> Result<Self, EventFluxError> {
+        let hearing = match &config.mode {
+            SourceMode::Replies(name) => Some(exchanges.hear(name)),
+            SourceMode::Core(_) | SourceMode::JetStream(_) | SourceMode::Partitions(_) => None,
+        };
+        Ok(Self { config, context, hearing, worker: None, stop_by: StopBy::default(), stopped: false })
+    }
+}
+
+impl Source for NatsSource {
+    fn start(&mut self, callback: Arc<dyn SourceCallback>) -> Result<(), EventFluxError> {
+        if self.stopped {
+            return Err(EventFluxError::Stopped);
+        }
+        if self.worker.is_some() {
+            return Err(EventFluxError::configuration("the source is started already"));
+        }
+        let receiving = self.hearing.as_ref().map(|hearing| hearing.start(&self.context)).transpose()?;
+        let NatsSourceConfig { connection, mode } = self.config.clone();
+        let (context, stop_by) = (self.context.clone(), self.stop_by.clone());
+        let name = self.context.stream.clone();
+        self.worker = Some(SourceWorker::spawn(&name, callback, move |signal, callback| async move {
+            let health = context.health.clone();
+            let work = Work { connection, context, signal, callback, stop_by };
+            let result = match (mode, receiving) {
+                (SourceMode::Core(config), _) => core::run(config, work).await,
+                (SourceMode::JetStream(config), _) => jetstream::run(config, work).await,
+                (SourceMode::Partitions(config), _) => partitions::run(config, work).await,
+                (SourceMode::Replies(_), Some(receiving)) => replies::run(receiving, work).await,
+                // One that hears answers has said so.
+                (SourceMode::Replies(_), None) => Err(EventFluxError::Stopped),
+            };
+            match &result {
+                Ok(()) => health.set(ConnectionState::Stopped, None),
+                Err(error) => health.set(ConnectionState::Failed, error.to_string()),
+            }
+            result
+        })?);
+        Ok(())
+    }
+
+    fn stop(&mut self, deadline: Duration) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
+        let Some(worker) = &self.worker else {
+            self.context.health.set(ConnectionState::Stopped, None);
+            return;
+        };
+        self.stop_by.set(Instant::now() + deadline);
+        if !worker.stop(deadline) {
+            log::warn!("[{}] the source did not stop within {}ms", self.context.stream, deadline.as_millis());
+        }
+    }
+
+    fn clone_box(&self) -> Box<dyn Source> {
+        Box::new(Self {
+            config: self.config.clone(),
+            context: self.context.clone(),
+            hearing: self.hearing.clone(),
+            worker: None,
+            stop_by: StopBy::default(),
+            stopped: false,
+        })
+    }
+
+    fn validate_connectivity(&self) -> Result<(), EventFluxError> {
+        match self.config.mode {
+            // Whoever asks connects.
+            SourceMode::Replies(_) => Ok(()),
+            _ => Connection::validate(&self.config.connection),
+        }
+    }
+}
+
+impl Drop for NatsSource {
+    fn drop(&mut self) {
+        // One that never started has nothing to end, and shares its health with a clone that may be running.
+        if self.worker.is_some() {
+            self.stop(Duration::ZERO);
+        }
+    }
+}
+
+impl Work {
+    /// Connects; `None` when it was told to stop first.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(crate) async fn connect(&self) -> Result<Option<Connection>, EventFluxError> {
+        let observer = Observer::of(&self.context);
+        tokio::select! {
+            biased;
+            () = self.signal.stopped() => Ok(None),
+            connection = Connection::open(&self.connection, &observer) => connection.map(Some),
+        }
+    }
+
+    /// Ends the connection within what is left of the time to stop, `limit` at most.
+    pub(crate) async fn goodbye(&self, connection: &Connection, limit: Duration) {
+        connection.close(self.stop_by.time_left(limit)).await;
+        self.context.metrics.connections.set(0);
+    }
+}
+
+impl StopBy {
+    fn set(&self, by: Instant) {
+        let _ = self.0.set(by);
+    }
+
+    /// How long it may still take, `limit` at most: nine tenths of what is left, so that `stop` returns in time.
+    pub(crate) fn time_left(&self, limit: Duration) -> Duration {
+        self.0.get().map_or(limit, |by| (by.saturating_duration_since(Instant::now()) * 9 / 10).min(limit))
+    }
+}

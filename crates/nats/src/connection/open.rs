@@ -1,0 +1,148 @@
+//! The first connection, and what the library is told so that it makes the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ReconnectToServer, Server, ServerAddr};
+use eventflux_core::EventFluxError;
+use eventflux_core::health::ConnectionState;
+
+use super::monitor::{Attempt, Monitor};
+use super::plan::Next;
+use super::{Observer, Shared, auth};
+use crate::ConnectionConfig;
+
+/// Commands that wait for the connection: what is published meanwhile waits before it.
+const COMMANDS: usize = 2_048;
+
+/// See [`Connection::open`](super::Connection::open).
+pub(super) async fn open(
+    config: &ConnectionConfig,
+    observer: &Observer,
+) -> Result<(Client, Arc<Monitor>), EventFluxError> {
+    observer.health.set(ConnectionState::Connecting, config.servers.join(", "));
+    auth::check(&config.auth).await?;
+    let monitor = Arc::new(Monitor::new(config, observer));
+    let addresses = addresses(config)?;
+    let mut retryable = true;
+    loop {
+        let Next::Try(_, pause) = monitor.next_first(&config.servers) else {
+            return Err(monitor.first_given_up(retryable));
+        };
+        tokio::time::sleep(pause).await;
+        match options(config, observer, &monitor).connect(&addresses[..]).await {
+            Ok(client) => {
+                monitor.begin(client.statistics());
+                return Ok((client, monitor));
+            }
+            Err(error) => {
+                retryable = is_retryable(error.kind());
+                monitor.first_failed(&error.to_string());
+            }
+        }
+    }
+}
+
+/// Has the connection go to another server when its own is about to shut down.
+pub(super) fn leave_lame_ducks(shared: &Arc<Shared>) {
+    shared.monitor.attach(Arc::downgrade(shared));
+}
+
+/// See [`Connection::validate`](super::Connection::validate).
+pub(super) fn validate(config: &ConnectionConfig) -> Result<(), EventFluxError> {
+    let config = ConnectionConfig { reconnect: None, ..config.clone() };
+    let observer = Observer {
+        stream: "validation".to_owned(),
+        connector: "nats".to_owned(),
+        health: Default::default(),
+        registry: Default::default(),
+    };
+    // A thread of its own: the caller may be one of a runtime, which must not block.
+    let attempt = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| EventFluxError::configuration(format!("no runtime: {error}")))?;
+        let deadline = config.connect_timeout;
+        let opened = runtime.block_on(async { tokio::time::timeout(deadline, open(&config, &observer)).await });
+        match opened {
+            Ok(opened) => opened.map(drop),
+            Err(_) => Err(unavailable(&config, format!("no connection within {}ms", deadline.as_millis()))),
+        }
+    });
+    attempt.join().unwrap_or_else(|panic| Err(eventflux_core::runtime::panicked("nats", &*panic)))
+}
+
+fn unavailable(config: &ConnectionConfig, reason: String) -> EventFluxError {
+    EventFluxError::ConnectionUnavailable { endpoint: config.servers.join(", "), reason, retryable: true }
+}
+
+fn addresses(config: &ConnectionConfig) -> Result<Vec<ServerAddr>, EventFluxError> {
+    let parsed = config.servers.iter().map(|server| server.parse());
+    parsed.collect::<Result<_, _>>().map_err(|_| EventFluxError::property("nats.url", "has an entry that is no URL"))
+}
+
+fn options(config: &ConnectionConfig, observer: &Observer, monitor: &Arc<Monitor>) -> ConnectOptions {
+    let name = config.name.clone().unwrap_or_else(|| format!("eventflux {}", observer.stream));
+    let (events, choices) = (Arc::clone(monitor), Arc::clone(monitor));
+    let auth = Arc::new(config.auth.clone());
+    let options = ConnectOptions::with_auth_callback(move |nonce| auth::answer(Arc::clone(&auth), nonce))
+        .name(name)
+        .connection_timeout(config.connect_timeout)
+        .ping_interval(config.ping_interval)
+        .custom_inbox_prefix(&config.inbox_prefix)
+        .client_capacity(COMMANDS)
+        .max_reconnects(None)
+        .reconnect_to_server_callback(move |servers, _| choose(Arc::clone(&choices), servers))
+        .event_callback(move |event| {
+            events.on(event);
+            std::future::ready(())
+        });
+    with_tls(options, config)
+}
+
+fn with_tls(mut options: ConnectOptions, config: &ConnectionConfig) -> ConnectOptions {
+    let tls = &config.tls;
+    // Servers that are learned from others come without a scheme.
+    let all = config.servers.iter().all(|server| server.starts_with("tls://"));
+    options = options.require_tls(tls.required || all);
+    if tls.first {
+        options = options.tls_first();
+    }
+    if let Some(ca) = &tls.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    options
+}
+
+/// Asked by the library for each attempt.
+async fn choose(monitor: Arc<Monitor>, servers: Vec<Server>) -> Option<ReconnectToServer> {
+    if let Attempt::At(addr, pause) = monitor.next(&servers)
+        && monitor.pause(pause).await
+    {
+        return Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) });
+    }
+    end_task().await
+}
+
+/// The library goes on trying when everybody has dropped the connection, and has no way to be told of it. Unwinding ends its
+/// task, quietly, and with it everything that waits for the connection.
+async fn end_task() -> ! {
+    if cfg!(panic = "unwind") {
+        std::panic::resume_unwind(Box::new("nobody wants the connection any more"));
+    }
+    std::future::pending().await
+}
+
+/// Whether it may succeed without a change of configuration.
+fn is_retryable(kind: ConnectErrorKind) -> bool {
+    match kind {
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects
+        | ConnectErrorKind::AuthorizationViolation => true,
+        ConnectErrorKind::ServerParse | ConnectErrorKind::Authentication | ConnectErrorKind::Tls => false,
+    }
+}
