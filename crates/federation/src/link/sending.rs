@@ -1,14 +1,17 @@
 //! Events on their way out over one connection: its place in each stream, and what is under way.
 
+mod budget;
+mod flight;
 mod oversized;
 mod replaying;
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(super) use self::budget::Budget;
+use self::flight::{Flight, Largest, Portion};
 use self::oversized::Oversized;
 use super::hello::{At, GapNotice, Hello, Position, StartName, StreamName, WindowSize};
 use super::replays::Replay;
@@ -76,30 +79,6 @@ enum State {
     Acknowledged,
     /// Events go out, and count as received when they are sent; or, for a peer that nobody waits for, do not count.
     Plain,
-}
-
-/// What is sent and not acknowledged.
-#[derive(Debug, Default)]
-struct Flight {
-    portions: VecDeque<Portion>,
-    events: u64,
-    bytes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Portion {
-    /// Behind its last event.
-    next: u64,
-    events: u64,
-    bytes: u64,
-    largest: Largest,
-}
-
-/// The largest event of several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Largest {
-    bytes: u64,
-    sequence: u64,
 }
 
 /// What [`Outbound::transmit`] came to.
@@ -433,92 +412,6 @@ impl Sending {
     /// There is more to read, and nothing will ring for it.
     fn outlet_goes_on(&self) {
         self.outlet.ring(self.reader);
-    }
-}
-
-impl Portion {
-    /// A notice that nothing comes before `next`: it is acknowledged like events.
-    fn gap(next: u64) -> Self {
-        Self { next, ..Self::default() }
-    }
-
-    /// An event behind the others.
-    fn add(&mut self, sequence: u64, payload: usize) {
-        self.next = sequence + 1;
-        self.events += 1;
-        self.bytes += WindowSize::share(payload);
-        self.largest = self.largest.max(Largest { bytes: payload as u64, sequence });
-    }
-}
-
-impl Flight {
-    fn push(&mut self, portion: Portion) {
-        self.events += portion.events;
-        self.bytes += portion.bytes;
-        self.portions.push_back(portion);
-    }
-
-    fn taken(&mut self, next: u64) {
-        while let Some(portion) = self.portions.front()
-            && portion.next <= next
-        {
-            self.events -= portion.events;
-            self.bytes -= portion.bytes;
-            self.portions.pop_front();
-        }
-    }
-}
-
-/// How much may be sent now.
-pub(super) struct Budget {
-    events: u64,
-    /// Of this pass.
-    bytes: u64,
-    /// That the receiver has room for; `None` when that does not matter, or when it has room for any one payload.
-    window: Option<u64>,
-    is_empty: bool,
-    /// Bytes of a message that the receiver takes at most.
-    max_message: u64,
-}
-
-impl Budget {
-    fn new(sending: &Sending, window: Option<WindowSize>, max_bytes: usize, allowance: u64) -> Self {
-        let bytes = max_bytes.max(1) as u64;
-        let (events, window) = match (sending.state, window) {
-            // What goes out again is not acknowledged.
-            _ if sending.replay.is_some() => (allowance, None),
-            (State::Acknowledged, Some(window)) => (
-                window.events.saturating_sub(sending.flight.events).min(allowance),
-                Some(window.bytes.saturating_sub(sending.flight.bytes)),
-            ),
-            _ => (allowance, None),
-        };
-        Self { events, bytes, window, is_empty: sending.flight.bytes == 0, max_message: u64::MAX }
-    }
-
-    fn for_messages_of(self, max_message: u64) -> Self {
-        Self { max_message, ..self }
-    }
-
-    /// Whether a message is too large for the receiver.
-    pub(super) fn is_oversized(&self, bytes: usize) -> bool {
-        bytes as u64 > self.max_message
-    }
-
-    pub(super) fn is_spent(&self) -> bool {
-        self.events == 0 || self.bytes == 0
-    }
-
-    /// Whether the receiver has room for a payload. One that is larger than the window goes alone.
-    fn has_room(&self, payload: usize) -> bool {
-        self.is_empty || self.window.is_none_or(|window| WindowSize::share(payload) <= window)
-    }
-
-    pub(super) fn spend(&mut self, payload: usize) {
-        self.events -= 1;
-        self.bytes = self.bytes.saturating_sub((payload as u64).max(1));
-        self.window = self.window.map(|window| window.saturating_sub(WindowSize::share(payload)));
-        self.is_empty = false;
     }
 }
 
