@@ -41,6 +41,18 @@ prepare_interop() {
     install_packages ${missing[@]+"${missing[@]}"}
 }
 
+# Installs the server that tests of NATS start, each one of its own. Where systemd runs, the package also starts a service at
+# port 4222, which nothing here needs: `systemctl disable --now nats-server` ends it.
+prepare_nats() {
+    local program="${EVENTFLUX_NATS_SERVER:-}"
+    if [ -n "$program" ]; then
+        have "$program" || { echo "error: EVENTFLUX_NATS_SERVER=$program is no program" >&2; exit 1; }
+    # Debian puts it where users other than root do not look.
+    elif ! have nats-server && [ ! -x /usr/sbin/nats-server ]; then
+        install_packages nats-server
+    fi
+}
+
 # Whether there is a browser that the interoperability tests can use, and not just a stub that would install one.
 have_chromium() {
     local name

@@ -18,8 +18,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-federation", &["eventflux-core", "eventflux-gateway"]),
     (
         "eventflux-websocket-connector",
-        &["eventflux-core", "eventflux-federation", "eventflux-gateway", "eventflux-spool", "eventflux-websocket-wire"],
+        &[
+            "eventflux-core",
+            "eventflux-federation",
+            "eventflux-gateway",
+            "eventflux-nats",
+            "eventflux-spool",
+            "eventflux-websocket-wire",
+        ],
     ),
+    ("eventflux-nats", &["eventflux-core"]),
+    ("eventflux-nats-connector", &["eventflux-core", "eventflux-nats"]),
     ("eventflux-local-connectors", &["eventflux-core"]),
     ("eventflux-objectstore-connector", &["eventflux-core"]),
     ("eventflux-udp-connector", &["eventflux-core"]),
@@ -32,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "eventflux-engine",
             "eventflux-local-connectors",
             "eventflux-mappers",
+            "eventflux-nats-connector",
             "eventflux-objectstore-connector",
             "eventflux-udp-connector",
             "eventflux-websocket-connector",
@@ -40,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("eventflux-tests", &["eventflux-core"]),
     ("eventflux-benches", &["eventflux-websocket-wire"]),
     ("eventflux-gateway-bench", &["eventflux-benches"]),
+    ("eventflux-nats-bench", &["eventflux-benches", "eventflux-gateway-bench"]),
     (
         "eventflux-federation-bench",
         &["eventflux-benches", "eventflux-core", "eventflux-testkit", "eventflux-websocket-connector"],
@@ -47,21 +58,23 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Connectors, and the crates of their own protocols.
-const CONNECTORS: [(&str, &[&str]); 4] = [
+const CONNECTORS: [(&str, &[&str]); 5] = [
     (
         "eventflux-websocket-connector",
-        &["eventflux-federation", "eventflux-gateway", "eventflux-spool", "eventflux-websocket-wire"],
+        &["eventflux-federation", "eventflux-gateway", "eventflux-nats", "eventflux-spool", "eventflux-websocket-wire"],
     ),
+    ("eventflux-nats-connector", &["eventflux-nats"]),
     ("eventflux-local-connectors", &[]),
     ("eventflux-objectstore-connector", &[]),
     ("eventflux-udp-connector", &[]),
 ];
 
 /// Crates that know a protocol, a format or SQL: core has to do without them.
-const NOT_IN_CORE: [&str; 15] = [
+const NOT_IN_CORE: [&str; 16] = [
     "tokio-tungstenite",
     "tungstenite",
     "eventflux-websocket-wire",
+    "async-nats",
     "native-tls",
     "tokio-native-tls",
     "openssl",
@@ -130,6 +143,14 @@ fn frames_are_known_to_the_wire_crate_alone() {
         problems.extend(text.lines().filter(|line| names_tungstenite(line)).map(|line| format!("{path:?}: {line}")));
     }
     assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn nats_is_spoken_by_its_crates_alone() {
+    let packages = packages();
+    let depends = |name: &str| packages[name].iter().any(|of| of.name == "async-nats" && !of.for_tests);
+    let running: Vec<_> = packages.keys().filter(|name| depends(name)).collect();
+    assert_eq!(running, ["eventflux-nats", "eventflux-nats-connector"]);
 }
 
 #[test]

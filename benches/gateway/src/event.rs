@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What a crowd tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Event {
+pub enum Event {
     /// Everybody who should be there by now is connected and gets messages; it waits to be told to go on.
     Ready,
     /// It has done its task, and keeps its connections.
@@ -22,37 +22,37 @@ pub(crate) enum Event {
 
 /// What happened to the messages of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// Messages published.
-    pub(crate) published: u64,
+    pub published: u64,
     /// Deliveries that there should be of them.
-    pub(crate) expected: u64,
+    pub expected: u64,
     /// Deliveries there were.
-    pub(crate) delivered: u64,
+    pub delivered: u64,
     /// Deliveries of a message that is older than another one which the same subscriber got before, or as old.
-    pub(crate) misordered: u64,
+    pub misordered: u64,
     /// Deliveries to somebody who had not subscribed to them.
-    pub(crate) misrouted: u64,
+    pub misrouted: u64,
     /// Connections of subscribers that ended.
-    pub(crate) disconnected: u64,
+    pub disconnected: u64,
     /// How the first of these ended.
-    pub(crate) farewell: Option<String>,
+    pub farewell: Option<String>,
     /// From the first message published to the last delivery, in nanoseconds.
-    pub(crate) elapsed_ns: u64,
+    pub elapsed_ns: u64,
     /// Processor time of the crowd in the same time, in nanoseconds.
-    pub(crate) crowd_cpu_ns: u64,
+    pub crowd_cpu_ns: u64,
     /// From publishing to delivery, of tasks at a fixed rate.
-    pub(crate) latency: Option<Latency>,
+    pub latency: Option<Latency>,
 }
 
 impl Report {
     /// Deliveries that are missing.
-    pub(crate) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.delivered)
     }
 
     /// Whether everything arrived once, in order, where it should, and nobody was hung up on.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.delivered == self.expected && self.misordered + self.misrouted + self.disconnected == 0
     }
 }
@@ -61,7 +61,7 @@ impl Report {
 ///
 /// # Errors
 /// When it fails, ends, or says something else.
-pub(crate) async fn next(crowd: &mut Process) -> Result<Event, BenchError> {
+pub async fn next(crowd: &mut Process) -> Result<Event, BenchError> {
     let line = crowd.next_line().await?;
     match serde_json::from_str(&line) {
         Ok(Event::Failed { reason }) => Err(BenchError::Protocol(reason)),

@@ -6,42 +6,56 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a measured message.
-pub(crate) const MESSAGE_BYTES: usize = 200;
+pub const MESSAGE_BYTES: usize = 200;
 
 /// The channel everything is published to, where a protocol has channels.
-pub(crate) const CHANNEL: &str = "bench";
+pub const CHANNEL: &str = "bench";
 
 /// What a crowd is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Job {
+pub struct Job {
     /// The gateway.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     /// What is spoken on its connections.
-    pub(crate) language: Language,
+    pub language: Language,
+    /// Where what is published goes in, when that is somewhere else.
+    #[serde(default)]
+    pub entrance: Option<Entrance>,
     /// What is done there.
-    pub(crate) work: Work,
+    pub work: Work,
+}
+
+/// Where a publisher connects to that does not connect to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrance {
+    /// Who takes messages for the gateway.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub language: Language,
 }
 
 /// What is done at any gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Work {
+pub struct Work {
     /// Clients that read.
-    pub(crate) subscribers: usize,
+    pub subscribers: usize,
     /// Clients that subscribe to everything before the others and never read.
-    pub(crate) frozen: usize,
+    pub frozen: usize,
     /// What each of those who read subscribes to.
-    pub(crate) audience: Audience,
+    pub audience: Audience,
     /// What is published.
-    pub(crate) task: Task,
+    pub task: Task,
 }
 
 /// What is spoken on a gateway's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Language {
+pub enum Language {
     /// WebSocket messages, with what EventFlux calls a protocol inside. Other gateways are spoken to as [`Protocol::Raw`].
     WebSocket(Protocol),
     /// The protocol of NATS clients over TCP.
     Nats,
+    /// The same inside WebSocket frames, which begin and end anywhere in it.
+    NatsWebSocket,
 }
 
 /// What a client and EventFlux say in their WebSocket messages: the values of `websocket.protocol`.
@@ -64,7 +78,7 @@ pub(crate) const RUN: u64 = 32;
 
 /// Who gets what. Messages have topics, numbered from 0, and go through them in turn, a [`RUN`] of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Audience {
+pub enum Audience {
     /// Everybody gets everything.
     Everyone,
     /// Every subscriber has so many topics of its own, and gets nothing else.
@@ -76,7 +90,7 @@ pub(crate) enum Audience {
 
 /// What is published, after everybody was seen to get messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Task {
+pub enum Task {
     /// As much as possible: no subscriber is ever further behind than `window`, so that nothing needs to be dropped.
     Saturate {
         /// How long, in milliseconds.
@@ -108,9 +122,19 @@ impl Protocol {
     }
 }
 
+impl Job {
+    /// Where a publisher connects to, or everybody else, and what is spoken there.
+    pub(crate) fn place(&self, publishes: bool) -> (SocketAddr, Language) {
+        match self.entrance {
+            Some(Entrance { address, language }) if publishes => (address, language),
+            _ => (self.address, self.language),
+        }
+    }
+}
+
 impl Work {
     /// The number of topics that messages go through.
-    pub(crate) fn topics(&self) -> u64 {
+    pub fn topics(&self) -> u64 {
         match self.audience {
             Audience::Everyone => 1,
             Audience::Split { topics } => (self.subscribers * topics).max(1) as u64,
@@ -118,7 +142,7 @@ impl Work {
     }
 
     /// Subscribers that get a message.
-    pub(crate) fn fan_out(&self) -> u64 {
+    pub fn fan_out(&self) -> u64 {
         match self.audience {
             Audience::Everyone => self.subscribers as u64,
             Audience::Split { .. } => 1,
@@ -126,12 +150,12 @@ impl Work {
     }
 
     /// The topic of the message of this number, the first being 1.
-    pub(crate) fn topic(&self, number: u64) -> u64 {
+    pub fn topic(&self, number: u64) -> u64 {
         number.saturating_sub(1) / RUN % self.topics()
     }
 
     /// Whether a subscriber should get messages of a topic.
-    pub(crate) fn wants(&self, subscriber: usize, topic: u64) -> bool {
+    pub fn wants(&self, subscriber: usize, topic: u64) -> bool {
         match self.audience {
             Audience::Everyone => true,
             Audience::Split { .. } => topic % self.subscribers.max(1) as u64 == subscriber as u64,
@@ -139,7 +163,7 @@ impl Work {
     }
 
     /// The topics of a subscriber's own; `None` where it gets everything. Neighbours belong to different subscribers.
-    pub(crate) fn topics_of(&self, subscriber: usize) -> Option<Vec<u64>> {
+    pub fn topics_of(&self, subscriber: usize) -> Option<Vec<u64>> {
         match self.audience {
             Audience::Everyone => None,
             Audience::Split { topics } => {
@@ -162,10 +186,25 @@ mod tests {
         let job = Job {
             address: ([127, 0, 0, 1], 1).into(),
             language: Language::WebSocket(Protocol::Raw),
+            entrance: None,
             work: work(3, Audience::Split { topics: 2 }),
         };
         let text = serde_json::to_string(&job).unwrap();
         assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+
+    #[test]
+    fn only_who_publishes_takes_another_entrance() {
+        let entrance = Entrance { address: ([127, 0, 0, 1], 2).into(), language: Language::Nats };
+        let job = Job {
+            address: ([127, 0, 0, 1], 1).into(),
+            language: Language::NatsWebSocket,
+            entrance: Some(entrance),
+            work: work(1, Audience::Everyone),
+        };
+        assert_eq!(job.place(true), (entrance.address, Language::Nats));
+        assert_eq!(job.place(false), (job.address, Language::NatsWebSocket));
+        assert_eq!(Job { entrance: None, ..job.clone() }.place(true), job.place(false));
     }
 
     #[test]

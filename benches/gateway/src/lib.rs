@@ -11,8 +11,8 @@
 
 pub mod contestant;
 mod crowd;
-mod event;
-mod job;
+pub mod event;
+pub mod job;
 mod memory;
 pub mod role;
 pub mod run;

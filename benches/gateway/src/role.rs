@@ -14,7 +14,7 @@ use crate::crowd;
 use crate::event::Event;
 
 /// The role that plays all clients of a gateway.
-pub(crate) const CROWD: &str = "crowd";
+pub const CROWD: &str = "crowd";
 
 /// The role that starts a gateway, and ends all of its processes when the runner is gone.
 pub(crate) const GUARD: &str = "guard";

@@ -130,7 +130,7 @@ async fn measure(contestant: &Contestant, installation: &Installation, work: Wor
     let address = free_address()?;
     let command = contestant.command(installation, address, directory.path())?;
     let mut gateway = Process::spawn(&contestant.name, command)?;
-    let job = Job { address, language: contestant.language(), work };
+    let job = Job { address, language: contestant.language(), entrance: None, work };
     let group = gateway.group();
     let reason = tokio::select! {
         outcome = timeout(DEADLINE, play(&job, group)) => match outcome {

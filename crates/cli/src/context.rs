@@ -10,5 +10,6 @@ pub(crate) fn context() -> EventFluxContext {
     eventflux_local_connectors::register(&mut context);
     eventflux_udp_connector::register(&mut context);
     eventflux_objectstore_connector::register(&mut context);
+    eventflux_nats_connector::register(&mut context);
     context
 }

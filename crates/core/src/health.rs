@@ -143,6 +143,14 @@ impl HealthReporter {
         self.sender.borrow().clone()
     }
 
+    /// Waits until something else than `known` is reported, and returns it.
+    pub async fn changed(&self, known: &Health) -> Health {
+        let mut health = self.sender.subscribe();
+        // As below.
+        let changed = health.wait_for(|health| health != known).await;
+        changed.map_or_else(|_| known.clone(), |health| health.clone())
+    }
+
     /// Waits until `wanted` is reported.
     pub async fn wait_for(&self, wanted: ConnectionState) {
         // The sender lives in self, so the channel cannot be closed while we wait.

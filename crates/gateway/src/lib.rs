@@ -16,8 +16,8 @@ pub mod websocket;
 
 pub use ending::Ending;
 pub use hub::{
-    Accepts, Address, Batching, EVENTS_PER_ENTRY, Framed, Framing, FullPolicy, HistoryLimits, Hub, HubConfig, JOIN, LEAVE, Losses,
-    Origin, Publication, Published, QueueLimits, RateLimit, Retention, SharedFraming, Stats,
+    Accepts, Address, Batching, EVENTS_PER_ENTRY, Framed, Framing, FullPolicy, HistoryLimits, Hub, HubConfig, JOIN,
+    LEAVE, Losses, Origin, Publication, Published, QueueLimits, RateLimit, Retention, SharedFraming, Stats,
 };
 pub use pattern::{MAX_CHANNEL_BYTES, Pattern, PatternIndex, PatternKey, check_name};
 pub use problem::Problem;

@@ -91,6 +91,6 @@ impl SinkFactory for NatsSinkFactory {
         context: &ConnectorContext,
     ) -> Result<Box<dyn Sink>, EventFluxError> {
         let config = NatsSinkConfig::from_properties(properties)?;
-        Ok(Box::new(NatsSink::new(config, context.clone(), self.exchanges.clone())?))
+        Ok(Box::new(NatsSink::new(config, context.clone(), &self.exchanges)?))
     }
 }

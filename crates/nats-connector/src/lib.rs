@@ -6,9 +6,11 @@
 //! | `source` | subscriptions, replies, durable consumers, partitions |
 //! | `sink` | messages, requests, messages that a stream confirms |
 //! | `replies` | where a sink that asks meets the source that hears the answers |
+//! | `presence` | whether there is a connection, as metrics show it |
 
 mod config;
 mod factory;
+mod presence;
 mod properties;
 mod replies;
 mod sink;

@@ -1,30 +1,253 @@
 //! Where a sink that asks meets the source that hears the answers: by the name both say.
+//!
+//! Any number of sinks may ask under a name, and one source hears. Answers wait for a source that is not started yet;
+//! those for one that has ended are dropped and counted: nobody hears them any more.
 
-use eventflux_core::{ConnectorContext, EventFluxError};
-use std::sync::Arc;
-use crate::source::Work;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_nats::Message;
+use eventflux_core::health::ConnectionState;
+use eventflux_core::metrics::Metrics;
+use eventflux_core::runtime::StopSignal;
+use eventflux_core::{ConnectorContext, EventFluxError, SourceCallback};
+use tokio::sync::{mpsc, watch};
+
+use crate::source::{Answered, Delivery};
+
+/// Answers that nobody hears any more.
+pub(crate) const UNHEARD: &str = "eventflux_nats_answers_unheard_total";
+
+/// Most answers that wait for the source; then those who asked keep them, and count them as open.
+const ANSWERS_WAITING: usize = 1024;
+
+/// Most answers in one delivery.
+const DELIVERY_ANSWERS: usize = 512;
 
 /// The exchanges of a context, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Exchanges {}
+pub(crate) struct Exchanges(Mutex<HashMap<String, Weak<Exchange>>>);
 
-/// Says that there is a source of that name; started or not.
-#[derive(Debug, Clone)]
-pub(crate) struct Hearing {}
+/// One of them. Exists while somebody asks or hears there.
+struct Exchange {
+    name: String,
+    /// Sources that would hear: started or not, clones included.
+    hearers: AtomicUsize,
+    /// Sinks that would ask.
+    askers: AtomicUsize,
+    /// The way to the source that was started last.
+    way: watch::Sender<Option<mpsc::Sender<Answer>>>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The answer, or what stands for one: its subject is that of the request.
+    pub(crate) message: Message,
+    /// What the sink said of the request.
+    pub(crate) correlation: String,
+    /// One word.
+    pub(crate) status: &'static str,
+}
+
+/// A source that would hear.
+pub(crate) struct Hearing(Arc<Exchange>);
+
+/// A sink that would ask.
+pub(crate) struct Asking(Arc<Exchange>);
 
 /// Where a started source receives.
 #[derive(Debug)]
-pub(crate) struct Receiving {}
-
-/// Where a started sink hands answers over.
-#[derive(Debug, Clone)]
-pub(crate) struct Asking {}
+pub(crate) struct Receiving {
+    name: String,
+    answers: mpsc::Receiver<Answer>,
+}
 
 impl Exchanges {
-    pub(crate) fn hear(self: &Arc<Self>, _name: &str) -> Hearing { Hearing {} }
-    pub(crate) fn ask(&self, _name: &str) -> Result<Asking, EventFluxError> { todo!() }
+    /// A source that would hear the answers of that name.
+    pub(crate) fn hear(&self, name: &str) -> Hearing {
+        Hearing::at(self.exchange(name))
+    }
+
+    /// A sink that would ask under that name.
+    pub(crate) fn ask(&self, name: &str) -> Asking {
+        Asking::at(self.exchange(name))
+    }
+
+    fn exchange(&self, name: &str) -> Arc<Exchange> {
+        let mut exchanges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = exchanges.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        exchanges.retain(|_, exchange| exchange.strong_count() > 0);
+        let exchange = Arc::new(Exchange {
+            name: name.to_owned(),
+            hearers: AtomicUsize::new(0),
+            askers: AtomicUsize::new(0),
+            way: watch::Sender::new(None),
+        });
+        exchanges.insert(name.to_owned(), Arc::downgrade(&exchange));
+        exchange
+    }
 }
+
 impl Hearing {
-    pub(crate) fn start(&self, _context: &ConnectorContext) -> Result<Receiving, EventFluxError> { todo!() }
+    fn at(exchange: Arc<Exchange>) -> Self {
+        exchange.hearers.fetch_add(1, Ordering::Relaxed);
+        Self(exchange)
+    }
+
+    /// From now on answers go here.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when another source hears them.
+    pub(crate) fn start(&self, context: &ConnectorContext) -> Result<Receiving, EventFluxError> {
+        let name = &self.0.name;
+        let (sender, answers) = mpsc::channel(ANSWERS_WAITING);
+        let is_ours = self.0.way.send_if_modified(|way| {
+            let is_free = way.as_ref().is_none_or(mpsc::Sender::is_closed);
+            if is_free {
+                *way = Some(sender);
+            }
+            is_free
+        });
+        if !is_ours {
+            let error = EventFluxError::property("nats.replies", format!("another source hears the answers of '{name}'"));
+            return Err(error.with_hint("each exchange has one source: let several streams read from that one's stream"));
+        }
+        if self.0.askers.load(Ordering::Relaxed) == 0 {
+            log::warn!("[{}] no sink has nats.request='{name}', so there will be no answers", context.stream);
+        }
+        Ok(Receiving { name: name.clone(), answers })
+    }
 }
-pub(crate) async fn run(_receiving: Receiving, _work: Work) -> Result<(), EventFluxError> { todo!() }
+
+impl Clone for Hearing {
+    fn clone(&self) -> Self {
+        Self::at(self.0.clone())
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.0.hearers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Asking {
+    fn at(exchange: Arc<Exchange>) -> Self {
+        exchange.askers.fetch_add(1, Ordering::Relaxed);
+        Self(exchange)
+    }
+
+    /// Whether there is a source for the answers.
+    ///
+    /// # Errors
+    /// [`EventFluxError::Configuration`] when there is none.
+    pub(crate) fn check(&self) -> Result<(), EventFluxError> {
+        if self.0.hearers.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        let name = &self.0.name;
+        let error = EventFluxError::property("nats.request", format!("no source hears the answers of '{name}'"));
+        Err(error.with_hint(format!("add a stream with @source(type='nats', nats.replies='{name}', ...)")))
+    }
+
+    /// Resolves when the source can take an answer: where to. Cancel safe.
+    pub(crate) async fn way(&self) -> Way {
+        let mut way = self.0.way.subscribe();
+        loop {
+            let sender = way.borrow_and_update().clone();
+            match sender {
+                Some(sender) => match sender.reserve_owned().await {
+                    Ok(permit) => return Way::Open(permit),
+                    // It ended; is there another one already?
+                    Err(_) if way.has_changed().unwrap_or(false) => {}
+                    Err(_) => return Way::Ended,
+                },
+                // The other end is in what we hold ourselves.
+                None => drop(way.changed().await),
+            }
+        }
+    }
+}
+
+/// The way to the source of an exchange.
+pub(crate) enum Way {
+    /// It takes an answer.
+    Open(mpsc::OwnedPermit<Answer>),
+    /// It has ended.
+    Ended,
+}
+
+impl Clone for Asking {
+    fn clone(&self) -> Self {
+        Self::at(self.0.clone())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.askers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Hearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hearing").field(&self.0.name).finish()
+    }
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Asking").field(&self.0.name).finish()
+    }
+}
+
+/// Says what the metrics count.
+pub(crate) fn describe(registry: &Metrics) {
+    registry.describe(UNHEARD, "Answers to requests that were dropped because the source that hears them had ended.");
+}
+
+/// The source: delivers answers until it is stopped.
+///
+/// # Errors
+/// What the pipeline answered.
+pub(crate) async fn run(
+    mut receiving: Receiving,
+    context: &ConnectorContext,
+    signal: &StopSignal,
+    callback: &dyn SourceCallback,
+) -> Result<(), EventFluxError> {
+    context.health.set(ConnectionState::Connected, format!("hears the answers of '{}'", receiving.name));
+    let mut delivery = Delivery::new(context.metadata.clone());
+    let mut answers = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = signal.stopped() => return Ok(()),
+            () = callback.ready() => {}
+        }
+        tokio::select! {
+            biased;
+            () = signal.stopped() => return Ok(()),
+            count = receiving.answers.recv_many(&mut answers, DELIVERY_ANSWERS) => {
+                if count == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        for Answer { message, correlation, status } in answers.drain(..) {
+            delivery.push_answer(message, Answered { correlation: &correlation, status });
+        }
+        delivery.hand_over(callback)?;
+    }
+}

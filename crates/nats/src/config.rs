@@ -58,7 +58,7 @@ pub struct Tls {
     pub required: bool,
     /// Whether it begins before the server's greeting.
     pub first: bool,
-    /// Certificates to trust besides those of the system.
+    /// Certificates to trust instead of those of the system.
     pub ca: Option<PathBuf>,
     /// Our certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -128,9 +128,9 @@ impl Auth {
 
 fn nkey(seed: &str) -> Result<Auth, EventFluxError> {
     // The text of the error tells where the seed is wrong, with a part of it.
-    let valid = nkeys::KeyPair::from_seed(seed.trim()).is_ok();
-    if !valid {
-        let error = EventFluxError::property("nats.nkey", "is not the seed of an nkey");
+    let pair = nkeys::KeyPair::from_seed(seed.trim());
+    if !pair.is_ok_and(|pair| pair.key_pair_type() == nkeys::KeyPairType::User) {
+        let error = EventFluxError::property("nats.nkey", "is not the seed of a user's nkey");
         return Err(error.with_hint("a text that begins with SU, as `nk -gen user` writes it"));
     }
     Ok(Auth::Nkey(Secret::new(seed.trim())))

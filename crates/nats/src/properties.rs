@@ -9,7 +9,7 @@ pub const CONNECTION: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.url",
         PropertyKind::Text,
-        "The servers, separated by commas: `nats://host:port`, or `tls://host:port` for servers that must speak TLS. Others of their cluster are learned from them. Credentials belong into nats.user and its like.",
+        "The servers, separated by commas: `nats://host:port`, or `tls://host:port` for servers that must speak TLS; the default port is 4222. Others of their cluster are learned from them. Credentials belong into nats.user and its like.",
     )
     .required()
     .example("nats://10.0.0.1:4222,nats://10.0.0.2:4222"),
@@ -25,9 +25,9 @@ pub const CONNECTION: &[PropertySpec] = &[
         "A file with a user's JWT and nkey, as `nsc` writes it; read for each connect.",
     )
     .example("/run/secrets/eventflux.creds"),
-    PropertySpec::new("nats.tls", PropertyKind::Boolean, "Whether servers must speak TLS, whatever their URL says.").default("false"),
-    PropertySpec::new("nats.tls.ca", PropertyKind::Path, "Certificates to trust besides those of the system (PEM).").example("/etc/ssl/nats-ca.pem"),
-    PropertySpec::new("nats.tls.cert", PropertyKind::Path, "Our certificate for servers that ask for one (PEM); with nats.tls.key.").example("/etc/ssl/client.pem"),
+    PropertySpec::new("nats.tls", PropertyKind::Boolean, "Whether servers must speak TLS, whatever their URL says. The other nats.tls properties imply it.").default("false"),
+    PropertySpec::new("nats.tls.ca", PropertyKind::Path, "Certificates to trust instead of those of the system (PEM); read for each connect.").example("/etc/ssl/nats-ca.pem"),
+    PropertySpec::new("nats.tls.cert", PropertyKind::Path, "Our certificate for servers that ask for one (PEM); with nats.tls.key, and read for each connect.").example("/etc/ssl/client.pem"),
     PropertySpec::new("nats.tls.key", PropertyKind::Path, "The key of nats.tls.cert (PEM).").example("/etc/ssl/client-key.pem"),
     PropertySpec::new(
         "nats.tls.first",
@@ -45,7 +45,7 @@ pub const CONNECTION: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.reconnect.delay.ms",
         PropertyKind::Integer { min: 0, max: DAY_MS },
-        "Longest pause before the second attempt. The longest pause doubles with each attempt; the actual one is random between zero and it.",
+        "Longest pause before the second attempt, and before the first one after a loss. The longest pause doubles with each attempt; the actual one is random between zero and it.",
     )
     .default("250")
     .unit("ms"),
@@ -59,7 +59,7 @@ pub const CONNECTION: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.reconnect.max.attempts",
         PropertyKind::Integer { min: -1, max: i32::MAX as i64 },
-        "Attempts in a row before giving up; -1 for no end, 0 is taken as 1.",
+        "Attempts in a row, each of them at every server, before giving up; -1 for no end, 0 is taken as 1. A connection that was up for less than 30 seconds counts as one, too.",
     )
     .default("-1"),
     PropertySpec::new(

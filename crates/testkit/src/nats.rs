@@ -105,6 +105,11 @@ impl NatsServer {
         self.signal("CONT");
     }
 
+    /// Tells its clients that it is about to shut down, and lets them go one after the other ("lame duck mode").
+    pub fn retire(&self) {
+        self.signal("USR2");
+    }
+
     fn signal(&self, name: &str) {
         if let Some(process) = &*self.lock() {
             let id = process.id().to_string();

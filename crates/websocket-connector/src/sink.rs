@@ -106,7 +106,7 @@ impl Sink for WebSocketSink {
                 Role::Client(ClientSink::start(client, *queue, &self.config, context, callback)?)
             }
             (SinkMode::Server(server, publishing), Some(declaration)) => {
-                let sink = ServerSink::start(&self.listeners, server, declaration, publishing, context)?;
+                let sink = ServerSink::start(&self.listeners, server, declaration, publishing, context, callback)?;
                 Role::Server(Box::new(sink))
             }
             (SinkMode::Links(mode, sending), declaration) => {
@@ -160,7 +160,8 @@ impl Sink for WebSocketSink {
         match self.role.get() {
             Some(Role::Client(sink)) => sink.is_ready(),
             Some(Role::Link(sink)) => sink.is_ready(),
-            _ => true,
+            Some(Role::Server(sink)) => sink.is_ready(),
+            None => true,
         }
     }
 
@@ -168,7 +169,8 @@ impl Sink for WebSocketSink {
         match self.role.get() {
             Some(Role::Client(sink)) => Box::pin(sink.ready()),
             Some(Role::Link(sink)) => sink.ready(),
-            _ => Box::pin(std::future::ready(())),
+            Some(Role::Server(sink)) => sink.ready(),
+            None => Box::pin(std::future::ready(())),
         }
     }
 
@@ -176,8 +178,8 @@ impl Sink for WebSocketSink {
         match self.role.get() {
             Some(Role::Client(sink)) => sink.settled(),
             Some(Role::Link(sink)) => sink.settled(),
-            // What a server has published is in its channels.
-            _ => Box::pin(std::future::ready(Ok(()))),
+            Some(Role::Server(sink)) => sink.settled(),
+            None => Box::pin(std::future::ready(Ok(()))),
         }
     }
 

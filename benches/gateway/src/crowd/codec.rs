@@ -15,6 +15,9 @@ const OPCODE_PONG: u8 = 10;
 /// Clients mask what they send; any key will do.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
+/// What publishing to NATS takes around a payload, at most.
+const MAX_COMMAND_BYTES: usize = 64;
+
 /// Longest line of NATS before a message, in bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
@@ -39,7 +42,8 @@ pub(super) enum Item<'a> {
 pub(super) fn next(language: Language, bytes: &[u8]) -> Result<Option<(Item<'_>, usize)>, BenchError> {
     match language {
         Language::WebSocket(_) => next_frame(bytes),
-        Language::Nats => next_line(bytes),
+        // Frames have been taken off.
+        Language::Nats | Language::NatsWebSocket => next_line(bytes),
     }
 }
 
@@ -51,6 +55,11 @@ pub(super) fn write_message(language: Language, into: &mut Vec<u8>, payload: &[u
             into.extend_from_slice(format!("PUB {CHANNEL} {}\r\n", payload.len()).as_bytes());
             into.extend_from_slice(payload);
             into.extend_from_slice(b"\r\n");
+        }
+        Language::NatsWebSocket => {
+            let mut line = Vec::with_capacity(payload.len() + MAX_COMMAND_BYTES);
+            write_message(Language::Nats, &mut line, payload);
+            write_frame(into, OPCODE_BINARY, &line);
         }
     }
 }
@@ -64,7 +73,15 @@ pub(super) fn pong(language: Language, payload: &[u8]) -> Vec<u8> {
             frame
         }
         Language::Nats => b"PONG\r\n".to_vec(),
+        Language::NatsWebSocket => framed(b"PONG\r\n"),
     }
+}
+
+/// Bytes in a frame of a client.
+pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write_frame(&mut frame, OPCODE_BINARY, bytes);
+    frame
 }
 
 #[inline]

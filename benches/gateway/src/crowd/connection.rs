@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use eventflux_benches::error::BenchError;
 
 use super::codec::{self, Item};
+use super::deframer::Deframer;
 use super::dial::Opened;
 use super::message::{Finder, Mark};
 use crate::job::Language;
@@ -25,6 +26,8 @@ pub(super) enum Status {
 pub(super) struct Connection {
     stream: TcpStream,
     language: Language,
+    /// Where NATS speaks in frames.
+    deframer: Option<Deframer>,
     finder: Finder,
     /// The beginning of an item whose end has not come.
     incomplete: Vec<u8>,
@@ -38,10 +41,11 @@ impl Connection {
     ///
     /// # Errors
     /// When the system refuses.
-    pub(super) fn new(opened: Opened, language: Language) -> Result<Self, BenchError> {
-        let Opened { stream, rest } = opened;
+    pub(super) fn new(opened: Opened) -> Result<Self, BenchError> {
+        let Opened { stream, language, deframer, rest } = opened;
         stream.set_nonblocking(true).map_err(BenchError::io("making a socket non-blocking"))?;
-        Ok(Self { stream, language, finder: Finder::default(), incomplete: rest, outbox: Vec::new(), sent: 0 })
+        let finder = Finder::default();
+        Ok(Self { stream, language, deframer, finder, incomplete: rest, outbox: Vec::new(), sent: 0 })
     }
 
     /// Reads once what has come, into a buffer that many connections share, and hands the marks of complete messages to
@@ -61,6 +65,16 @@ impl Connection {
                 return Ok(Status::Open);
             }
             Err(error) => return Ok(Status::Ended(error.to_string())),
+        };
+        let read = match &mut self.deframer {
+            None => read,
+            Some(deframer) => {
+                let kept = deframer.strip(&mut room[..read])?;
+                if deframer.is_closed() {
+                    return Ok(Status::Ended("with a goodbye".into()));
+                }
+                kept
+            }
         };
         buffer[..kept].copy_from_slice(&self.incomplete);
         self.incomplete.clear();
@@ -82,9 +96,9 @@ impl Connection {
         Ok(Status::Open)
     }
 
-    /// What waits to be sent; append to it, then [`flush`](Self::flush).
-    pub(super) fn outbox(&mut self) -> &mut Vec<u8> {
-        &mut self.outbox
+    /// Puts a message to what waits to be sent; [`flush`](Self::flush) sends it.
+    pub(super) fn queue(&mut self, payload: &[u8]) {
+        codec::write_message(self.language, &mut self.outbox, payload);
     }
 
     /// Bytes that wait to be sent.
@@ -143,8 +157,8 @@ mod tests {
     fn pair(rest: &[u8]) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let opened = Opened { stream, rest: rest.to_vec() };
-        let connection = Connection::new(opened, Language::WebSocket(Protocol::Raw)).unwrap();
+        let language = Language::WebSocket(Protocol::Raw);
+        let connection = Connection::new(Opened { stream, language, deframer: None, rest: rest.to_vec() }).unwrap();
         (connection, listener.accept().unwrap().0)
     }
 

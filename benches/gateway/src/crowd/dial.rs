@@ -1,7 +1,7 @@
 //! Opens connections, many at once: TCP, handshake, subscription. Blocking: nothing is measured yet.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use memchr::memmem;
 use socket2::{Domain, Socket, Type};
 
 use super::codec::{self, Item};
+use super::deframer::Deframer;
 use super::greeting::{self, Part, Step};
 use crate::job::{Job, Language};
 
@@ -36,6 +37,10 @@ const FROZEN_BUFFER_BYTES: usize = 4096;
 pub(super) struct Opened {
     /// The connection.
     pub(super) stream: TcpStream,
+    /// What is spoken on it.
+    pub(super) language: Language,
+    /// Takes frames off what comes, where NATS speaks in them.
+    pub(super) deframer: Option<Deframer>,
     /// What came behind the last answer.
     pub(super) rest: Vec<u8>,
 }
@@ -65,13 +70,13 @@ pub(super) fn open(job: &Job, parts: &[Part]) -> Result<Vec<Opened>, BenchError>
     let mut opened = Vec::with_capacity(parts.len());
     for parts in parts.chunks(AT_ONCE) {
         let mut dials = parts.iter().map(|part| Dial::new(job, *part)).collect::<Result<Vec<_>, _>>()?;
-        dials.iter_mut().try_for_each(|dial| dial.await_welcome(job))?;
+        dials.iter_mut().try_for_each(Dial::await_welcome)?;
         let steps = dials.iter().map(|dial| dial.steps.len()).max().unwrap_or(0);
         for step in 0..steps {
-            dials.iter_mut().try_for_each(|dial| dial.say(job, step))?;
-            dials.iter_mut().try_for_each(|dial| dial.hear(job, step))?;
+            dials.iter_mut().try_for_each(|dial| dial.say(step))?;
+            dials.iter_mut().try_for_each(|dial| dial.hear(step))?;
         }
-        opened.extend(dials.into_iter().map(|dial| Opened { stream: dial.stream, rest: dial.received }));
+        opened.extend(dials.into_iter().map(Dial::opened));
     }
     Ok(opened)
 }
@@ -79,6 +84,9 @@ pub(super) fn open(job: &Job, parts: &[Part]) -> Result<Vec<Opened>, BenchError>
 /// A connection that is being opened.
 struct Dial {
     stream: TcpStream,
+    part: Part,
+    language: Language,
+    deframer: Option<Deframer>,
     steps: Vec<Step>,
     received: Vec<u8>,
 }
@@ -86,10 +94,12 @@ struct Dial {
 impl Dial {
     /// Connects and asks.
     fn new(job: &Job, part: Part) -> Result<Self, BenchError> {
-        let stream = connect(job, part).map_err(BenchError::io(format!("connecting to {}", job.address)))?;
-        let mut dial = Self { stream, steps: greeting::steps(job, part), received: Vec::new() };
-        let asking = match job.language {
-            Language::WebSocket(_) => greeting::request(job.address, part),
+        let (address, language) = job.place(part == Part::Publisher);
+        let stream = connect(address, part).map_err(BenchError::io(format!("connecting to {address}")))?;
+        let steps = greeting::steps(job, part);
+        let mut dial = Self { stream, part, language, deframer: None, steps, received: Vec::new() };
+        let asking = match language {
+            Language::WebSocket(_) | Language::NatsWebSocket => greeting::request(address, part),
             Language::Nats => greeting::nats(part),
         };
         dial.write(asking.as_bytes())?;
@@ -97,30 +107,46 @@ impl Dial {
     }
 
     /// Waits for the answer to what was asked.
-    fn await_welcome(&mut self, job: &Job) -> Result<(), BenchError> {
-        match job.language {
-            Language::WebSocket(_) => {
-                let head = self.await_text(b"\r\n\r\n")?;
-                let head = String::from_utf8_lossy(&head);
-                let welcome = head.starts_with("HTTP/1.1 101 ");
-                if welcome { Ok(()) } else { Err(BenchError::Protocol(format!("the gateway refuses: {head}"))) }
-            }
+    fn await_welcome(&mut self) -> Result<(), BenchError> {
+        match self.language {
+            Language::WebSocket(_) => self.await_upgrade(),
             Language::Nats => self.await_text(b"PONG\r\n").map(drop),
+            Language::NatsWebSocket => {
+                self.await_upgrade()?;
+                let mut deframer = Deframer::default();
+                let kept = deframer.strip(&mut self.received)?;
+                self.received.truncate(kept);
+                self.deframer = Some(deframer);
+                self.write(&codec::framed(greeting::nats(self.part).as_bytes()))?;
+                self.await_text(b"PONG\r\n").map(drop)
+            }
         }
     }
 
-    fn say(&mut self, job: &Job, step: usize) -> Result<(), BenchError> {
+    /// Waits until a WebSocket is open.
+    fn await_upgrade(&mut self) -> Result<(), BenchError> {
+        let head = self.await_text(b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&head);
+        let welcome = head.starts_with("HTTP/1.1 101 ");
+        if welcome { Ok(()) } else { Err(BenchError::Protocol(format!("the gateway refuses: {head}"))) }
+    }
+
+    fn opened(self) -> Opened {
+        Opened { stream: self.stream, language: self.language, deframer: self.deframer, rest: self.received }
+    }
+
+    fn say(&mut self, step: usize) -> Result<(), BenchError> {
         let Some(step) = self.steps.get(step) else { return Ok(()) };
         let mut bytes = Vec::new();
-        codec::write_message(job.language, &mut bytes, step.say.as_bytes());
+        codec::write_message(self.language, &mut bytes, step.say.as_bytes());
         self.write(&bytes)
     }
 
     /// Waits for the message that a step wants to hear; others before it are not looked at.
-    fn hear(&mut self, job: &Job, step: usize) -> Result<(), BenchError> {
+    fn hear(&mut self, step: usize) -> Result<(), BenchError> {
         let Some(hear) = self.steps.get(step).and_then(|step| step.hear) else { return Ok(()) };
         loop {
-            while let Some((item, length)) = codec::next(job.language, &self.received)? {
+            while let Some((item, length)) = codec::next(self.language, &self.received)? {
                 let heard = match item {
                     Item::Message(message) => memmem::find(message, hear.as_bytes()).is_some(),
                     Item::Close(payload) => {
@@ -152,7 +178,8 @@ impl Dial {
     fn read(&mut self, wanted: &str) -> Result<(), BenchError> {
         let mut part = [0; 4096];
         let read = self.stream.read(&mut part).map_err(BenchError::io(format!("waiting for {wanted}")))?;
-        self.received.extend_from_slice(&part[..read]);
+        let kept = self.deframer.as_mut().map_or(Ok(read), |deframer| deframer.strip(&mut part[..read]))?;
+        self.received.extend_from_slice(&part[..kept]);
         if read == 0 || self.received.len() > MAX_ANSWER_BYTES {
             let got = String::from_utf8_lossy(&self.received);
             let got: String = got.chars().take(200).collect();
@@ -166,14 +193,14 @@ impl Dial {
     }
 }
 
-fn connect(job: &Job, part: Part) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(job.address), Type::STREAM, None)?;
+fn connect(address: SocketAddr, part: Part) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if part == Part::Frozen {
         socket.set_recv_buffer_size(FROZEN_BUFFER_BYTES)?;
     }
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(ANSWER_DEADLINE))?;
-    socket.connect(&job.address.into())?;
+    socket.connect(&address.into())?;
     Ok(socket.into())
 }
 
@@ -198,6 +225,7 @@ mod tests {
         Job {
             address,
             language: Language::WebSocket(Protocol::Channels),
+            entrance: None,
             work: Work { subscribers: 1, frozen: 0, audience: Audience::Everyone, task: Task::Idle { first: 1 } },
         }
     }
@@ -210,6 +238,18 @@ mod tests {
         ]);
         let opened = open(&job, &[Part::Subscriber(0)]).unwrap();
         assert_eq!(opened[0].rest, b"\x81\x01x");
+    }
+
+    #[test]
+    fn frames_are_taken_off_what_nats_says_in_them() {
+        let mut job = gateway(&[
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x82\x09INFO {}\r\n",
+            b"\x82\x03PON\x82\x05G\r\nMS\x82\x01G",
+        ]);
+        job.language = Language::NatsWebSocket;
+        let opened = open(&job, &[Part::Subscriber(0)]).unwrap();
+        assert_eq!(opened[0].rest, b"MSG");
+        assert!(opened[0].deframer.is_some());
     }
 
     #[test]

@@ -50,7 +50,9 @@ pub(super) fn nats(part: Part) -> String {
 /// What a WebSocket client says after its handshake.
 pub(super) fn steps(job: &Job, part: Part) -> Vec<Step> {
     match (job.language, part) {
-        (_, Part::Publisher) | (Language::WebSocket(Protocol::Raw) | Language::Nats, _) => Vec::new(),
+        (_, Part::Publisher) | (Language::WebSocket(Protocol::Raw) | Language::Nats | Language::NatsWebSocket, _) => {
+            Vec::new()
+        }
         (Language::WebSocket(Protocol::Channels), _) => vec![Step {
             say: json!({"type": "subscribe", "data": {"channels": [CHANNEL]}}).to_string(),
             hear: Some(r#""subscribe_response""#),
@@ -98,6 +100,7 @@ mod tests {
         Job {
             address: ([127, 0, 0, 1], 80).into(),
             language: Language::WebSocket(protocol),
+            entrance: None,
             work: Work { subscribers: 10, frozen: 0, audience, task: Task::Idle { first: 1 } },
         }
     }

@@ -5,6 +5,7 @@
 
 mod codec;
 mod connection;
+mod deframer;
 mod dial;
 mod greeting;
 mod ledger;
@@ -105,7 +106,7 @@ impl Crowd {
         let frozen = dial::open(&job, &vec![Part::Frozen; job.work.frozen])?;
         let publisher = dial::open(&job, &[Part::Publisher])?.pop();
         let publisher = publisher.ok_or_else(|| BenchError::Protocol("no publisher".into()))?;
-        let publisher = Connection::new(publisher, job.language)?;
+        let publisher = Connection::new(publisher)?;
         watch(&poll, &publisher, PUBLISHER)?;
         let mut crowd = Self {
             ledger: Ledger::new(&job.work)?,
@@ -132,7 +133,7 @@ impl Crowd {
     fn join(&mut self, count: usize) -> Result<(), BenchError> {
         let parts: Vec<Part> = (self.subscribers.len()..count).map(Part::Subscriber).collect();
         for opened in dial::open(&self.job, &parts)? {
-            let connection = Connection::new(opened, self.job.language)?;
+            let connection = Connection::new(opened)?;
             watch(&self.poll, &connection, self.subscribers.len() as u64)?;
             self.subscribers.push(connection);
             self.ledger.admit();
@@ -207,7 +208,7 @@ impl Crowd {
     fn publish(&mut self, number: u64, topic: u64, bytes: usize) {
         self.payload.clear();
         message::write(&mut self.payload, number, monotonic_ns(), topic, bytes);
-        codec::write_message(self.job.language, self.publisher.outbox(), &self.payload);
+        self.publisher.queue(&self.payload);
     }
 
     /// Sends what the kernel takes, and has it tell when it takes more.

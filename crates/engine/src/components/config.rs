@@ -1,4 +1,4 @@
-//! The `config` of a component, read by the table of its kind.
+//! The fields of an object, such as the `config` of a component, read by their table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use eventflux_core::{PropertyKind, redact_url};
 use jsonc_parser::ast::{Object, Value};
 
 use super::json::{describe, members, shown, span_of};
-use super::kinds::{Field, Kind, Shape, Target};
+use super::kinds::{Field, Shape, Target, field};
 use super::report::Report;
 use crate::diagnostic::{Span, nearest};
 
@@ -16,7 +16,9 @@ pub(super) const PORTS: &str = "ports";
 /// What was written, by the path of the field, and what is meant where nothing was.
 #[derive(Debug)]
 pub(super) struct Config<'v> {
-    kind: &'static Kind,
+    fields: &'static [Field],
+    /// Members beside the fields that somebody else reads.
+    others: &'static [&'static str],
     given: BTreeMap<&'static str, Given<'v>>,
     /// Fields with a mistake: what depends on them cannot be told.
     failed: BTreeSet<&'static str>,
@@ -45,10 +47,17 @@ pub(super) enum Scalar<'v> {
 }
 
 impl<'v> Config<'v> {
-    /// Reads the members of `config`; `place` is what to blame when something is missing at its top.
-    pub(super) fn read(kind: &'static Kind, object: Option<&'v Object<'v>>, place: Span, report: &mut Report) -> Self {
+    /// Reads the members of `object` but those that `others` names; `place` is what to blame when something is missing at its
+    /// top.
+    pub(super) fn read(
+        fields: &'static [Field],
+        others: &'static [&'static str],
+        object: Option<&'v Object<'v>>,
+        place: Span,
+        report: &mut Report,
+    ) -> Self {
         let (given, failed, sections) = Default::default();
-        let mut config = Self { kind, given, failed, sections, place };
+        let mut config = Self { fields, others, given, failed, sections, place };
         if let Some(object) = object {
             config.section("", object, report);
         }
@@ -57,12 +66,17 @@ impl<'v> Config<'v> {
         config
     }
 
+    /// The table it was read by.
+    pub(super) fn fields(&self) -> &'static [Field] {
+        self.fields
+    }
+
     /// What a field says: as it was written, else by default.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         if let Some(given) = self.given.get(path) {
             return Some(&given.text);
         }
-        let field = self.kind.field(path)?;
+        let field = field(self.fields, path)?;
         let with = field.default_with.filter(|(other, _)| self.given.contains_key(other));
         with.map(|(_, value)| value).or(field.default)
     }
@@ -84,14 +98,14 @@ impl<'v> Config<'v> {
     fn section(&mut self, prefix: &str, object: &'v Object<'v>, report: &mut Report) {
         for member in members(object) {
             let (name, place) = (member.name.as_str(), (span_of(&member.name), span_of(&member.value)));
-            if prefix.is_empty() && name == PORTS {
+            if prefix.is_empty() && self.others.contains(&name) {
                 continue;
             }
             let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
             let inside = format!("{path}.");
-            if let Some(field) = self.kind.field(&path) {
+            if let Some(field) = field(self.fields, &path) {
                 self.field(field, place, &member.value, report);
-            } else if self.kind.fields.iter().any(|field| field.path.starts_with(&inside)) {
+            } else if self.fields.iter().any(|field| field.path.starts_with(&inside)) {
                 self.sections.insert(path.clone(), place.0);
                 if let Some(object) = report.object(&format!("section '{path}'"), &member.value) {
                     self.section(&path, object, report);
@@ -129,18 +143,18 @@ impl<'v> Config<'v> {
     }
 
     fn fail_inside(&mut self, prefix: &str) {
-        let inside = self.kind.fields.iter().filter(|field| field.path.starts_with(prefix));
+        let inside = self.fields.iter().filter(|field| field.path.starts_with(prefix));
         self.failed.extend(inside.map(|field| field.path));
     }
 
     fn unknown(&self, prefix: &str, name: &str, place: (Span, Span), report: &mut Report) {
         let start = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
-        let here = self.kind.fields.iter().filter_map(|field| field.path.strip_prefix(start.as_str()));
+        let here = self.fields.iter().filter_map(|field| field.path.strip_prefix(start.as_str()));
         let mut names: Vec<_> = here.map(|rest| rest.split('.').next().unwrap_or(rest)).collect();
-        names.extend(prefix.is_empty().then_some(PORTS));
+        names.extend(self.others.iter().copied().filter(|_| prefix.is_empty()));
         names.dedup();
         let what = format!("'{start}{}'", shown(name));
-        let elsewhere = self.kind.fields.iter().find(|field| field.path.rsplit('.').next() == Some(name));
+        let elsewhere = self.fields.iter().find(|field| field.path.rsplit('.').next() == Some(name));
         match elsewhere {
             Some(field) if nearest(name, names.iter().copied()).is_none() => {
                 report.hidden.push(place.1);
@@ -151,7 +165,7 @@ impl<'v> Config<'v> {
     }
 
     fn check_presence(&mut self, report: &mut Report) {
-        for field in self.kind.fields.iter().filter(|field| field.required) {
+        for field in self.fields.iter().filter(|field| field.required) {
             let known = self.text(field.path).is_some() || self.failed.contains(field.path);
             if known || !self.uses(field) {
                 continue;
@@ -172,7 +186,7 @@ impl<'v> Config<'v> {
     /// Tells who wrote a field that becomes nothing.
     fn check_targets(&mut self, report: &mut Report) {
         for (path, given) in &self.given {
-            let Some(field) = self.kind.field(path) else { continue };
+            let Some(field) = field(self.fields, path) else { continue };
             match field.target {
                 Target::Nothing(reason) if self.uses(field) => {
                     report.warning(given.name_span, format!("'{path}' has no effect: {reason}"), "remove it");

@@ -4,7 +4,7 @@ use jsonc_parser::ast::{Object, Value};
 
 use super::config::{Config, PORTS};
 use super::json::{members, shown, span_of};
-use super::kinds::{KINDS, Kind};
+use super::kinds::{KINDS, Kind, NATS};
 use super::ports::Ports;
 use super::report::Report;
 use crate::diagnostic::{Span, nearest};
@@ -42,9 +42,9 @@ pub(super) struct Component<'v> {
 /// Where NATS is.
 #[derive(Debug)]
 pub(super) struct Nats<'v> {
-    pub(super) url: &'v str,
-    pub(super) name_span: Span,
-    pub(super) url_span: Span,
+    pub(super) config: Config<'v>,
+    /// Its name: what is blamed for what nobody wrote.
+    pub(super) place: Span,
 }
 
 impl<'v> File<'v> {
@@ -140,7 +140,7 @@ fn component<'v>(
     let fields = member.and_then(|member| report.object("'config'", &member.value));
     let ports = fields.and_then(|fields| fields.get(PORTS));
     let ports = ports.map(|member| Ports::read(&member.value, report)).unwrap_or_default();
-    let config = Config::read(kind, fields, config_place, report);
+    let config = Config::read(kind.fields, &[PORTS], fields, config_place, report);
     let failed = report.diagnostics[before..].iter().any(crate::diagnostic::Diagnostic::is_error);
     Component { key, kind, config, ports, place, config_place, failed }
 }
@@ -193,20 +193,14 @@ fn example(kind: &Kind) -> String {
     format!("\"type\": \"{}\", \"name\": \"{}\"", kind.category, kind.name)
 }
 
-fn nats<'v>(value: &'v Value<'v>, name_span: Span, report: &mut Report) -> Option<Nats<'v>> {
+fn nats<'v>(value: &'v Value<'v>, place: Span, report: &mut Report) -> Option<Nats<'v>> {
     let object = report.object("'nats'", value)?;
-    for member in members(object).filter(|member| member.name.as_str() != "url") {
-        let name = member.name.as_str();
-        let what = format!("'nats.{}'", shown(name));
-        report.unknown((span_of(&member.name), span_of(&member.value)), what, name, ["url"].into_iter());
+    if let Some(url) = object.get("url") {
+        // Somebody may have written credentials into it.
+        report.hidden.push(span_of(&url.value));
     }
-    let Some(url) = object.get("url") else {
-        report.error(name_span, "'nats.url' is required, and missing", "add \"url\": \"nats://127.0.0.1:4222\"");
-        return None;
-    };
-    let url_span = span_of(&url.value);
-    // It may hold credentials.
-    report.hidden.push(url_span);
-    let url = report.text("'nats.url'", &url.value)?;
-    Some(Nats { url, name_span, url_span })
+    let before = report.diagnostics.len();
+    let config = Config::read(NATS, &[], Some(object), place, report);
+    let failed = report.diagnostics[before..].iter().any(crate::diagnostic::Diagnostic::is_error);
+    (!failed).then_some(Nats { config, place })
 }

@@ -9,7 +9,7 @@ use super::criteria;
 use super::file::{Component, File};
 use super::kinds::Becomes;
 use super::ports::Port;
-use super::properties::{listed_variables, properties};
+use super::properties::{listed_variables, properties, said};
 use super::report::Report;
 use super::subjects::{PAYLOAD, Subjects, implied};
 use crate::diagnostic::{Diagnostic, SourceFile, Span};
@@ -211,7 +211,7 @@ impl Lowering<'_> {
         let Some(nats) = &file.nats else { return };
         if context.source_factory(CONNECTOR).is_none() || context.sink_factory(CONNECTOR).is_none() {
             let hint = "remove it: subjects then connect the components of this file";
-            report.error(nats.name_span, "'nats' is not supported yet by this build", hint);
+            report.error(nats.place, "this build has no connector 'nats'", hint);
             return;
         }
         let written = all_subjects(file, |component| &component.ports.outputs);
@@ -220,19 +220,14 @@ impl Lowering<'_> {
         let asked: BTreeSet<_> = asked.map(|(subject, _)| subject).collect();
         for subject in asked {
             let is_written = written.iter().any(|(name, _)| name == subject);
-            let mut properties = vec![implied("type", CONNECTOR, nats.name_span)];
-            properties.push(Property {
-                key: "nats.url".to_owned(),
-                key_span: nats.name_span,
-                value: nats.url.to_owned(),
-                value_span: nats.url_span,
-            });
-            properties.push(implied("nats.subject", subject, nats.name_span));
-            let stream = self.subjects.stream(subject, nats.name_span);
+            let mut properties = vec![implied("type", CONNECTOR, nats.place)];
+            properties.extend(said(&nats.config, nats.place));
+            properties.push(implied("nats.subject", subject, nats.place));
+            let stream = self.subjects.stream(subject, nats.place);
             if is_written {
-                self.subjects.sink(stream, properties, &[], nats.name_span);
+                self.subjects.sink(stream, properties, &[], nats.place);
             } else {
-                self.subjects.source(stream, properties, nats.name_span);
+                self.subjects.source(stream, properties, nats.place);
             }
         }
     }

@@ -3,6 +3,7 @@
 use eventflux_core::PropertyKind;
 use eventflux_core::property::PropertyValue;
 
+use super::config::Config;
 use super::file::Component;
 use super::kinds::{Shape, Target};
 use super::subjects::implied;
@@ -11,10 +12,17 @@ use crate::sql::Property;
 
 /// All of them: the connector's type, what is always the same, and what the fields say, by default or as they were written.
 pub(super) fn properties(component: &Component<'_>, connector: &str, fixed: &[(&str, &str)]) -> Vec<Property> {
-    let (config, place) = (&component.config, component.place);
+    let place = component.place;
     let mut properties = vec![implied("type", connector, place)];
     properties.extend(fixed.iter().map(|(key, value)| implied(key, value, place)));
-    for field in component.kind.fields.iter().filter(|field| config.uses(field)) {
+    properties.extend(said(&component.config, place));
+    properties
+}
+
+/// What the fields of an object say, by default or as they were written; `place` is what to blame for the former.
+pub(super) fn said(config: &Config<'_>, place: Span) -> Vec<Property> {
+    let mut properties = Vec::new();
+    for field in config.fields().iter().filter(|field| config.uses(field)) {
         let given = config.given(field.path);
         let (key_span, value_span) = given.map_or((place, place), |given| (given.name_span, given.value_span));
         let made = |(key, value): (&str, String)| Property { key: key.to_owned(), key_span, value, value_span };

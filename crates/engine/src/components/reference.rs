@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 
 use eventflux_core::PropertyKind;
 
-use super::kinds::{Becomes, Field, KINDS, Kind, Shape, Target};
+use super::kinds::{Becomes, Field, KINDS, Kind, NATS, Shape, Target};
 
-/// Every kind of component with its fields, as Markdown.
+/// Every kind of component with its fields, and those of the member `nats` of a file, as Markdown.
 pub fn markdown() -> String {
     let mut page = String::new();
     for kind in KINDS {
         describe(kind, &mut page);
     }
+    page.push_str("### The member `nats` of a file\n\nThe server that subjects of ports of type `nats` are at. ");
+    page.push_str("Each of them becomes a source or a sink of type `nats`.\n\n");
+    table(NATS, &mut page);
     page
 }
 
@@ -26,8 +29,12 @@ fn describe(kind: &Kind, page: &mut String) {
     };
     // Writing to a String does not fail.
     let _ = writeln!(page, "### `{name}` ({category})\n\n{doc} It becomes {becomes}.\n");
+    table(kind.fields, page);
+}
+
+fn table(fields: &[Field], page: &mut String) {
     let _ = writeln!(page, "| Field | Type | Required | Default | Becomes | Meaning |\n|---|---|---|---|---|---|");
-    for field in kind.fields {
+    for field in fields {
         let _ = writeln!(
             page,
             "| `{}` | {} | {} | {} | {} | {} |",

@@ -263,3 +263,67 @@ fn a_variable_that_is_part_of_a_list_has_to_be_set_and_hold_one_entry() {
         ]
     );
 }
+
+/// A file with these members of `nats`, and a subject that is written and one that is read there.
+fn with_nats(members: &str) -> String {
+    format!(
+        r#"{{"nats": {{{members}}}, "components": [
+            {{"type": "input", "name": "udp", "config": {{"port": 1,
+              "ports": {{"outputs": [{{"name": "o", "subject": "written", "type": "nats"}}]}}}}}},
+            {{"type": "storage", "name": "objectstore", "config": {{
+              "ports": {{"inputs": [{{"name": "i", "subject": "read", "type": "nats"}}, {{"name": "j", "subject": "written"}}]}}}}}}]}}"#
+    )
+}
+
+#[test]
+fn nats_of_a_file() {
+    let cases: [(&str, &[&str]); 6] = [
+        (r#""name": "edge-7""#, &["nats.name='edge-7'"]),
+        (
+            r#""user_env": "NATS_USER", "password_env": "NATS_PASSWORD""#,
+            &["nats.user='${env:NATS_USER}'", "nats.password='${env:NATS_PASSWORD}'"],
+        ),
+        (r#""token_env": "NATS_TOKEN""#, &["nats.token='${env:NATS_TOKEN}'"]),
+        (r#""nkey_env": "NATS_NKEY""#, &["nats.nkey='${env:NATS_NKEY}'"]),
+        (r#""credentials": "/run/secrets/edge.creds""#, &["nats.credentials='/run/secrets/edge.creds'"]),
+        (
+            r#""tls": {"required": true, "ca": "ca.pem", "cert": "c.pem", "key": "k.pem"}"#,
+            &["nats.tls='true'", "nats.tls.ca='ca.pem'", "nats.tls.cert='c.pem'", "nats.tls.key='k.pem'"],
+        ),
+    ];
+    for (members, expected) in cases {
+        let sql = convert(&with_nats(&format!(r#""url": "${{env:NATS_URL}}", {members}"#)));
+        for property in expected.iter().chain(&["nats.url='${env:NATS_URL}'"]) {
+            // Of the source and of the sink.
+            assert_eq!(sql.matches(&format!("{property},")).count(), 2, "{members}: {property} in {sql}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_in_nats_of_a_file() {
+    let cases = [
+        ("", "1:2 /nats: 'url' is required, and missing (give it a value: any text)"),
+        (r#""url": 4222"#, "1:18 /nats/url: 'url': a number is not allowed (use any text)"),
+        (
+            r#""url": "nats://a", "password": "secret""#,
+            "1:30 /nats/password: 'password' is not known here (did you mean 'password_env'?)",
+        ),
+        (
+            r#""url": "nats://a", "token_env": "s3cr3t!""#,
+            "1:43 /nats/token_env: 'token_env': this text is not allowed (use the name of an environment variable: letters, digits and '_'; the secret itself belongs into the variable)",
+        ),
+        (
+            r#""url": "nats://a", "ports": {}"#,
+            "1:30 /nats/ports: 'ports' is not known here (use one of url, name, user_env, password_env, token_env, nkey_env, credentials, tls)",
+        ),
+        (
+            r#""url": "nats://a", "tls": {"ca_file": "x"}"#,
+            "1:38 /nats/tls/ca_file: 'tls.ca_file' is not known here (did you mean 'ca'?)",
+        ),
+    ];
+    for (members, expected) in cases {
+        let found = remarks(&with_nats(members));
+        assert!(found.iter().any(|remark| remark == expected), "{members}: {found:#?}");
+    }
+}

@@ -90,7 +90,7 @@ fn subjects_are_those_of_nats_where_a_server_is_named_and_a_port_asks() {
     assert_eq!(
         remarks(&file(&format!("{}, {STORE}", nats(UDP)))),
         [
-            "1:2 /nats: 'nats' is not supported yet by this build (remove it: subjects then connect the components of this file)"
+            "1:2 /nats: this build has no connector 'nats' (remove it: subjects then connect the components of this file)"
         ]
     );
 }

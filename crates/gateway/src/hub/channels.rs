@@ -223,8 +223,12 @@ impl Change<'_> {
         if self.is_ahead(offset) {
             return self.remembers_since(channel, offset).then_some(Place { offset, is_ahead: true });
         }
-        let is_behind = channel.is_some_and(|channel| channel.has_history() && offset < channel.last());
-        is_behind.then_some(Place::known(offset))
+        let is_behind = |channel: &Arc<Channel>| match self.limits.numbering {
+            Numbering::Own => channel.has_history() && offset < channel.last(),
+            // It may have said before that it is ahead.
+            Numbering::Shared => true,
+        };
+        channel.is_some_and(is_behind).then_some(Place::known(offset))
     }
 
     /// Whether an event of that number was published elsewhere, and not here yet.

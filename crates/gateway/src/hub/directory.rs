@@ -27,8 +27,11 @@ struct Table {
     /// Members of channels, where presence is kept: each session once, with the number of its subscriptions.
     present: HashMap<Arc<str>, HashMap<Uuid, Present>>,
     /// The same as other hubs have it: by channel and by hub.
-    elsewhere: HashMap<Arc<str>, HashMap<Arc<str>, Vec<(String, Option<String>)>>>,
+    elsewhere: HashMap<Arc<str>, HashMap<Arc<str>, Members>>,
 }
+
+/// Session and user of each.
+type Members = Vec<(String, Option<String>)>;
 
 /// User of a session, and number of its subscriptions to a channel.
 type Present = (Option<Arc<str>>, usize);
@@ -157,14 +160,14 @@ impl Directory {
     }
 
     /// Session and user of everybody on a channel, at most `limit`.
-    pub(crate) fn present(&self, channel: &str, limit: usize) -> Vec<(String, Option<String>)> {
+    pub(crate) fn present(&self, channel: &str, limit: usize) -> Members {
         let table = self.lock();
         let elsewhere = table.elsewhere.get(channel).into_iter().flat_map(HashMap::values).flatten().cloned();
         table.present_here(channel).chain(elsewhere).take(limit).collect()
     }
 
     /// The same of those who are connected here.
-    pub(super) fn present_here(&self, channel: &str, limit: usize) -> Vec<(String, Option<String>)> {
+    pub(super) fn present_here(&self, channel: &str, limit: usize) -> Members {
         self.lock().present_here(channel).take(limit).collect()
     }
 
@@ -173,7 +176,7 @@ impl Directory {
         &self,
         channel: &str,
         instance: &str,
-        members: Vec<(String, Option<String>)>,
+        members: Members,
         max_channels: usize,
     ) {
         let mut table = self.lock();

@@ -189,8 +189,7 @@ mod tests {
     #[test]
     fn numbers_may_have_holes() {
         let now = Instant::now();
-        let mut history =
-            History::new(HistoryLimits { events: 2, bytes: 100, age: Duration::from_secs(60) }, 4095);
+        let mut history = History::new(HistoryLimits { events: 2, bytes: 100, age: Duration::from_secs(60) }, 4095);
         for (index, number) in [(1, 4096), (2, 8200), (3, 8201)] {
             history.push(Kept { index, ..kept(number, "ab", now) });
         }

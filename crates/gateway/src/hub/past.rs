@@ -151,9 +151,7 @@ impl State {
     fn index_behind(&self, number: u64) -> u64 {
         match self.numbering {
             Numbering::Own => number + 1,
-            Numbering::Shared => {
-                self.history.as_ref().and_then(|history| history.behind(number)).unwrap_or(self.next)
-            }
+            Numbering::Shared => self.history.as_ref().and_then(|history| history.behind(number)).unwrap_or(self.next),
         }
     }
 

@@ -226,9 +226,8 @@ impl Session {
         if !pattern.is_exact() || (recover.is_none() && !channel.is_some_and(|channel| channel.has_history())) {
             return None;
         }
-        let complete = recover.map(|wanted| {
-            wanted.epoch == **change.epoch() && change.remembers_since(channel, wanted.offset)
-        });
+        let complete =
+            recover.map(|wanted| wanted.epoch == **change.epoch() && change.remembers_since(channel, wanted.offset));
         let position = Position { epoch: change.epoch().to_string(), offset: change.offset(channel) };
         Some(Recovered { position, complete })
     }

@@ -14,7 +14,7 @@ pub const SINK_PROPERTIES: &[PropertySpec] = &concat::<{ count(SINK) }>(SINK);
 
 /// What a source knows of a message besides its payload.
 pub const METADATA: &[MetadataSpec] = &[
-    MetadataSpec::new("subject", DataType::String, "The subject it was published to."),
+    MetadataSpec::new("subject", DataType::String, "The subject it was published to; of an answer: that of the request."),
     MetadataSpec::new(
         "reply",
         DataType::String,
@@ -53,10 +53,13 @@ pub const METADATA: &[MetadataSpec] = &[
 ];
 
 const SOURCE: &[&[PropertySpec]] =
-    &[CONNECTION, source::SUBSCRIBING, source::JETSTREAM, STREAM, source::SHARING, source::ANSWERS];
+    &[source::SERVERS, OPTIONAL, source::SUBSCRIBING, source::JETSTREAM, STREAM, source::SHARING, source::ANSWERS];
 
 const SINK: &[&[PropertySpec]] =
     &[CONNECTION, sink::ADDRESSING, sink::SENDING, sink::JETSTREAM, STREAM, sink::SHARING, sink::ASKING];
+
+/// Properties of the connection besides the servers, which not every source needs.
+const OPTIONAL: &[PropertySpec] = CONNECTION.split_at(1).1;
 
 const fn count(parts: &[&[PropertySpec]]) -> usize {
     let (mut sum, mut part) = (0, 0);

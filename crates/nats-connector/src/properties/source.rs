@@ -1,6 +1,15 @@
 //! Properties of the source.
 
 use eventflux_core::{PropertyKind, PropertySpec};
+use eventflux_nats::properties::CONNECTION;
+
+/// Where it connects to.
+pub(super) const SERVERS: &[PropertySpec] = &[PropertySpec::new(
+    CONNECTION[0].key,
+    PropertyKind::Text,
+    "The servers, separated by commas: `nats://host:port`, or `tls://host:port` for servers that must speak TLS. Others of their cluster are learned from them. Credentials belong into nats.user and its like. Required without nats.replies.",
+)
+.example("nats://10.0.0.1:4222,nats://10.0.0.2:4222")];
 
 /// What it hears.
 pub(super) const SUBSCRIBING: &[PropertySpec] = &[

@@ -4,7 +4,6 @@
 //! come twice, and the first copies of some of them early: the library sends what it still holds before we hear that it
 //! has connected again.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -12,12 +11,12 @@ use async_nats::client::PublishErrorKind;
 use eventflux_core::EventFluxError;
 use eventflux_nats::Connection;
 use eventflux_nats::connection::{Operation, Violation};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep_until};
 
 use super::confirm::{Marks, Refused};
 use super::outbox::Event;
-use super::{Work, closed};
+use super::{Work, closed, connects, next_violation};
 
 /// Events that are sent between two marks: also those that may come early after a reconnect.
 const BURST_EVENTS: usize = 512;
@@ -228,7 +227,7 @@ impl Session<'_> {
         let renewed = async {
             let mut marks = Marks::begin(self.client, confirmed).await?;
             marks.mark(self.client, last).await?;
-            Ok(marks)
+            Ok::<_, EventFluxError>(marks)
         };
         tokio::select! {
             biased;
@@ -240,22 +239,5 @@ impl Session<'_> {
             },
         }
         Ok(())
-    }
-}
-
-/// Which connection of this client the present one is.
-fn connects(client: &Client) -> u64 {
-    client.statistics().connects.load(Ordering::Acquire)
-}
-
-/// Waits for what the server does not permit. Cancel safe.
-async fn next_violation(violations: &mut broadcast::Receiver<Violation>) -> Violation {
-    loop {
-        match violations.recv().await {
-            Ok(violation) => return violation,
-            // The newest are still there.
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
     }
 }

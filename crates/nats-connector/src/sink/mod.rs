@@ -1,6 +1,7 @@
 //! The `nats` sink: a queue, and a task that keeps it moving.
 
 mod addressing;
+mod asked;
 mod confirm;
 mod core;
 mod jetstream;
@@ -8,6 +9,7 @@ mod outbox;
 mod partition;
 mod request;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -15,8 +17,10 @@ use bytes::Bytes;
 use eventflux_core::health::ConnectionState;
 use eventflux_core::runtime::{self, StopSignal};
 use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, Sink, SinkCallback};
+use eventflux_nats::connection::Violation;
 use eventflux_nats::{Connection, ConnectionConfig, Observer};
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 pub(crate) use self::addressing::Addressing;
@@ -24,6 +28,7 @@ pub(crate) use self::jetstream::JetStreamSinkConfig;
 use self::outbox::Outbox;
 pub(crate) use self::request::RequestConfig;
 use crate::config::{NatsSinkConfig, SinkMode};
+use crate::presence::Presence;
 use crate::replies::{Asking, Exchanges};
 
 /// Pause between giving up and the next series of attempts, which the next event starts.
@@ -34,7 +39,8 @@ const PAUSE_AFTER_GIVING_UP: Duration = Duration::from_secs(1);
 pub struct NatsSink {
     config: NatsSinkConfig,
     context: ConnectorContext,
-    exchanges: Arc<Exchanges>,
+    /// Says that there is one that asks, when it is one.
+    asking: Option<Asking>,
     running: OnceLock<Running>,
     /// Also keeps start and stop apart.
     stopped: Mutex<bool>,
@@ -57,15 +63,20 @@ pub(super) struct Work {
     pub(super) context: ConnectorContext,
     pub(super) outbox: Arc<Outbox>,
     pub(super) signal: StopSignal,
+    presence: Presence,
 }
 
 impl NatsSink {
     pub(crate) fn new(
         config: NatsSinkConfig,
         context: ConnectorContext,
-        exchanges: Arc<Exchanges>,
+        exchanges: &Exchanges,
     ) -> Result<Self, EventFluxError> {
-        Ok(Self { config, context, exchanges, running: OnceLock::new(), stopped: Mutex::new(false) })
+        let asking = match &config.mode {
+            SinkMode::Request(request) => Some(exchanges.ask(&request.name)),
+            SinkMode::Core | SinkMode::JetStream(_) => None,
+        };
+        Ok(Self { config, context, asking, running: OnceLock::new(), stopped: Mutex::new(false) })
     }
 
     fn lifecycle(&self) -> MutexGuard<'_, bool> {
@@ -82,12 +93,14 @@ impl Sink for NatsSink {
         if self.running.get().is_some() {
             return Err(EventFluxError::configuration("the sink is started already"));
         }
-        let asking = match &self.config.mode {
-            SinkMode::Request(request) => Some(self.exchanges.ask(&request.name)?),
-            SinkMode::Core | SinkMode::JetStream(_) => None,
+        let asking = self.asking.clone();
+        asking.as_ref().map_or(Ok(()), Asking::check)?;
+        let max_events = match &self.config.mode {
+            SinkMode::Request(request) => request.max_requests,
+            SinkMode::Core | SinkMode::JetStream(_) => usize::MAX,
         };
         let runtime = runtime::shared()?;
-        let outbox = Arc::new(Outbox::new(self.config.queue_bytes, self.context.clone(), callback));
+        let outbox = Arc::new(Outbox::new(self.config.queue_bytes, max_events, self.context.clone(), callback));
         let (stop, signal) = StopSignal::new();
         let (finished, done) = mpsc::channel();
         let work = Work {
@@ -95,6 +108,7 @@ impl Sink for NatsSink {
             context: self.context.clone(),
             outbox: outbox.clone(),
             signal,
+            presence: Presence::default(),
         };
         let mode = self.config.mode.clone();
         let finished = Finished { outbox: outbox.clone(), context: self.context.clone(), sender: finished };
@@ -153,7 +167,7 @@ impl Sink for NatsSink {
         Box::new(Self {
             config: self.config.clone(),
             context: self.context.clone(),
-            exchanges: self.exchanges.clone(),
+            asking: self.asking.clone(),
             running: OnceLock::new(),
             stopped: Mutex::new(false),
         })
@@ -195,7 +209,7 @@ async fn run(mode: SinkMode, asking: Option<Asking>, work: Work) {
             // One that asks has said so.
             (SinkMode::Request(_), None) => Ok(()),
         };
-        context.metrics.connections.set(0);
+        work.presence.hide(context);
         let Err(error) = result else { break };
         if work.signal.is_stopped() {
             break;
@@ -221,11 +235,13 @@ impl Work {
     /// As [`Connection::open`].
     pub(super) async fn connect(&self) -> Result<Option<Connection>, EventFluxError> {
         let observer = Observer::of(&self.context);
-        tokio::select! {
+        let connection = tokio::select! {
             biased;
-            () = self.nothing_to_do() => Ok(None),
-            connection = Connection::open(&self.connection, &observer) => connection.map(Some),
-        }
+            () = self.nothing_to_do() => return Ok(None),
+            connection = Connection::open(&self.connection, &observer) => connection?,
+        };
+        self.presence.show(&self.context, &connection);
+        Ok(Some(connection))
     }
 
     /// Resolves when it was told to stop, and nothing is left, or no time.
@@ -239,7 +255,24 @@ impl Work {
     /// Ends the connection within what is left of the time to stop, `limit` at most.
     pub(super) async fn goodbye(&self, connection: &Connection, limit: Duration) {
         connection.close(self.outbox.time_left(limit)).await;
-        self.context.metrics.connections.set(0);
+        self.presence.hide(&self.context);
+    }
+}
+
+/// Which connection of this client the present one is, counted from 1.
+fn connects(client: &async_nats::Client) -> u64 {
+    client.statistics().connects.load(Ordering::Acquire)
+}
+
+/// Waits for what the server does not permit. Cancel safe.
+async fn next_violation(violations: &mut broadcast::Receiver<Violation>) -> Violation {
+    loop {
+        match violations.recv().await {
+            Ok(violation) => return violation,
+            // The newest are still there.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct Outbox {
     /// Tells those who wait until something is settled.
     settled: watch::Sender<Settled>,
     max_bytes: usize,
+    max_events: usize,
     callback: Arc<dyn SinkCallback>,
     context: ConnectorContext,
 }
@@ -100,8 +101,8 @@ enum Phase {
 }
 
 impl Outbox {
-    /// One without events that is full at `max_bytes`.
-    pub(super) fn new(max_bytes: usize, context: ConnectorContext, callback: Arc<dyn SinkCallback>) -> Self {
+    /// One without events that is full at `max_bytes`, and at `max_events`.
+    pub(super) fn new(max_bytes: usize, max_events: usize, context: ConnectorContext, callback: Arc<dyn SinkCallback>) -> Self {
         Self {
             state: Mutex::new(State {
                 slots: VecDeque::new(),
@@ -118,6 +119,7 @@ impl Outbox {
             retry: Notify::new(),
             settled: watch::channel(Settled { up_to: 0, ended: None }).0,
             max_bytes,
+            max_events,
             callback,
             context,
         }
@@ -385,7 +387,7 @@ impl Outbox {
     fn changed(&self, state: &State) {
         self.context.metrics.queue_bytes.set(state.cost as u64);
         let running = matches!(state.phase, Phase::Running);
-        let ready = !running || state.cost < self.max_bytes;
+        let ready = !running || (state.cost < self.max_bytes && state.open < self.max_events);
         if ready != self.ready.swap(ready, Ordering::AcqRel) && ready {
             self.room.notify_waiters();
         }

@@ -4,6 +4,8 @@ mod core;
 mod jetstream;
 mod message;
 mod partitions;
+mod pending;
+mod subscriptions;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,9 +17,11 @@ use eventflux_nats::{Connection, ConnectionConfig, Observer};
 use tokio::time::Instant;
 
 pub(crate) use self::core::CoreConfig;
+pub(crate) use self::message::{Answered, Delivery};
 pub(crate) use self::jetstream::JetStreamConfig;
 pub(crate) use self::partitions::PartitionsConfig;
 use crate::config::{NatsSourceConfig, SourceMode};
+use crate::presence::Presence;
 use crate::replies::{self, Exchanges, Hearing};
 
 /// Receives messages of NATS. See the module documentation of the crate.
@@ -41,6 +45,7 @@ pub(crate) struct Work {
     pub(crate) signal: StopSignal,
     pub(crate) callback: Arc<dyn SourceCallback>,
     pub(crate) stop_by: StopBy,
+    presence: Presence,
 }
 
 /// When a source that is told to stop must be done; set before the signal is raised. Copies share it.
@@ -51,7 +56,7 @@ impl NatsSource {
     pub(crate) fn new(
         config: NatsSourceConfig,
         context: ConnectorContext,
-        exchanges: &Arc<Exchanges>,
+        exchanges: &Exchanges,
     ) -> Result<Self, EventFluxError> {
         let hearing = match &config.mode {
             SourceMode::Replies(name) => Some(exchanges.hear(name)),
@@ -75,14 +80,22 @@ impl Source for NatsSource {
         let name = self.context.stream.clone();
         self.worker = Some(SourceWorker::spawn(&name, callback, move |signal, callback| async move {
             let health = context.health.clone();
-            let work = Work { connection, context, signal, callback, stop_by };
-            let result = match (mode, receiving) {
-                (SourceMode::Core(config), _) => core::run(config, work).await,
-                (SourceMode::JetStream(config), _) => jetstream::run(config, work).await,
-                (SourceMode::Partitions(config), _) => partitions::run(config, work).await,
-                (SourceMode::Replies(_), Some(receiving)) => replies::run(receiving, work).await,
-                // One that hears answers has said so.
-                (SourceMode::Replies(_), None) => Err(EventFluxError::Stopped),
+            let result = match (mode, connection, receiving) {
+                (SourceMode::Replies(_), _, Some(receiving)) => {
+                    replies::run(receiving, &context, &signal, &*callback).await
+                }
+                (mode, Some(connection), _) => {
+                    let presence = Presence::default();
+                    let work = Work { connection, context, signal, callback, stop_by, presence };
+                    match mode {
+                        SourceMode::Core(config) => core::run(config, work).await,
+                        SourceMode::JetStream(config) => jetstream::run(config, work).await,
+                        SourceMode::Partitions(config) => partitions::run(config, work).await,
+                        SourceMode::Replies(_) => Ok(()),
+                    }
+                }
+                // One that hears answers has begun to; everybody else has a connection.
+                (_, None, _) => Err(EventFluxError::Stopped),
             };
             match &result {
                 Ok(()) => health.set(ConnectionState::Stopped, None),
@@ -119,11 +132,8 @@ impl Source for NatsSource {
     }
 
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
-        match self.config.mode {
-            // Whoever asks connects.
-            SourceMode::Replies(_) => Ok(()),
-            _ => Connection::validate(&self.config.connection),
-        }
+        // One that hears answers has none: whoever asks connects.
+        self.config.connection.as_ref().map_or(Ok(()), Connection::validate)
     }
 }
 
@@ -143,17 +153,19 @@ impl Work {
     /// As [`Connection::open`].
     pub(crate) async fn connect(&self) -> Result<Option<Connection>, EventFluxError> {
         let observer = Observer::of(&self.context);
-        tokio::select! {
+        let connection = tokio::select! {
             biased;
-            () = self.signal.stopped() => Ok(None),
-            connection = Connection::open(&self.connection, &observer) => connection.map(Some),
-        }
+            () = self.signal.stopped() => return Ok(None),
+            connection = Connection::open(&self.connection, &observer) => connection?,
+        };
+        self.presence.show(&self.context, &connection);
+        Ok(Some(connection))
     }
 
     /// Ends the connection within what is left of the time to stop, `limit` at most.
     pub(crate) async fn goodbye(&self, connection: &Connection, limit: Duration) {
         connection.close(self.stop_by.time_left(limit)).await;
-        self.context.metrics.connections.set(0);
+        self.presence.hide(&self.context);
     }
 }
 

@@ -29,13 +29,17 @@ fn server(entry: &str) -> Result<String, EventFluxError> {
     }
     if entry.contains('@') {
         let error = EventFluxError::property(KEY, "has credentials in it, or another @");
-        return Err(error.with_hint("nats.user and nats.password, nats.token, nats.nkey or nats.credentials say who we are"));
+        return Err(
+            error.with_hint("nats.user and nats.password, nats.token, nats.nkey or nats.credentials say who we are")
+        );
     }
     let Ok(url) = Url::parse(entry) else { return wrong("has an entry that is no URL") };
     if !entry.contains("://") || !matches!(url.scheme(), "nats" | "tls") {
         return wrong("has an entry that does not begin with nats:// or tls://");
     }
-    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else { return wrong("has an entry without a host") };
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return wrong("has an entry without a host");
+    };
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return wrong("has an entry with more than a host and a port");
     }

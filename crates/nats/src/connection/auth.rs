@@ -1,10 +1,9 @@
 //! What a server is told of who we are, for each connect anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_nats::{Auth as Answer, AuthError};
-use eventflux_core::EventFluxError;
 use nkeys::KeyPair;
 
 use crate::config::Auth;
@@ -28,7 +27,7 @@ pub(super) async fn answer(auth: Arc<Auth>, nonce: Vec<u8>) -> Result<Answer, Au
             answer.signature = Some(sign(&pair, &nonce)?);
         }
         Auth::Credentials(path) => {
-            let (jwt, pair) = read_credentials(path.clone()).await.map_err(AuthError::new)?;
+            let (jwt, pair) = read_again(path.clone()).await?;
             answer.jwt = Some(jwt);
             answer.signature = Some(sign(&pair, &nonce)?);
         }
@@ -36,20 +35,19 @@ pub(super) async fn answer(auth: Arc<Auth>, nonce: Vec<u8>) -> Result<Answer, Au
     Ok(answer)
 }
 
-/// Finds out before the first connect what cannot work.
-pub(super) async fn check(auth: &Auth) -> Result<(), EventFluxError> {
-    let Auth::Credentials(path) = auth else { return Ok(()) };
-    let read = read_credentials(path.clone()).await;
-    read.map(drop).map_err(|reason| EventFluxError::property("nats.credentials", reason))
+async fn read_again(path: PathBuf) -> Result<(String, KeyPair), AuthError> {
+    let read = tokio::task::spawn_blocking(move || {
+        read_credentials(&path).map_err(|reason| format!("{} cannot be used: {reason}", path.display()))
+    });
+    read.await.map_err(|_| AuthError::new("nats.credentials cannot be read"))?.map_err(AuthError::new)
 }
 
-async fn read_credentials(path: std::path::PathBuf) -> Result<(String, KeyPair), String> {
-    let read = tokio::task::spawn_blocking(move || {
-        let of_file = |reason: String| format!("{}: {reason}", path.display());
-        let text = read_text(&path).map_err(of_file)?;
-        parse_credentials(&text).map_err(|reason| of_file(reason.to_owned()))
-    });
-    read.await.map_err(|_| "it could not be read".to_owned())?
+/// The JWT and the key in a file.
+///
+/// # Errors
+/// Why it cannot be used, without a part of it.
+pub(super) fn read_credentials(path: &Path) -> Result<(String, KeyPair), String> {
+    Ok(parse_credentials(&read_text(path)?)?)
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
@@ -80,4 +78,47 @@ fn key_pair(seed: &str) -> Result<KeyPair, &'static str> {
 
 fn sign(pair: &KeyPair, nonce: &[u8]) -> Result<Vec<u8>, AuthError> {
     pair.sign(nonce).map_err(|_| AuthError::new("the nkey cannot sign"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(jwt: &str, seed: &str) -> String {
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+            ************************* IMPORTANT *************************\n\
+            NKEY Seed printed below can be used to sign and prove identity.\n\n\
+            -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    }
+
+    #[test]
+    fn the_jwt_and_the_key_are_found_in_a_file_as_nsc_writes_it() {
+        let pair = KeyPair::new_user();
+        let text = file("e30.e30.x-_", &pair.seed().unwrap());
+        for text in [text.clone(), text.replace('\n', "\r\n")] {
+            let (jwt, read) = parse_credentials(&text).unwrap();
+            assert_eq!((jwt.as_str(), read.public_key()), ("e30.e30.x-_", pair.public_key()));
+        }
+    }
+
+    #[test]
+    fn a_file_without_one_of_them_is_refused_without_showing_it() {
+        let seed = KeyPair::new_user().seed().unwrap();
+        let broken = format!("{}A", &seed[..seed.len() - 1]);
+        for text in ["", "x", &file("", &seed), &file("e30.e30.x", ""), &file("e30.e30.x", &broken), &seed] {
+            let error = parse_credentials(text).err().unwrap();
+            assert!(error.starts_with("it has no "), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_gets_a_signature_of_what_it_sent() {
+        let pair = KeyPair::new_user();
+        let auth = Auth::Nkey(eventflux_core::Secret::new(pair.seed().unwrap()));
+        let answer = answer(Arc::new(auth), b"nonce".to_vec()).await.unwrap();
+        assert_eq!(answer.nkey, Some(pair.public_key()));
+        pair.verify(b"nonce", &answer.signature.unwrap()).unwrap();
+    }
 }

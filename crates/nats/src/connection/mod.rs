@@ -1,10 +1,11 @@
 //! Connecting, and staying connected.
 
 mod auth;
+mod files;
 mod monitor;
 mod open;
 mod plan;
-mod violation;
+pub(crate) mod violation;
 
 use std::sync::Arc;
 use std::time::Duration;

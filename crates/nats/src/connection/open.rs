@@ -1,15 +1,18 @@
 //! The first connection, and what the library is told so that it makes the others.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, ReconnectToServer, Server, ServerAddr};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, ReconnectToServer, Server, ServerAddr, rustls,
+};
 use eventflux_core::EventFluxError;
 use eventflux_core::health::ConnectionState;
 
 use super::monitor::{Attempt, Monitor};
 use super::plan::Next;
-use super::{Observer, Shared, auth};
+use super::{Observer, Shared, auth, files};
 use crate::ConnectionConfig;
 
 /// Commands that wait for the connection: what is published meanwhile waits before it.
@@ -21,7 +24,7 @@ pub(super) async fn open(
     observer: &Observer,
 ) -> Result<(Client, Arc<Monitor>), EventFluxError> {
     observer.health.set(ConnectionState::Connecting, config.servers.join(", "));
-    auth::check(&config.auth).await?;
+    files::check(config).await?;
     let monitor = Arc::new(Monitor::new(config, observer));
     let addresses = addresses(config)?;
     let mut retryable = true;
@@ -36,7 +39,7 @@ pub(super) async fn open(
                 return Ok((client, monitor));
             }
             Err(error) => {
-                retryable = is_retryable(error.kind());
+                retryable = is_retryable(&error);
                 monitor.first_failed(&error.to_string());
             }
         }
@@ -50,29 +53,32 @@ pub(super) fn leave_lame_ducks(shared: &Arc<Shared>) {
 
 /// See [`Connection::validate`](super::Connection::validate).
 pub(super) fn validate(config: &ConnectionConfig) -> Result<(), EventFluxError> {
-    let config = ConnectionConfig { reconnect: None, ..config.clone() };
-    let observer = Observer {
-        stream: "validation".to_owned(),
-        connector: "nats".to_owned(),
-        health: Default::default(),
-        registry: Default::default(),
-    };
+    let config = config.clone();
     // A thread of its own: the caller may be one of a runtime, which must not block.
     let attempt = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| EventFluxError::configuration(format!("no runtime: {error}")))?;
         let deadline = config.connect_timeout;
-        let opened = runtime.block_on(async { tokio::time::timeout(deadline, open(&config, &observer)).await });
-        match opened {
-            Ok(opened) => opened.map(drop),
-            Err(_) => Err(unavailable(&config, format!("no connection within {}ms", deadline.as_millis()))),
-        }
+        let opened = runtime.block_on(async { tokio::time::timeout(deadline, try_once(&config)).await });
+        runtime.shutdown_background();
+        opened.unwrap_or_else(|_| {
+            let reason = format!("no connection within {}ms", deadline.as_millis());
+            Err(unavailable(&config, reason, true))
+        })
     });
     attempt.join().unwrap_or_else(|panic| Err(eventflux_core::runtime::panicked("nats", &*panic)))
 }
 
-fn unavailable(config: &ConnectionConfig, reason: String) -> EventFluxError {
-    EventFluxError::ConnectionUnavailable { endpoint: config.servers.join(", "), reason, retryable: true }
+/// Every server, until one takes us.
+async fn try_once(config: &ConnectionConfig) -> Result<(), EventFluxError> {
+    files::check(config).await?;
+    let options = common_options(config).name("eventflux check").reconnect_delay_callback(|_| Duration::ZERO);
+    let opened = options.connect(&addresses(config)?[..]).await;
+    opened.map(drop).map_err(|error| unavailable(config, error.to_string(), is_retryable(&error)))
+}
+
+fn unavailable(config: &ConnectionConfig, reason: String, retryable: bool) -> EventFluxError {
+    EventFluxError::ConnectionUnavailable { endpoint: config.servers.join(", "), reason, retryable }
 }
 
 fn addresses(config: &ConnectionConfig) -> Result<Vec<ServerAddr>, EventFluxError> {
@@ -83,10 +89,8 @@ fn addresses(config: &ConnectionConfig) -> Result<Vec<ServerAddr>, EventFluxErro
 fn options(config: &ConnectionConfig, observer: &Observer, monitor: &Arc<Monitor>) -> ConnectOptions {
     let name = config.name.clone().unwrap_or_else(|| format!("eventflux {}", observer.stream));
     let (events, choices) = (Arc::clone(monitor), Arc::clone(monitor));
-    let auth = Arc::new(config.auth.clone());
-    let options = ConnectOptions::with_auth_callback(move |nonce| auth::answer(Arc::clone(&auth), nonce))
+    common_options(config)
         .name(name)
-        .connection_timeout(config.connect_timeout)
         .ping_interval(config.ping_interval)
         .custom_inbox_prefix(&config.inbox_prefix)
         .client_capacity(COMMANDS)
@@ -95,8 +99,13 @@ fn options(config: &ConnectionConfig, observer: &Observer, monitor: &Arc<Monitor
         .event_callback(move |event| {
             events.on(event);
             std::future::ready(())
-        });
-    with_tls(options, config)
+        })
+}
+
+fn common_options(config: &ConnectionConfig) -> ConnectOptions {
+    let auth = Arc::new(config.auth.clone());
+    let options = ConnectOptions::with_auth_callback(move |nonce| auth::answer(Arc::clone(&auth), nonce));
+    with_tls(options.connection_timeout(config.connect_timeout), config)
 }
 
 fn with_tls(mut options: ConnectOptions, config: &ConnectionConfig) -> ConnectOptions {
@@ -135,14 +144,20 @@ async fn end_task() -> ! {
     std::future::pending().await
 }
 
-/// Whether it may succeed without a change of configuration.
-fn is_retryable(kind: ConnectErrorKind) -> bool {
-    match kind {
+/// Whether it may succeed without a change of configuration. Who may connect is said on servers: that may be mended there.
+fn is_retryable(error: &ConnectError) -> bool {
+    match error.kind() {
+        ConnectErrorKind::Io => !is_certificate_error(error),
         ConnectErrorKind::Dns
         | ConnectErrorKind::TimedOut
-        | ConnectErrorKind::Io
         | ConnectErrorKind::MaxReconnects
         | ConnectErrorKind::AuthorizationViolation => true,
         ConnectErrorKind::ServerParse | ConnectErrorKind::Authentication | ConnectErrorKind::Tls => false,
     }
+}
+
+fn is_certificate_error(error: &ConnectError) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let tls = io.and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }

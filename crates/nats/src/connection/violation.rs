@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use eventflux_core::escape_control;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
 /// Most violations that wait for one who wants to know of them.
 pub const MAX_VIOLATIONS: usize = 256;
 
@@ -43,7 +47,18 @@ impl fmt::Display for Violation {
             Operation::Publish => "publish to",
             Operation::Subscribe => "subscribe to",
         };
-        write!(f, "the server does not permit to {operation} {}", eventflux_core::escape_control(&self.subject))
+        write!(f, "the server does not permit to {operation} {}", escape_control(&self.subject))
+    }
+}
+
+/// Resolves when one is about one of these subjects.
+pub(crate) async fn of_subject(mut violations: broadcast::Receiver<Violation>, subjects: &[String]) -> Violation {
+    loop {
+        match violations.recv().await {
+            Ok(violation) if subjects.contains(&violation.subject) => return violation,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

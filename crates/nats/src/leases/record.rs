@@ -19,10 +19,12 @@ pub(super) struct Record {
 }
 
 /// What a process says of itself, for whoever looks into the bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Presence {
     /// Partitions it holds.
     pub(super) held: usize,
+    /// Whether it can take more: it sees what the bucket shows.
+    pub(super) ready: bool,
 }
 
 /// A key of the bucket.

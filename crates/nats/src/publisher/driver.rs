@@ -103,6 +103,10 @@ impl Driver {
         &self.window
     }
 
+    pub(super) fn lacks_stream(&self) -> bool {
+        self.report.reason() == Some(Reason::NoStream)
+    }
+
     pub(super) fn push(&mut self, message: Outgoing) -> u64 {
         self.window.push(message)
     }
@@ -128,7 +132,7 @@ impl Driver {
             progress |= self.poll_connection(cx);
             progress |= self.poll_violations(cx, now);
             if self.connection.is_connected() {
-                self.expire(now);
+                progress |= self.expire(now);
                 progress |= self.poll_send(cx, now);
                 progress |= self.poll_timer(cx, now);
             }
@@ -163,13 +167,13 @@ impl Driver {
             Some(Answer::Failed(text)) => {
                 self.window.failed(number, attempt, self.error(&text, false));
             }
-            Some(Answer::Refused(reason, text)) => {
-                if self.window.refused(number, attempt, self.error(&text, true), now) {
-                    self.report.retries(reason, 1);
-                    self.report.trouble(reason, &self.config.stream, &text);
-                }
+            Some(Answer::Refused(reason, text))
+                if self.window.refused(number, attempt, self.error(&text, true), now) =>
+            {
+                self.report.retries(reason, 1);
+                self.report.trouble(reason, &self.config.stream, &text);
             }
-            None => {}
+            Some(Answer::Refused(..)) | None => {}
         }
     }
 
@@ -210,13 +214,15 @@ impl Driver {
         true
     }
 
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant) -> bool {
+        let under_way = self.window.under_way();
         let late = self.window.expire(now);
         if late > 0 {
             self.report.retries(Reason::Timeout, late);
             let text = format!("no confirmation within {:?}", self.config.ack_timeout);
             self.report.trouble(Reason::Timeout, &self.config.stream, &text);
         }
+        self.window.under_way() < under_way
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {

@@ -94,6 +94,11 @@ impl Publisher {
         self.driver.window().has_room()
     }
 
+    /// How many messages can be pushed.
+    pub fn room(&self) -> usize {
+        self.driver.window().room()
+    }
+
     /// Takes a message; returns its number, counted from 1. It is sent when [`Publisher::next`] is polled. Push only when
     /// there is room.
     pub fn push(&mut self, message: Outgoing) -> u64 {
@@ -108,6 +113,11 @@ impl Publisher {
     /// Whether the outcome of all was taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the last answer was that no stream takes the subject of a message: the stream may have to be created again.
+    pub fn lacks_stream(&self) -> bool {
+        self.driver.lacks_stream()
     }
 
     /// Sends, sends again, and resolves with the next outcome, in the order of numbers; never while there are no messages,

@@ -63,6 +63,11 @@ impl Report {
         self.in_flight.set(count as u64);
     }
 
+    /// Why it tries again what it tries again.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.trouble.as_ref().map(|trouble| trouble.reason)
+    }
+
     /// It tries again what was refused: shown until [`Report::works`], and logged when the reason is another one.
     pub(super) fn trouble(&mut self, reason: Reason, stream: &str, text: &str) {
         let shown = format!("stream {stream}: {text}; trying again");

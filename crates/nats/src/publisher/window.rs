@@ -109,8 +109,13 @@ impl<T> Window<T> {
         }
     }
 
+    /// How many more messages it takes.
+    pub(super) fn room(&self) -> usize {
+        self.limits.messages.saturating_sub(self.entries.len())
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        self.entries.len() < self.limits.messages
+        self.room() > 0
     }
 
     pub(super) fn len(&self) -> usize {

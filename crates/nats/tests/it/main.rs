@@ -1,5 +1,6 @@
 //! What EventFlux needs of NATS, against real servers.
 #![allow(clippy::unwrap_used)]
 
+mod bus;
 mod connection;
 mod stream;

@@ -1,6 +1,7 @@
 //! The property tables of the `websocket` source and sink: the only place where a property is described.
 
 pub(crate) mod access;
+mod backplane;
 mod client;
 mod connection;
 mod deflate;
@@ -41,6 +42,8 @@ const SOURCE: &[&[PropertySpec]] = &[
     &[gateway::ACCEPT],
     shared::ADMITTING,
     shared::KEEPING,
+    backplane::SHARING,
+    backplane::REACHING_NATS,
     federation::OF_PLACE,
     federation::OF_SOURCE,
     &[
@@ -111,6 +114,8 @@ const SINK: &[&[PropertySpec]] = &[
         gateway::CLIENT_QUEUE_AGE,
     ],
     shared::KEEPING,
+    backplane::SHARING,
+    backplane::REACHING_NATS,
     federation::OF_PLACE,
     federation::OF_SINK,
     &[

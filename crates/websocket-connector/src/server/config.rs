@@ -5,6 +5,7 @@ use std::time::Duration;
 use eventflux_core::{EventFluxError, Properties};
 use eventflux_federation::{Reliable, SUBPROTOCOL};
 
+use super::backplane::BackplaneConfig;
 use super::gateway::GatewayConfig;
 use super::http::HttpConfig;
 use super::ineffective::refuse_ineffective;
@@ -52,6 +53,8 @@ pub(crate) struct PathConfig {
     pub(super) http: HttpConfig,
     /// How its links behave, when it serves the protocol `federation`.
     pub(crate) federation: Option<FederationSettings>,
+    /// What makes it one with the same path of other processes.
+    pub(crate) backplane: Option<BackplaneConfig>,
 }
 
 impl ServerConfig {
@@ -69,6 +72,7 @@ impl ServerConfig {
         if properties.is_given("websocket.auth") {
             PathConfig::from_properties(properties)?;
         }
+        BackplaneConfig::from_properties(properties)?;
         Ok(Self {
             listen: properties.text("websocket.listen")?.to_owned(),
             path: path.to_owned(),
@@ -119,11 +123,13 @@ impl PathConfig {
             subprotocols.insert(0, SUBPROTOCOL.to_owned());
         }
         let access = AccessConfig::from_properties(properties)?;
+        let backplane = BackplaneConfig::from_properties(properties)?;
         Ok(Self {
             sites: SitePolicy::from_properties(properties)?,
             subprotocols,
             subprotocol_required: properties.flag("websocket.subprotocol.required")?,
-            gateway: GatewayConfig::from_properties(properties, &access)?,
+            gateway: GatewayConfig::from_properties(properties, &access, backplane.is_some())?,
+            backplane,
             http: HttpConfig::from_properties(properties)?,
             federation,
             access,
@@ -139,6 +145,7 @@ impl PathConfig {
             ("websocket.origins", self.sites != other.sites),
             ("websocket.subprotocol", self.subprotocols != other.subprotocols),
             ("websocket.subprotocol.required", self.subprotocol_required != other.subprotocol_required),
+            ("gateway.backplane", self.backplane != other.backplane),
         ];
         let key = differs.into_iter().find_map(|(key, differs)| differs.then_some(key));
         key.or_else(|| self.gateway.difference(&other.gateway))

@@ -15,6 +15,7 @@ use eventflux_websocket_wire::deflate::{DeflateConfig, Negotiated};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
+use super::backplane::Backplane;
 use super::config::PathConfig;
 use super::framing::Framings;
 use super::http::HttpState;
@@ -89,6 +90,8 @@ pub(crate) struct Endpoint {
     http: HttpState,
     /// Where its links meet, when it serves the protocol `federation`.
     place: Option<Arc<Place>>,
+    /// What makes it one with the same path of other processes.
+    backplane: Option<Arc<Backplane>>,
     metrics: Metrics,
     next_id: AtomicU64,
     users: Mutex<HashMap<u64, User>>,
@@ -114,23 +117,29 @@ impl Endpoint {
     /// An endpoint nobody is at yet; `user` will be the first.
     ///
     /// # Errors
-    /// [`EventFluxError::Configuration`] for a file of credentials or keys that cannot be used.
+    /// [`EventFluxError::Configuration`] for a file of credentials or keys that cannot be used, and when there is no runtime.
     pub(super) fn new(path: &str, user: &User) -> Result<Self, EventFluxError> {
         let authenticator = Authenticator::new(&user.path.access, path, &user.member.context.registry)?;
         let epoch = uuid::Uuid::new_v4().simple().to_string();
-        let origin = Origin { path, metrics: &user.member.context.registry, epoch: &epoch[..12] };
+        // Where hubs share a log, it names the epoch.
+        let epoch = if user.path.backplane.is_some() { "" } else { &epoch[..12] };
+        let origin = Origin { path, metrics: &user.member.context.registry, epoch };
         let gateway = &user.path.gateway;
         let place = user.path.federation.as_ref().map(|settings| {
             let context = &user.member.context;
             Place::new(settings.of_stream(&context.stream), federation::counters_of(context))
         });
+        let hub = Hub::new(gateway.dialect, gateway.hub.clone(), &origin);
+        let backplane = user.path.backplane.as_ref();
+        let backplane = backplane.map(|config| Backplane::start(config, path, &hub, &user.member.context));
         Ok(Self {
             path: path.to_owned(),
             config: user.path.clone(),
-            hub: Hub::new(gateway.dialect, gateway.hub.clone(), &origin),
+            hub,
+            backplane: backplane.transpose()?.map(Arc::new),
             authenticator,
             framings: Framings::new(),
-            http: HttpState::new(origin.epoch),
+            http: HttpState::new(),
             place,
             metrics: user.member.context.registry.clone(),
             next_id: AtomicU64::new(0),
@@ -196,6 +205,16 @@ impl Endpoint {
         self.place.as_ref()
     }
 
+    /// What makes it one with the same path of other processes.
+    pub(super) fn backplane(&self) -> Option<&Arc<Backplane>> {
+        self.backplane.as_ref()
+    }
+
+    /// Whether there is something to serve yet.
+    pub(super) fn is_ready(&self) -> bool {
+        self.backplane.as_ref().is_none_or(|backplane| backplane.is_ready())
+    }
+
     /// Who judges its clients.
     pub(super) fn authenticator(&self) -> &Arc<Authenticator> {
         &self.authenticator
@@ -240,12 +259,15 @@ impl Endpoint {
     }
 
     /// Returns whether this was the last user. A user that left already is not.
-    pub(super) fn leave(&self, user: u64) -> bool {
+    pub(super) fn leave(&self, id: u64) -> bool {
         let mut users = self.users();
-        let Some(user) = users.remove(&user) else {
+        let Some(user) = users.remove(&id) else {
             return false;
         };
         user.member.context.metrics.connections.set(0);
+        if let Some(backplane) = &self.backplane {
+            backplane.hide(id);
+        }
         self.changed(&users);
         users.is_empty()
     }

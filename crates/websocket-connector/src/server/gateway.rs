@@ -41,7 +41,11 @@ pub(crate) struct Routing {
 impl GatewayConfig {
     /// # Errors
     /// [`EventFluxError::Configuration`] for what the property table cannot express.
-    pub(super) fn from_properties(properties: &Properties, access: &AccessConfig) -> Result<Self, EventFluxError> {
+    pub(super) fn from_properties(
+        properties: &Properties,
+        access: &AccessConfig,
+        shared: bool,
+    ) -> Result<Self, EventFluxError> {
         const PROTOCOL: &str = "websocket.protocol";
         let name = properties.text(PROTOCOL)?;
         let unknown = || EventFluxError::property(PROTOCOL, format!("'{name}' is not allowed"));
@@ -50,6 +54,7 @@ impl GatewayConfig {
         let hub = HubConfig {
             authentication: by_message.then(|| access.message_timeout()),
             authorizes_subscriptions: access.has_subscribe_hook(),
+            shared,
             ..hub(properties)?
         };
         Ok(Self { dialect, hub })

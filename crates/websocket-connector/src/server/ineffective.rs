@@ -3,6 +3,7 @@
 use eventflux_core::{EventFluxError, Properties};
 use eventflux_gateway::dialects;
 
+use super::backplane::BackplaneConfig;
 use crate::federation;
 
 /// Refuses what limits nothing. `is_complete`: what is not said here, nobody else at the path says.
@@ -13,7 +14,8 @@ pub(super) fn refuse_ineffective(properties: &Properties, is_complete: bool) -> 
     if is_complete && federation::is_federation(properties) {
         federation::refuse_switched_off(properties)?;
     }
-    let is_settled = |key| is_complete || properties.is_given(key);
+    let is_settled = |key: &str| is_complete || properties.is_given(key);
+    BackplaneConfig::refuse_ineffective(properties, is_settled)?;
     let refuse = |key, reason: &str, hint| Err(EventFluxError::property(key, reason).with_hint(hint));
     let (period, limit, limiting) = ("websocket.rate.period", "websocket.rate.limit", "websocket.rate.limiting");
     // Who turns the limit off by the environment leaves the rest as it is.

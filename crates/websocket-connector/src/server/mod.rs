@@ -1,5 +1,6 @@
 //! Server mode: listeners that several sources and sinks share by path.
 
+mod backplane;
 mod config;
 mod connection;
 mod declarations;

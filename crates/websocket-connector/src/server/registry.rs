@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use eventflux_core::health::{ConnectionState, HealthReporter};
 use eventflux_core::{EventFluxError, PropertySpec};
 use tokio::time::{Instant, timeout_at};
 
@@ -107,6 +108,14 @@ impl Attachment {
         format!("{scheme}://{}{}", self.listener.address(), self.endpoint.path())
     }
 
+    /// The health of this source or sink tells from now on how the path is.
+    pub(crate) fn show(&self, health: &HealthReporter) {
+        match self.endpoint.backplane() {
+            Some(backplane) => backplane.show(self.user, health, self.url()),
+            None => health.set(ConnectionState::Listening, self.url()),
+        }
+    }
+
     /// The path's connections.
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
@@ -130,7 +139,12 @@ impl Attachment {
         }
         let endpoint = self.endpoint.clone();
         let left = by.saturating_duration_since(Instant::now());
-        let _ = blocking::run(async move { timeout_at(by, endpoint.emptied()).await.is_ok() }, left);
+        // A tenth is left for the goodbye to the other processes.
+        let emptied_by = if endpoint.backplane().is_some() { by - left / 10 } else { by };
+        let _ = blocking::run(async move { timeout_at(emptied_by, endpoint.emptied()).await.is_ok() }, left);
+        if let Some(backplane) = self.endpoint.backplane() {
+            backplane.stop(by.saturating_duration_since(Instant::now()));
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl ServerSource {
         let inbox = Inbox { items: inbox, accepts: Arc::new(config.accepts.clone()) };
         let member = Member { context: context.clone(), inbox: Some(inbox) };
         let attachment = registry.attach(server, declaration, member)?;
-        context.health.set(ConnectionState::Listening, attachment.url());
+        attachment.show(&context.health);
         log::info!("[{}] takes messages at {}", context.stream, attachment.url());
         let stop_by = Arc::<OnceLock<Instant>>::default();
         let task = (stop_by.clone(), config.inflate);

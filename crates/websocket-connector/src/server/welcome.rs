@@ -27,6 +27,9 @@ use crate::net::tls_server::client_name;
 /// When a client that found no seat may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// When a client may come back to a path that does not serve yet.
+pub(super) const NOT_READY_RETRY: Duration = Duration::from_secs(1);
+
 /// A client that is let in, or told why not after the handshake.
 pub(super) struct Admitted {
     pub(super) connection: Connection<ByteStream>,
@@ -209,6 +212,10 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
     }
     if rules.subprotocol_required && subprotocol.is_none() {
         return Err(Refusal::bad_request("none of the offered subprotocols is spoken here"));
+    }
+    if !endpoint.is_ready() {
+        endpoint.hub().count_refused();
+        return Err(Refusal::too_many("the path is not ready yet", NOT_READY_RETRY));
     }
     let room = match listener.is_full() {
         true => {

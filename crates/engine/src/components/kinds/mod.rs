@@ -2,12 +2,14 @@
 
 mod field;
 mod filter;
+mod nats;
 mod objectstore;
 mod udp;
 mod websocket;
 
 pub(super) use field::{Field, Shape, Target};
 pub(super) use filter::Operator;
+pub(super) use nats::NATS;
 
 use super::config::Config;
 
@@ -42,10 +44,9 @@ pub(super) enum Becomes {
 pub(super) const KINDS: [&Kind; 5] =
     [&udp::INPUT, &websocket::INPUT, &filter::PROCESSOR, &websocket::OUTPUT, &objectstore::STORAGE];
 
-impl Kind {
-    pub(super) fn field(&self, path: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.path == path)
-    }
+/// The field of a table with that path.
+pub(super) fn field(fields: &'static [Field], path: &str) -> Option<&'static Field> {
+    fields.iter().find(|field| field.path == path)
 }
 
 /// `host:port`, for a host that may be an IPv6 address.
@@ -61,15 +62,16 @@ mod tests {
 
     #[test]
     fn tables_are_sound() {
-        for kind in KINDS {
-            for (index, field) in kind.fields.iter().enumerate() {
-                let name = format!("{} {}", kind.name, field.path);
-                assert!(kind.fields[index + 1..].iter().all(|other| other.path != field.path), "{name} twice");
+        let of_kinds = KINDS.iter().map(|kind| (kind.name, kind.fields));
+        for (kind, fields) in of_kinds.chain([("nats", NATS)]) {
+            for (index, field) in fields.iter().enumerate() {
+                let name = format!("{kind} {}", field.path);
+                assert!(fields[index + 1..].iter().all(|other| other.path != field.path), "{name} twice");
                 let prefix = format!("{}.", field.path);
-                assert!(kind.fields.iter().all(|other| !other.path.starts_with(&prefix)), "{name} is also a section");
+                assert!(fields.iter().all(|other| !other.path.starts_with(&prefix)), "{name} is also a section");
                 let conditions = field.conditions.iter().map(|(path, _)| path);
                 for other in conditions.chain(field.default_with.as_ref().map(|(path, _)| path)) {
-                    assert!(kind.field(other).is_some(), "{name}: {other}");
+                    assert!(super::field(fields, other).is_some(), "{name}: {other}");
                 }
                 for default in field.default.iter().chain(field.default_with.as_ref().map(|(_, value)| value)) {
                     let Shape::Like(kind) = field.shape else { panic!("{name}: a default of what?") };

@@ -47,9 +47,14 @@ impl Others {
         Self { ttl, entries: HashMap::new(), due: BTreeSet::new(), looked: now }
     }
 
+    /// How long something is believed from now on.
+    pub(super) fn set_ttl(&mut self, ttl: Duration) {
+        self.ttl = ttl;
+    }
+
     /// How often [`forget`](Self::forget) has to be called.
-    pub(super) fn period(ttl: Duration) -> Duration {
-        ttl / 8
+    pub(super) fn period(&self) -> Duration {
+        self.ttl / 8
     }
 
     /// Somebody says something.
@@ -75,7 +80,7 @@ impl Others {
     /// What nobody has confirmed in time. Time in which nobody called this does not count: this process did not run, or was
     /// not read to, and what was said meanwhile is still on its way.
     pub(super) fn forget(&mut self, now: Instant) -> Vec<Id> {
-        let late = now.saturating_duration_since(self.looked).saturating_sub(2 * Self::period(self.ttl));
+        let late = now.saturating_duration_since(self.looked).saturating_sub(2 * self.period());
         self.looked = now;
         if !late.is_zero() {
             self.put_off(late);
@@ -106,7 +111,12 @@ mod tests {
     const TTL: Duration = Duration::from_secs(8);
 
     fn hear(others: &mut Others, now: Instant, value: Option<&'static str>) -> Heard {
-        others.hear(now, "room".to_owned(), "i".to_owned(), value.map(|text| Bytes::from_static(text.as_bytes())).as_ref())
+        others.hear(
+            now,
+            "room".to_owned(),
+            "i".to_owned(),
+            value.map(|text| Bytes::from_static(text.as_bytes())).as_ref(),
+        )
     }
 
     fn news() -> Heard {
@@ -136,7 +146,7 @@ mod tests {
         hear(&mut others, start, Some("1"));
         let mut forgotten = Vec::new();
         for eighth in 1..=24 {
-            let now = start + eighth * Others::period(TTL);
+            let now = start + eighth * TTL / 8;
             if eighth == 6 {
                 hear(&mut others, now, Some("1"));
             }
@@ -153,7 +163,7 @@ mod tests {
         hear(&mut others, start, Some("1"));
         let awake = start + 100 * TTL;
         assert_eq!(others.forget(awake), []);
-        let forgotten = (1..=8).flat_map(|eighth| others.forget(awake + eighth * Others::period(TTL)));
+        let forgotten = (1..=8).flat_map(|eighth| others.forget(awake + eighth * TTL / 8));
         assert_eq!(forgotten.count(), 1);
     }
 }

@@ -42,10 +42,15 @@ impl Own {
         Self { repeat, keys: HashMap::new(), due: BTreeSet::new() }
     }
 
+    /// Repeats what does not change so often from now on.
+    pub(super) fn set_repeat(&mut self, repeat: Duration) {
+        self.repeat = repeat;
+    }
+
     /// Changes what is said of `key`.
     pub(super) fn set(&mut self, now: Instant, key: &str, value: Option<Bytes>) -> Result<(), Full> {
-        let Some((name, entry)) = self.keys.get_key_value(key).map(|(name, _)| name.clone()).zip(self.keys.get_mut(key))
-        else {
+        let name = self.keys.get_key_value(key).map(|(name, _)| name.clone());
+        let Some((name, entry)) = name.zip(self.keys.get_mut(key)) else {
             return value.map_or(Ok(()), |value| self.add(now, key, value));
         };
         if entry.value == value {

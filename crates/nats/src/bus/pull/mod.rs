@@ -70,13 +70,19 @@ pub(super) struct Puller {
 }
 
 impl Puller {
-    /// Opens a consumer that begins where `from` says.
-    pub(super) async fn open(context: jetstream::Context, stream: &Stream, from: DeliverPolicy) -> Result<Self, Lost> {
+    /// Opens a consumer that begins where `from` says; `filter`: of these subjects, or of all when it is empty.
+    pub(super) async fn open(
+        context: jetstream::Context,
+        stream: &Stream,
+        from: DeliverPolicy,
+        filter: String,
+    ) -> Result<Self, Lost> {
         let client = context.client();
         let inbox = Subject::from(client.new_inbox());
         let messages = client.subscribe(inbox.clone()).await.map_err(Lost::from_error)?;
         let config = pull::Config {
             deliver_policy: from,
+            filter_subject: filter,
             ack_policy: AckPolicy::None,
             inactive_threshold: INACTIVE,
             memory_storage: true,

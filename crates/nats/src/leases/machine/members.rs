@@ -32,6 +32,7 @@ pub(super) struct Members {
 struct Sign {
     revision: u64,
     at: Duration,
+    /// It can hold partitions.
     is_alive: bool,
 }
 
@@ -66,13 +67,22 @@ impl Members {
         }
     }
 
+    /// Whether what the bucket shows is known: all of it was seen once, and our own sign of life comes back soon.
+    pub(super) fn is_ready(&self, now: Duration, lease: Duration) -> bool {
+        self.is_caught_up && !self.is_unheard(now, lease)
+    }
+
     /// Whether everything was seen that the bucket held when we began: what it shows comes in order, and ours came last.
     pub(super) fn is_caught_up(&self) -> bool {
         self.is_caught_up
     }
 
     fn catch_up(&mut self) {
-        self.is_caught_up |= self.stored.is_some_and(|stored| self.seen >= stored);
+        if !self.is_caught_up && self.stored.is_some_and(|stored| self.seen >= stored) {
+            self.is_caught_up = true;
+            // The others are to know.
+            self.due_at = Duration::ZERO;
+        }
     }
 
     /// Those alive, this one included.

@@ -117,8 +117,8 @@ impl Machine {
     }
 
     /// The bucket shows a sign of life, or that a process has left.
-    pub(super) fn member_seen(&mut self, now: Duration, id: &str, revision: u64, is_alive: bool) {
-        self.members.seen(now, id, revision, is_alive);
+    pub(super) fn member_seen(&mut self, now: Duration, id: &str, revision: u64, presence: Option<Presence>) {
+        self.members.seen(now, id, revision, presence.is_some_and(|presence| presence.ready));
     }
 
     /// What became of [`Request::Partition`].
@@ -256,6 +256,7 @@ impl Machine {
     }
 
     fn sign_of_life(&mut self, now: Duration, requests: &mut Vec<Request>) {
+        let lease = self.timing.lease;
         if self.leaving {
             let is_busy = self.slots.iter().any(|slot| slot.held.is_some() || slot.in_flight.is_some());
             if !is_busy && self.members.begins_to_leave(now) {
@@ -264,9 +265,8 @@ impl Machine {
         } else {
             if self.members.is_due(now) {
                 self.members.sent(now + self.timing.renew);
-                requests.push(Request::Alive(Presence { held: self.held().count() }));
+                requests.push(Request::Alive(Presence { held: self.held().count(), ready: self.members.is_ready(now, lease) }));
             }
-            let Timing { lease, .. } = self.timing;
             requests.extend(self.members.forgotten(now, lease, lease * FORGET_AFTER_LEASES).into_iter().map(Request::Remove));
             self.wake(now, self.members.next_death(now, lease));
         }
@@ -300,7 +300,10 @@ impl Machine {
 
     fn quota(&self, now: Duration, working: usize) -> usize {
         let mut owned = BTreeMap::<&str, usize>::new();
-        self.slots.iter().filter_map(Slot::owner).for_each(|owner| *owned.entry(owner).or_default() += 1);
+        let lease = self.timing.lease;
+        // What anybody may take is nobody's, also when it is said to be somebody's who is alive.
+        let taken = self.slots.iter().filter(|slot| now < slot.free_at(&self.me, lease));
+        taken.filter_map(Slot::owner).for_each(|owner| *owned.entry(owner).or_default() += 1);
         owned.insert(&self.me, working);
         let alive = self.members.alive(now, self.timing.lease);
         quota(self.slots.len() as u32, &self.me, alive.map(|id| (id, owned.get(id).copied().unwrap_or_default())))

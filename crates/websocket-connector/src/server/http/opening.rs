@@ -35,10 +35,12 @@ pub(super) struct Opening {
 pub(super) async fn open(visit: &Visit, request: &PlainRequest) -> Result<Opening, Answer> {
     let (endpoint, now) = (&visit.endpoint, std::time::Instant::now());
     let dialect = endpoint.hub().dialect();
-    let mut wanted = Wanted::of(request, visit.token_parameter(), endpoint.hub().epoch(), dialect)?;
+    let epoch = endpoint.hub().epoch();
+    let mut wanted = Wanted::of(request, visit.token_parameter(), &epoch, dialect)?;
     let identity = visit.identify(request).await?;
     let seat = Seat::take(endpoint, visit.address, visit.config.clone());
-    let framing = endpoint.http().framing(wanted.is_one_channel());
+    let http = endpoint.http();
+    let framing = if wanted.is_one_channel() { http.placed(&epoch) } else { http.framing() };
     let arrival =
         Arrival { address: visit.address, identity: Some(identity), framing, singly: false, subscriptions: Vec::new() };
     let mut session = seat.session(arrival).map_err(Answer::of_ending)?;

@@ -15,26 +15,39 @@ pub(super) const MAX_PUBLISHING: usize = 64;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct HttpState {
-    placed: SharedFraming,
+    /// With the epoch that stands in the places of events.
+    placed: Mutex<Option<(Arc<str>, SharedFraming)>>,
     plain: SharedFraming,
     rates: Mutex<Rates>,
     publishing: Arc<Semaphore>,
 }
 
 impl HttpState {
-    /// Of a path whose histories have this epoch.
-    pub(in crate::server) fn new(epoch: &str) -> Self {
+    pub(in crate::server) fn new() -> Self {
         Self {
-            placed: SharedFraming::new(Placed { epoch: epoch.to_owned() }),
+            placed: Mutex::default(),
             plain: SharedFraming::new(Plain),
             rates: Mutex::default(),
             publishing: Arc::new(Semaphore::new(MAX_PUBLISHING)),
         }
     }
 
-    /// How events become server-sent events; `placed`: with their places in the only channel.
-    pub(super) fn framing(&self, placed: bool) -> SharedFraming {
-        if placed { self.placed.clone() } else { self.plain.clone() }
+    /// How events become server-sent events.
+    pub(super) fn framing(&self) -> SharedFraming {
+        self.plain.clone()
+    }
+
+    /// The same with their places in the only channel, whose history has this epoch.
+    pub(super) fn placed(&self, epoch: &Arc<str>) -> SharedFraming {
+        let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*placed {
+            Some((known, framing)) if known == epoch => framing.clone(),
+            _ => {
+                let framing = SharedFraming::new(Placed { epoch: epoch.to_string() });
+                *placed = Some((epoch.clone(), framing.clone()));
+                framing
+            }
+        }
     }
 
     /// Room for a body; `None` when there is none.

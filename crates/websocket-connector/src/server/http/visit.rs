@@ -19,6 +19,7 @@ use crate::net::stream::ByteStream;
 use crate::server::endpoint::Endpoint;
 use crate::server::listener::Listener;
 use crate::server::permission::authenticate;
+use crate::server::welcome::NOT_READY_RETRY;
 
 /// How long a browser may remember what pages of an origin may do, in seconds.
 const PREFLIGHT_SECONDS: u32 = 600;
@@ -103,6 +104,10 @@ impl Visit {
         self.origin = request.origin().map(str::to_owned);
         match request.method() {
             "OPTIONS" => Ok(Purpose::Preflight),
+            _ if !self.endpoint.is_ready() => {
+                self.endpoint.hub().count_refused();
+                Err(Answer::busy(503, "not_ready", "the path is not ready yet", NOT_READY_RETRY))
+            }
             "POST" if rules.http.publish => Ok(Purpose::Publish),
             "GET" if rules.http.sse => {
                 check_is_for_events(request)?;

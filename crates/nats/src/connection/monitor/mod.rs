@@ -1,13 +1,17 @@
 //! What is known of a connection, and who is told: health, counters, logs, and those who wait for a change.
 
+mod events;
+mod metrics;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use async_nats::{ClientError, Event, Server, ServerAddr, ServerError, Statistics};
+use async_nats::{Server, ServerAddr, Statistics};
 use eventflux_core::health::ConnectionState;
-use eventflux_core::metrics::{Counter, Metrics};
 use eventflux_core::{EventFluxError, escape_control};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -16,29 +20,14 @@ use super::plan::{Next, Plan};
 use super::violation::{MAX_VIOLATIONS, Violation};
 use super::{Observer, Shared};
 use crate::ConnectionConfig;
-
-/// Connections made after the first one.
-pub const RECONNECTS: &str = "eventflux_nats_reconnects_total";
-/// Messages that were dropped because a subscription was not read quickly enough.
-pub const SLOW_CONSUMERS: &str = "eventflux_nats_slow_consumer_total";
-/// What went wrong, by kind.
-pub const ERRORS: &str = "eventflux_nats_errors_total";
+use metrics::Counters;
+pub use metrics::{ERRORS, RECONNECTS, SLOW_CONSUMERS, describe};
 
 /// Most errors of a server that are logged for one connection; further ones are only counted.
 const MAX_LOGGED: usize = 64;
 
 /// Time between two looks at a connection that is away: the library drops what it has to tell when too much of it waits.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Says what the metrics count.
-pub fn describe(registry: &Metrics) {
-    registry.describe(RECONNECTS, "Connections to NATS made after the first one.");
-    registry.describe(SLOW_CONSUMERS, "Messages that were dropped because a subscription was not read quickly enough.");
-    registry.describe(
-        ERRORS,
-        "What went wrong with NATS: connect (an attempt failed), permissions, authentication (refused while connected), slow (the server found us slow), server (anything else it says), client.",
-    );
-}
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -47,8 +36,7 @@ pub(super) struct Monitor {
     state: Mutex<State>,
     statistics: OnceLock<Arc<Statistics>>,
     shared: OnceLock<Weak<Shared>>,
-    reconnects: Counter,
-    slow_consumers: Counter,
+    counters: Counters,
     /// Connections that were made.
     generation: watch::Sender<u64>,
     /// Whether nobody wants it any more.
@@ -70,8 +58,10 @@ struct State {
     /// How often the server that is tried had failed before.
     failed_before: usize,
     is_connected: bool,
-    /// Why it is not connected, as it was reported.
-    reason: String,
+    /// Why it is not connected: of which server, and the reason.
+    failure: Option<(String, String)>,
+    /// The same, as it was reported last.
+    shown: String,
     /// What the server said last, on the present connection.
     last_words: Option<String>,
     logged: HashSet<String>,
@@ -87,8 +77,6 @@ pub(super) enum Attempt {
 
 impl Monitor {
     pub(super) fn new(config: &ConnectionConfig, observer: &Observer) -> Self {
-        describe(&observer.registry);
-        let labels = [("stream", &*observer.stream), ("type", &*observer.connector)];
         let state = State {
             plan: Plan::new(config.reconnect),
             may_reconnect: config.reconnect.is_some(),
@@ -96,7 +84,8 @@ impl Monitor {
             server: config.servers.join(","),
             failed_before: 0,
             is_connected: false,
-            reason: String::new(),
+            failure: None,
+            shown: String::new(),
             last_words: None,
             logged: HashSet::new(),
         };
@@ -104,8 +93,7 @@ impl Monitor {
             state: Mutex::new(state),
             statistics: OnceLock::new(),
             shared: OnceLock::new(),
-            reconnects: observer.registry.counter(RECONNECTS, &labels),
-            slow_consumers: observer.registry.counter(SLOW_CONSUMERS, &labels),
+            counters: Counters::new(observer),
             generation: watch::Sender::new(0),
             ended: watch::Sender::new(false),
             closed: watch::Sender::new(false),
@@ -140,15 +128,16 @@ impl Monitor {
         }
         if state.is_connected {
             state.is_connected = false;
-            self.report(&mut state, lost_because);
+            let reason = lost_because(&state);
+            self.report(&mut state, &reason);
             self.watch_for_return();
         } else {
             let tried = names.iter().position(|name| *name == state.server).and_then(|at| servers.get(at));
             let failure = tried.filter(|tried| tried.failed_attempts > state.failed_before);
             let failure = failure.and_then(|tried| tried.last_error.clone());
             let failure = failure.unwrap_or_else(|| "its name cannot be looked up".to_owned());
-            self.report(&mut state, |state| format!("{}: {failure}", state.server));
-            self.count_error("connect");
+            self.report(&mut state, &failure);
+            self.counters.error("connect");
         }
         match state.plan.next(&names, Instant::now()) {
             Next::Try(server, pause) => {
@@ -167,8 +156,8 @@ impl Monitor {
     pub(super) fn first_failed(&self, reason: &str) {
         let mut state = self.lock();
         state.first = None;
-        self.report(&mut state, |state| format!("{}: {reason}", state.server));
-        self.count_error("connect");
+        self.report(&mut state, reason);
+        self.counters.error("connect");
     }
 
     /// There will be no first connection. `retryable`: whether a later one may succeed.
@@ -199,21 +188,6 @@ impl Monitor {
             biased;
             _ = ended.wait_for(|ended| *ended) => false,
             () = tokio::time::sleep(pause) => true,
-        }
-    }
-
-    /// What the library has to tell.
-    pub(super) fn on(&self, event: Event) {
-        self.observe();
-        match event {
-            Event::Connected | Event::Disconnected | Event::Draining => {}
-            Event::Closed => drop(self.closed.send_replace(true)),
-            Event::SlowConsumer(_) => self.on_slow_consumer(),
-            Event::LameDuckMode => self.on_lame_duck(),
-            Event::ServerError(error) => self.on_server_error(error),
-            // Failed attempts are told of by the library when it asks for the next one, with more detail.
-            Event::ClientError(ClientError::Other(_) | ClientError::MaxReconnects) => {}
-            Event::ClientError(ClientError::ServerNotInPool) => self.count_error("client"),
         }
     }
 
@@ -259,11 +233,11 @@ impl Monitor {
         (state.is_connected, state.last_words) = (true, None);
         let server = state.server.clone();
         state.plan.connected(&server, Instant::now());
-        state.reason.clear();
+        state.shown.clear();
         state.logged.clear();
         health.set(ConnectionState::Connected, server.clone());
         if again {
-            self.reconnects.increment();
+            self.counters.reconnects.increment();
             log::warn!("[{stream}] connected to {server} again");
         } else {
             log::info!("[{stream}] connected to {server}");
@@ -272,26 +246,28 @@ impl Monitor {
     }
 
     /// Says that it is away and why, once for each reason.
-    fn report(&self, state: &mut State, reason: impl Fn(&State) -> String) {
-        let reason = escape_control(&reason(state)).into_owned();
-        if state.reason != reason && !*self.ended.borrow() {
-            let stream = &self.observer.stream;
+    fn report(&self, state: &mut State, reason: &str) {
+        let (server, reason) = (state.server.clone(), escape_control(reason).into_owned());
+        let shown = format!("{server}: {reason}");
+        if state.shown != shown && !*self.ended.borrow() {
             if state.may_reconnect {
-                log::warn!("[{stream}] {reason}; trying again");
+                self.log_once(state, format!("{shown}; trying again"));
             }
-            self.observer.health.set(ConnectionState::Reconnecting, reason.clone());
+            self.observer.health.set(ConnectionState::Reconnecting, shown.clone());
         }
-        state.reason = reason;
+        (state.shown, state.failure) = (shown, Some((server, reason)));
     }
 
     fn give_up(&self, state: &State, retryable: bool) -> EventFluxError {
+        let nobody = || (state.server.clone(), "no attempt is allowed".to_owned());
+        let (endpoint, reason) = state.failure.clone().unwrap_or_else(nobody);
         let reason = match state.plan.failures() {
-            _ if !state.may_reconnect => format!("{} (nats.reconnect is false)", state.reason),
-            attempts => format!("{}; giving up after attempt {attempts}", state.reason),
+            _ if !state.may_reconnect => format!("{reason} (nats.reconnect is false)"),
+            attempts => format!("{reason}; giving up after attempt {attempts}"),
         };
-        log::error!("[{}] {reason}", self.observer.stream);
-        self.observer.health.set(ConnectionState::Failed, reason.clone());
-        let error = EventFluxError::ConnectionUnavailable { endpoint: "nats".to_owned(), reason, retryable };
+        let error = EventFluxError::ConnectionUnavailable { endpoint, reason, retryable };
+        log::error!("[{}] {error}", self.observer.stream);
+        self.observer.health.set(ConnectionState::Failed, error.to_string());
         self.given_up.send_replace(Some(error.clone()));
         error
     }
@@ -311,58 +287,12 @@ impl Monitor {
         });
     }
 
-    fn on_slow_consumer(&self) {
-        self.slow_consumers.increment();
-        self.log_once("messages are dropped: a subscription is not read quickly enough".to_owned());
-    }
-
-    /// The server will go away: better now, in order, than when it closes the connection.
-    fn on_lame_duck(&self) {
-        log::info!("[{}] {} is about to shut down", self.observer.stream, self.lock().server);
-        let Some(shared) = self.shared.get().and_then(Weak::upgrade) else { return };
-        if !self.lock().may_reconnect {
-            return;
-        }
-        tokio::spawn(async move {
-            let client = &shared.client;
-            let others = client.server_pool().await.is_ok_and(|servers| servers.len() > 1);
-            if others && client.flush().await.is_ok() {
-                shared.monitor.lock().plan.leaves();
-                let _ = client.force_reconnect().await;
-            }
-        });
-    }
-
-    fn on_server_error(&self, error: ServerError) {
-        let text = match error {
-            ServerError::AuthorizationViolation => "authorization violation".to_owned(),
-            ServerError::SlowConsumer(_) => "slow consumer".to_owned(),
-            ServerError::Other(text) => text,
-        };
-        if let Some(violation) = Violation::parse(&text) {
-            self.count_error("permissions");
-            self.log_once(violation.to_string());
-            // Nobody has to listen.
-            let _ = self.violations.send(violation);
-            return;
-        }
-        self.count_error(kind_of(&text));
-        let text = format!("the server says: {}", escape_control(&text));
-        self.log_once(text.clone());
-        self.lock().last_words = Some(text);
-    }
-
-    fn log_once(&self, text: String) {
-        let mut state = self.lock();
+    /// Logs what was not logged since the connection was made.
+    fn log_once(&self, state: &mut State, text: String) {
         if state.logged.len() < MAX_LOGGED && !state.logged.contains(&text) {
             log::warn!("[{}] {text}", self.observer.stream);
             state.logged.insert(text);
         }
-    }
-
-    fn count_error(&self, kind: &str) {
-        let Observer { stream, connector, registry, .. } = &self.observer;
-        registry.counter(ERRORS, &[("stream", stream), ("type", connector), ("kind", kind)]).increment();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -371,20 +301,8 @@ impl Monitor {
 }
 
 fn lost_because(state: &State) -> String {
-    let what = format!("{}: the connection was lost", state.server);
-    state.last_words.as_ref().map_or(what.clone(), |words| format!("{what}, {words}"))
-}
-
-/// For a label only.
-fn kind_of(text: &str) -> &'static str {
-    let text = text.to_ascii_lowercase();
-    if text.contains("authorization") || text.contains("authentication") {
-        "authentication"
-    } else if text.contains("slow consumer") {
-        "slow"
-    } else {
-        "server"
-    }
+    let words = state.last_words.as_ref().map(|words| format!(", {words}")).unwrap_or_default();
+    format!("the connection was lost{words}")
 }
 
 /// An address as it is configured and shown: without credentials, which servers that are learned from others may have.

@@ -1,0 +1,21 @@
+-- What is published to a subject is published to one channel, whose subscribers connect to /out. The runner chooses the
+-- addresses.
+
+@source(
+    type='nats',
+    nats.url='${env:NATS_BENCH_URL}',
+    nats.subject='bench',
+    @map(type='json')
+)
+@sink(
+    type='websocket',
+    websocket.mode='server',
+    websocket.listen='${env:NATS_BENCH_LISTEN}',
+    websocket.path='/out',
+    websocket.protocol='channels',
+    websocket.channel='bench',
+    websocket.max.connections='20000',
+    websocket.max.connections.per.address='0',
+    @map(type='json')
+)
+CREATE STREAM Messages (mark STRING, topic STRING, pad STRING);

@@ -1,0 +1,187 @@
+//! The log: the stream of a bus, read in order by everybody from its beginning.
+
+mod position;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::stream::{Info, Stream};
+use eventflux_core::metrics::Counter;
+use tokio::sync::{mpsc, watch};
+
+use self::position::{Arrival, Described, Position, Turn};
+use super::follow::Reader;
+use super::pull::{Lost, Pulled, Puller};
+use super::teller::Told;
+use super::{BusConfig, DUPLICATE_WINDOW};
+use crate::stream::{Creation, Retention};
+use crate::{Connection, Observer, StreamConfig};
+
+const GONE: &str = "eventflux_nats_bus_gone_total";
+
+/// See the module.
+pub(super) struct Log {
+    name: String,
+    jetstream: jetstream::Context,
+    stream: StreamConfig,
+    of: String,
+    /// Whether the stream was compared with what is said of it.
+    known: bool,
+    position: Position,
+    tell: mpsc::Sender<Vec<Told>>,
+    /// Set once the stream is there.
+    there: watch::Sender<bool>,
+    gone: Counter,
+}
+
+/// The stream of a bus.
+pub(super) fn stream_config(config: &BusConfig) -> StreamConfig {
+    let creation = Creation {
+        subjects: vec![subject(config)],
+        memory: config.memory,
+        replicas: config.replicas,
+        retention: Retention::Limits,
+        max_age: Some(config.max_age),
+        max_bytes: Some(config.max_bytes),
+        max_messages: None,
+        discard_new: false,
+        duplicate_window: DUPLICATE_WINDOW.min(config.max_age),
+    };
+    StreamConfig { name: format!("eventflux-bus-{}", config.name), create: Some(creation) }
+}
+
+/// Where entries are published.
+pub(super) fn subject(config: &BusConfig) -> String {
+    format!("eventflux.bus.{}", config.name)
+}
+
+impl Log {
+    pub(super) fn new(
+        config: &BusConfig,
+        connection: &Connection,
+        observer: &Observer,
+        tell: mpsc::Sender<Vec<Told>>,
+        there: watch::Sender<bool>,
+    ) -> Self {
+        let stream = stream_config(config);
+        let labels = [("stream", &*observer.stream), ("type", &*observer.connector)];
+        observer.registry.describe(GONE, "Entries of a bus that its stream removed before they were read.");
+        Self {
+            name: format!("stream {}", stream.name),
+            jetstream: connection.jetstream(),
+            stream,
+            of: observer.stream.clone(),
+            known: false,
+            position: Position::default(),
+            tell,
+            there,
+            gone: observer.registry.counter(GONE, &labels),
+        }
+    }
+
+    async fn find(&mut self) -> Result<Stream, Lost> {
+        if self.known
+            && let Ok(stream) = self.jetstream.get_stream(&self.stream.name).await
+        {
+            return Ok(stream);
+        }
+        let stream = self.stream.ensure(&self.jetstream, &self.of).await.map_err(Lost::from_error)?;
+        self.known = true;
+        Ok(stream)
+    }
+
+    /// Numbers that were handed over must not come again with other entries: the stream goes on behind them. What it has
+    /// taken since it lost them is removed, because those who have read further would never see it.
+    async fn skip(&self, stream: &Stream, next: u64) -> Result<Stream, Lost> {
+        log::error!(
+            "[{}] {} has lost entries that were read; its numbers go on from {next}, and what it holds is removed",
+            self.of,
+            self.name
+        );
+        stream.purge().sequence(next).await.map_err(Lost::from_error)?;
+        self.jetstream.get_stream(&self.stream.name).await.map_err(Lost::from_error)
+    }
+
+    /// Compares the position with what is there; what it tells of that is what is to be told.
+    fn attach(&mut self, stream: &Stream) -> Result<Vec<Told>, u64> {
+        let next = self.position.next();
+        match self.position.attach(describe(stream.cached_info())) {
+            Turn::Continue => Ok(Vec::new()),
+            Turn::Rewound { next } => Err(next),
+            Turn::Begin { fresh, before } => {
+                if !fresh {
+                    self.gone.add(before + 1 - next);
+                }
+                Ok(vec![self.begin(before)])
+            }
+        }
+    }
+
+    fn digest(&mut self, pulled: Vec<Pulled>, drained: bool) -> Vec<Told> {
+        let mut told = Vec::with_capacity(pulled.len() + 1);
+        for entry in pulled {
+            let next = self.position.next();
+            match self.position.arrive(entry.sequence) {
+                Arrival::Known => continue,
+                Arrival::Next => {}
+                Arrival::Gap { before } => {
+                    self.gone.add(before + 1 - next);
+                    told.push(self.begin(before));
+                }
+            }
+            told.push(Told::Entry(entry.sequence, entry.payload));
+            if self.position.catches_up(false) {
+                told.push(Told::CaughtUp);
+            }
+        }
+        if self.position.catches_up(drained) {
+            told.push(Told::CaughtUp);
+        }
+        told
+    }
+
+    fn begin(&self, before: u64) -> Told {
+        Told::Begin(self.position.epoch().to_owned(), before)
+    }
+}
+
+impl Reader for Log {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn open(&mut self) -> Result<Puller, Lost> {
+        let mut stream = self.find().await?;
+        // Nothing is awaited between a change of the position and telling of it: this may be dropped at any time.
+        let permit = self.tell.clone().reserve_owned().await.map_err(Lost::from_error)?;
+        let told = match self.attach(&stream) {
+            Ok(told) => told,
+            Err(next) => {
+                stream = self.skip(&stream, next).await?;
+                self.attach(&stream).map_err(|_| Lost("it loses entries".to_owned()))?
+            }
+        };
+        permit.send(told);
+        let from = DeliverPolicy::ByStartSequence { start_sequence: self.position.next() };
+        let puller = Puller::open(self.jetstream.clone(), &stream, from, String::new()).await?;
+        self.there.send_replace(true);
+        let permit = self.tell.clone().reserve_owned().await.map_err(Lost::from_error)?;
+        permit.send(self.digest(Vec::new(), puller.is_drained()));
+        Ok(puller)
+    }
+
+    async fn read(&mut self, puller: &mut Puller) -> Result<(), Lost> {
+        let permit = self.tell.clone().reserve_owned().await.map_err(Lost::from_error)?;
+        let pulled = puller.next().await?;
+        permit.send(self.digest(pulled, puller.is_drained()));
+        Ok(())
+    }
+}
+
+/// When a stream was created is the same for everybody, and another time for each stream of this name.
+fn describe(info: &Info) -> Described {
+    Described {
+        epoch: format!("{:x}", info.created.unix_timestamp_nanos()),
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
+    }
+}

@@ -1,0 +1,169 @@
+//! The life of a bus: connected, working, drained.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventflux_core::EventFluxError;
+use eventflux_core::health::{ConnectionState, HealthReporter};
+use eventflux_core::runtime::panicked;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+use super::feed::Feed;
+use super::follow::follow;
+use super::log::Log;
+use super::presence::{Presence, PresenceReader, Writer, forget};
+use super::shared::Shared;
+use super::teller::{Teller, Told};
+use super::{BusConfig, Listener};
+use crate::{Connection, Observer};
+
+/// Whether to stop.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stop {
+    No,
+    /// Yes: what is left at `drained` is given up, and everything has ended at `ended`.
+    By {
+        drained: Instant,
+        ended: Instant,
+    },
+}
+
+/// See the module.
+pub(super) struct Run {
+    pub(super) config: BusConfig,
+    pub(super) instance: String,
+    pub(super) observer: Observer,
+    pub(super) shared: Arc<Shared>,
+    pub(super) presence: Option<Arc<Presence>>,
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// What runs beside each other while there is a connection.
+struct Tasks {
+    /// None of them ends by itself.
+    endless: JoinSet<()>,
+    /// Ends when nobody is said to be present any more.
+    writer: JoinSet<()>,
+}
+
+impl Run {
+    /// Ends when the bus is stopped, or cannot go on.
+    pub(super) async fn run(self, listener: Arc<dyn Listener>) {
+        let (tell, teller) = Teller::new(listener, self.shared.clone());
+        let teller = tokio::spawn(teller.run());
+        let mut result = self.work(tell).await;
+        if let Err(error) = &result {
+            self.shared.end(error.clone());
+        }
+        match teller.await {
+            Ok(teller) => {
+                let failed = result.as_ref().err();
+                // Told on a task of its own, so that a panic of the listener ends nothing else.
+                if let Some(error) = failed.cloned() {
+                    let told = tokio::spawn(async move { teller.fail_rest(&error) }).await;
+                    result = told.map_err(|error| ended(error)).and(result);
+                }
+            }
+            Err(error) => result = Err(ended(error)),
+        }
+        if let Err(error @ EventFluxError::Panic { .. }) = &result {
+            log::error!("[{}] {error}", self.observer.stream);
+            self.observer.health.set(ConnectionState::Failed, error.to_string());
+        }
+        self.shared.finish();
+    }
+
+    async fn work(&self, tell: mpsc::Sender<Vec<Told>>) -> Result<(), EventFluxError> {
+        let connection = tokio::select! {
+            opened = Connection::open(&self.config.connection, &self.observer) => opened?,
+            _ = self.asked() => return Ok(()),
+            () = tell.closed() => return Err(EventFluxError::Stopped),
+        };
+        let mut tasks = self.start(&connection, &tell);
+        let result = tokio::select! {
+            error = connection.given_up() => Err(error),
+            // The listener panicked.
+            () = tell.closed() => Err(EventFluxError::Stopped),
+            Some(Err(error)) = tasks.endless.join_next() => Err(ended(error)),
+            by = self.asked() => self.drain(by, &connection, &mut tasks.writer).await,
+        };
+        tasks.endless.shutdown().await;
+        tasks.writer.shutdown().await;
+        let goodbye = match *self.stop.borrow() {
+            Stop::By { ended, .. } => ended.saturating_duration_since(Instant::now()),
+            Stop::No => Duration::ZERO,
+        };
+        connection.close(goodbye).await;
+        result
+    }
+
+    fn start(&self, connection: &Connection, tell: &mpsc::Sender<Vec<Told>>) -> Tasks {
+        let Self { config, instance, observer, .. } = self;
+        let (mut endless, mut writer) = (JoinSet::new(), JoinSet::new());
+        let (there, is_there) = watch::channel(false);
+        let log = Log::new(config, connection, observer, tell.clone(), there);
+        endless.spawn(follow(connection.clone(), observer.clone(), log));
+        let feed = Feed::new(config, instance, connection, observer, self.shared.clone(), tell.clone());
+        endless.spawn(feed.run(is_there));
+        if let Some((presence, ttl)) = self.presence.clone().zip(config.presence) {
+            let observer = beside(observer);
+            let (there, is_there) = watch::channel(false);
+            let reader = PresenceReader::new(config, ttl, instance, connection, presence.clone(), tell.clone(), there);
+            endless.spawn(forget(reader.others(), tell.clone()));
+            endless.spawn(follow(connection.clone(), observer.clone(), reader));
+            writer.spawn(Writer::new(config, instance, connection, &observer, presence).run(is_there));
+        }
+        Tasks { endless, writer }
+    }
+
+    /// Sends what was taken, and takes back what was said.
+    async fn drain(
+        &self,
+        by: Instant,
+        connection: &Connection,
+        writer: &mut JoinSet<()>,
+    ) -> Result<(), EventFluxError> {
+        if let Some(presence) = &self.presence {
+            presence.leave();
+        }
+        let drained = async {
+            // An error means that the listener is gone.
+            let _ = self.shared.settled().await;
+            // Without a server nobody can be told; they will notice.
+            if connection.is_connected() {
+                let _ = writer.join_next().await;
+            }
+        };
+        tokio::select! {
+            error = connection.given_up() => Err(error),
+            // An error means that the time is over: what is left is counted.
+            _ = timeout_at(by, drained) => Ok(()),
+        }
+    }
+
+    /// Resolves when it is to stop: until when it may drain.
+    async fn asked(&self) -> Instant {
+        let mut stop = self.stop.clone();
+        match stop.wait_for(|stop| matches!(stop, Stop::By { .. })).await.as_deref() {
+            Ok(Stop::By { drained, .. }) => *drained,
+            // Nobody holds the bus any more.
+            _ => Instant::now(),
+        }
+    }
+}
+
+/// An observer that neither counts nor shows its state where that of the log does.
+fn beside(observer: &Observer) -> Observer {
+    Observer {
+        connector: format!("{}-presence", observer.connector),
+        health: HealthReporter::default(),
+        ..observer.clone()
+    }
+}
+
+/// Why a task ended that should not.
+fn ended(error: JoinError) -> EventFluxError {
+    error.try_into_panic().map_or(EventFluxError::Stopped, |panic| panicked("bus", &*panic))
+}

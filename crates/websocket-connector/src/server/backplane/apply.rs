@@ -1,0 +1,214 @@
+//! What comes over the bus, on its way to the clients of this process.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use eventflux_core::EventFluxError;
+use eventflux_core::metrics::{Counter, Metrics};
+use eventflux_gateway::{Address, Hub, Losses, Retention};
+use eventflux_nats::bus::Listener;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::entry::{self, Header, Unreadable};
+use super::outcome::Outcomes;
+use super::presence;
+use super::state::States;
+
+const APPLIED: &str = "eventflux_backplane_entries_total";
+const UNREADABLE: &str = "eventflux_backplane_unreadable_total";
+const HOLES: &str = "eventflux_backplane_holes_total";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Applier {
+    path: String,
+    hub: Arc<Hub>,
+    /// This process in entries.
+    pub(super) origin: Uuid,
+    pub(super) outcomes: Outcomes,
+    pub(super) states: Arc<States>,
+    /// Where the sinks of this process count, by their streams.
+    counted: RwLock<HashMap<String, Counted>>,
+    /// Whether the log has been read to its end once.
+    ready: AtomicBool,
+    /// Whether what comes has just been published.
+    live: AtomicBool,
+    /// Entries of this process that are in the log, and that have come back.
+    own: watch::Sender<Own>,
+    counters: Counters,
+}
+
+/// Where a sink counts what became of its events.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    pub(super) losses: Losses,
+    pub(super) unheard: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    stored: u64,
+    applied: u64,
+}
+
+#[derive(Debug)]
+struct Counters {
+    applied: Counter,
+    version: Counter,
+    malformed: Counter,
+    presence: Counter,
+    holes: Counter,
+}
+
+impl Applier {
+    pub(super) fn new(path: &str, hub: Arc<Hub>, metrics: &Metrics) -> Self {
+        Self {
+            path: path.to_owned(),
+            hub,
+            origin: Uuid::new_v4(),
+            outcomes: Outcomes::default(),
+            states: Arc::new(States::new()),
+            counted: RwLock::default(),
+            ready: AtomicBool::new(false),
+            live: AtomicBool::new(false),
+            own: watch::channel(Own::default()).0,
+            counters: Counters::new(metrics, path),
+        }
+    }
+
+    /// Whether there is something to serve.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// A sink of this process says where it counts.
+    pub(super) fn count_at(&self, stream: &str, counted: Counted) {
+        self.counted.write().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned(), counted);
+    }
+
+    /// Resolves when everything of this process that is in the log has come back.
+    pub(super) async fn returned(&self) {
+        // The sender lives in self.
+        let _ = self.own.subscribe().wait_for(|own| own.applied >= own.stored).await;
+    }
+
+    fn counted(&self, stream: &str) -> Option<Counted> {
+        self.counted.read().unwrap_or_else(PoisonError::into_inner).get(stream).cloned()
+    }
+
+    fn apply(&self, sequence: u64, header: Header<'_>, events: Vec<eventflux_gateway::Publication<'_>>) {
+        let counted = self.counted(header.stream);
+        let is_own = header.origin == self.origin;
+        let losses = counted.as_ref().map(|counted| counted.losses.clone()).unwrap_or_default();
+        let retention = Retention { losses, ..header.retention };
+        // An answer may have reached its client without the bus, or elsewhere.
+        let is_for_all = !matches!(events.first().map(|event| event.to), Some(Address::Request(_)));
+        let mut unheard = 0;
+        let at = (self.published_at(header.time_ms), header.time_ms);
+        self.hub.apply(&retention, sequence, events, at, |published| match published {
+            Ok(published) => unheard += u64::from(published.delivered == 0),
+            Err(problem) => log::debug!("{}: an event of {} is left out: {problem}", self.path, header.stream),
+        });
+        if let Some(counted) = counted.filter(|_| is_own && is_for_all) {
+            counted.unheard.add(unheard);
+        }
+        if is_own {
+            self.own.send_modify(|own| own.applied += 1);
+        }
+    }
+
+    /// When something was published. What comes live has no age: clocks of machines differ.
+    fn published_at(&self, time_ms: u64) -> Instant {
+        let now = Instant::now();
+        if self.live.load(Ordering::Relaxed) {
+            return now;
+        }
+        let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_millis(time_ms)).unwrap_or_default();
+        now.checked_sub(age).unwrap_or(now)
+    }
+}
+
+impl Listener for Applier {
+    fn begin(&self, epoch: &str, before: u64) {
+        if *self.hub.epoch() != *epoch {
+            self.live.store(false, Ordering::Relaxed);
+        }
+        if !self.hub.begin(epoch, before) {
+            return;
+        }
+        self.counters.holes.increment();
+        // What was missed of one's own does not come back.
+        self.own.send_modify(|own| own.applied = own.applied.max(own.stored));
+        let clients = self.hub.dismiss(usize::MAX);
+        log::warn!(
+            "{}: the backplane's log has another beginning than was read here; {clients} clients are told to come back, so \
+             that they learn what they miss",
+            self.path
+        );
+    }
+
+    fn entry(&self, sequence: u64, payload: &Bytes) {
+        let unreadable = match entry::read(payload) {
+            Ok((header, events)) => {
+                self.counters.applied.increment();
+                return self.apply(sequence, header, events);
+            }
+            Err(unreadable) => unreadable,
+        };
+        match unreadable {
+            Unreadable::Version => self.counters.version.increment(),
+            Unreadable::Malformed => self.counters.malformed.increment(),
+        }
+        log::warn!("{}: entry {sequence} of the backplane is passed over: {unreadable:?}", self.path);
+        // Its numbers are used up all the same.
+        self.hub.apply(&Retention::default(), sequence, [], (Instant::now(), 0), |_| ());
+    }
+
+    fn caught_up(&self) {
+        self.live.store(true, Ordering::Relaxed);
+        if !self.ready.swap(true, Ordering::AcqRel) {
+            log::info!("{} has read the backplane's log and takes clients", self.path);
+            self.states.ready();
+        }
+    }
+
+    fn stored(&self, number: u64) {
+        self.outcomes.stored(number);
+        self.own.send_modify(|own| own.stored += 1);
+    }
+
+    fn failed(&self, number: u64, error: EventFluxError) {
+        self.outcomes.failed(number, &error);
+    }
+
+    fn present(&self, key: &str, instance: &str, value: Option<&Bytes>) {
+        let members = value.map_or(Some(Vec::new()), |value| presence::read(value));
+        match members {
+            Some(members) => self.hub.set_present_elsewhere(key, instance, members),
+            None => {
+                self.counters.presence.increment();
+                log::warn!("{}: what another gateway says of who is present cannot be read", self.path);
+            }
+        }
+    }
+}
+
+impl Counters {
+    fn new(metrics: &Metrics, path: &str) -> Self {
+        metrics.describe(APPLIED, "Batches of events that came over the backplane, those of this process included.");
+        metrics.describe(UNREADABLE, "What came over the backplane and could not be read.");
+        metrics.describe(HOLES, "Times the backplane's log went on, or began again, without what clients may miss.");
+        let unreadable = |reason| metrics.counter(UNREADABLE, &[("path", path), ("reason", reason)]);
+        Self {
+            applied: metrics.counter(APPLIED, &[("path", path)]),
+            version: unreadable("version"),
+            malformed: unreadable("malformed"),
+            presence: unreadable("presence"),
+            holes: metrics.counter(HOLES, &[("path", path)]),
+        }
+    }
+}
