@@ -26,7 +26,7 @@ CREATE STREAM Heard (event STRING, user_id STRING, data JSON);
 @sink(
     type='websocket',
     websocket.mode='server',
-    websocket.listen='0.0.0.0:8011',
+    websocket.listen='${env:LISTEN:0.0.0.0:8011}',
     websocket.path='/api/v1/ws',
     websocket.protocol='events',
     websocket.user='${user_id}',

@@ -2,9 +2,9 @@
 --
 --     nats-server --jetstream
 --     cargo run --release -- run examples/nats/gateways.sql
---     cargo run --release -- run examples/nats/gateways.sql --set Trades.websocket.listen=127.0.0.1:8014 ...
+--     LISTEN=127.0.0.1:8014 cargo run --release -- run examples/nats/gateways.sql
 --
--- examples/nats/README.md starts three. Clients connect to ws://localhost:8013/ws of any instance and subscribe:
+-- Clients connect to ws://localhost:8013/ws of any instance and subscribe:
 --
 --     {"type":"subscribe","data":{"channels":["trades.BTC","chat"]}}
 --

@@ -12,7 +12,7 @@
 @source(
     type='websocket',
     websocket.mode='server',
-    websocket.listen='127.0.0.1:8082',
+    websocket.listen='${env:LISTEN:127.0.0.1:8082}',
     websocket.path='/ingest',
     websocket.protocol='federation',
     websocket.accept='request',
@@ -49,7 +49,7 @@ WHERE request IS NOT NULL;
 @sink(
     type='websocket',
     websocket.mode='server',
-    websocket.listen='127.0.0.1:8082',
+    websocket.listen='${env:LISTEN:127.0.0.1:8082}',
     websocket.path='/ingest',
     websocket.protocol='federation',
     websocket.send='reply',

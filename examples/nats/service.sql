@@ -13,7 +13,7 @@
 @source(
     type='websocket',
     websocket.mode='server',
-    websocket.listen='127.0.0.1:8012',
+    websocket.listen='${env:LISTEN:127.0.0.1:8012}',
     websocket.path='/ws',
     websocket.protocol='channels',
     websocket.accept='request',
@@ -44,7 +44,7 @@ CREATE STREAM Asked (request STRING, symbol STRING, quantity DOUBLE);
 @sink(
     type='websocket',
     websocket.mode='server',
-    websocket.listen='127.0.0.1:8012',
+    websocket.listen='${env:LISTEN:127.0.0.1:8012}',
     websocket.path='/ws',
     websocket.protocol='channels',
     websocket.reply='${request}',

@@ -251,3 +251,84 @@ pub(crate) async fn run(
         delivery.hand_over(callback)?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::ConnectorRole;
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::*;
+
+    fn context() -> ConnectorContext {
+        ConnectorContext::new(&Metrics::default(), ConnectorRole::Source, "In", "nats")
+    }
+
+    fn answer() -> Answer {
+        let message = Message {
+            subject: "a".into(),
+            reply: None,
+            payload: "x".into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 1,
+        };
+        Answer { message, correlation: String::new(), status: "ok" }
+    }
+
+    #[test]
+    fn who_asks_needs_somebody_who_hears() {
+        let exchanges = Exchanges::default();
+        let asking = exchanges.ask("quotes");
+        assert!(asking.check().is_err());
+        let hearing = exchanges.hear("quotes");
+        let clone = hearing.clone();
+        drop(hearing);
+        asking.check().unwrap();
+        assert!(exchanges.ask("other").check().is_err());
+        drop(clone);
+        assert!(asking.check().is_err());
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_source_to_start_and_for_room() {
+        let exchanges = Exchanges::default();
+        let (asking, hearing) = (exchanges.ask("quotes"), exchanges.hear("quotes"));
+        let mut way = task::spawn(asking.way());
+        assert_pending!(way.poll());
+        let mut receiving = hearing.start(&context()).unwrap();
+        assert!(way.is_woken());
+        let Way::Open(permit) = assert_ready!(way.poll()) else { panic!("it hears") };
+        permit.send(answer());
+        for _ in 1..ANSWERS_WAITING {
+            let Way::Open(permit) = assert_ready!(task::spawn(asking.way()).poll()) else { panic!("it hears") };
+            permit.send(answer());
+        }
+        let mut full = task::spawn(asking.way());
+        assert_pending!(full.poll());
+        assert!(receiving.answers.try_recv().is_ok());
+        assert!(full.is_woken());
+        assert!(matches!(assert_ready!(full.poll()), Way::Open(_)));
+    }
+
+    #[test]
+    fn one_source_hears_and_another_one_when_it_has_ended() {
+        let exchanges = Exchanges::default();
+        let asking = exchanges.ask("quotes");
+        let (first, second) = (exchanges.hear("quotes"), exchanges.hear("quotes"));
+        let receiving = first.start(&context()).unwrap();
+        assert!(second.start(&context()).is_err());
+        drop(receiving);
+        assert!(matches!(assert_ready!(task::spawn(asking.way()).poll()), Way::Ended));
+        let _receiving = second.start(&context()).unwrap();
+        assert!(matches!(assert_ready!(task::spawn(asking.way()).poll()), Way::Open(_)));
+    }
+
+    #[test]
+    fn an_exchange_that_nobody_uses_is_forgotten() {
+        let exchanges = Exchanges::default();
+        drop(exchanges.hear("quotes"));
+        let _other = exchanges.ask("other");
+        assert_eq!(exchanges.0.lock().unwrap().len(), 1);
+    }
+}

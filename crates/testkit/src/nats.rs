@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::wait;
+
 /// Where its program is, when it is not among those the shell finds.
 pub const PROGRAM_VARIABLE: &str = "EVENTFLUX_NATS_SERVER";
 
@@ -96,8 +98,16 @@ impl NatsServer {
     }
 
     /// Stops the process without ending it, as a machine that hangs.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    #[track_caller]
     pub fn pause(&self) {
         self.signal("STOP");
+        // The signal is sent, not taken: threads that are on another core run on for a while.
+        if let Some(id) = self.lock().as_ref().map(Child::id) {
+            wait::eventually_blocking(READY, || has_stopped(id));
+        }
     }
 
     /// Lets a stopped process go on.
@@ -133,7 +143,7 @@ impl NatsServer {
 
     fn spawn(&self) -> Result<Child, String> {
         let path = self.write_config();
-        let program = std::env::var_os(PROGRAM_VARIABLE).map_or_else(find, PathBuf::from);
+        let program = program();
         let mut process = Command::new(&program)
             .arg("--config")
             .arg(path)
@@ -174,10 +184,23 @@ impl Drop for NatsServer {
     }
 }
 
+/// Where its program is: what [`PROGRAM_VARIABLE`] says, or where it is usually.
+pub fn program() -> PathBuf {
+    std::env::var_os(PROGRAM_VARIABLE).map_or_else(find, PathBuf::from)
+}
+
 /// Debian puts it where users other than root do not look.
 fn find() -> PathBuf {
     let installed = PathBuf::from("/usr/sbin/nats-server");
     if installed.exists() { installed } else { PathBuf::from("nats-server") }
+}
+
+/// Whether no thread of a process runs, as far as the system tells.
+fn has_stopped(process: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    let states = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    // `id (name) state ...`; a name may have any characters.
+    states.into_iter().all(|stat| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't'])))
 }
 
 fn free_port() -> u16 {

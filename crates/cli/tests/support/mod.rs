@@ -70,6 +70,11 @@ impl Running {
         self.stderr.expect(part)
     }
 
+    /// What has come on standard output, without waiting.
+    pub(crate) fn stdout_so_far(&mut self) -> &str {
+        self.stdout.so_far()
+    }
+
     /// What the program reads, if it was started with a pipe.
     pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
@@ -150,6 +155,14 @@ impl Lines {
                 Err(error) => panic!("no line with '{part}' ({error}); seen:\n{}", self.seen),
             }
         }
+    }
+
+    fn so_far(&mut self) -> &str {
+        while let Ok(line) = self.lines.try_recv() {
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+        }
+        &self.seen
     }
 
     fn all(&mut self, deadline: Instant) -> String {

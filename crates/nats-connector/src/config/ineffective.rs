@@ -3,18 +3,18 @@
 use eventflux_core::{EventFluxError, Properties};
 
 /// When properties have an effect.
-struct Rule {
-    keys: &'static [&'static str],
+pub(super) struct Rule {
+    pub(super) keys: &'static [&'static str],
     /// One of these must be given; none: nothing must.
-    needs: &'static [&'static str],
+    pub(super) needs: &'static [&'static str],
     /// None of these may be given.
-    conflicts: &'static [&'static str],
+    pub(super) conflicts: &'static [&'static str],
 }
 
 const fn rule(
-    keys: &'static [&'static str],
-    needs: &'static [&'static str],
-    conflicts: &'static [&'static str],
+    pub(super) keys: &'static [&'static str],
+    pub(super) needs: &'static [&'static str],
+    pub(super) conflicts: &'static [&'static str],
 ) -> Rule {
     Rule { keys, needs, conflicts }
 }
@@ -28,7 +28,7 @@ const REQUEST: &str = "nats.request";
 const PARTITIONS: &str = "partition.count";
 
 /// The first rule that does not hold is the one that is told: what is more general stands first.
-const SOURCE: &[Rule] = &[
+pub(super) const SOURCE: &[Rule] = &[
     rule(
         &[
             "nats.name",
@@ -74,7 +74,7 @@ const SOURCE: &[Rule] = &[
     rule(&["partition.group", "partition.lease", "partition.replicas"], &[PARTITIONS], &[]),
 ];
 
-const SINK: &[Rule] = &[
+pub(super) const SINK: &[Rule] = &[
     rule(&[REPLY], &[], &[SUBJECT, STREAM, REQUEST, "partition.by"]),
     rule(&[STREAM], &[], &[REQUEST]),
     rule(&["nats.message.id", "nats.max.in.flight", "nats.ack.timeout", "nats.stream.create"], &[STREAM], &[]),

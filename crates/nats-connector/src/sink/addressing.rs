@@ -213,3 +213,100 @@ fn with_tokens(template: &Template, token: &str) -> String {
 fn is_made_of_data(template: &Template) -> bool {
     matches!(template.parts().first(), Some(TemplatePart::Column(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::PayloadWriter;
+
+    use super::*;
+    use crate::SINK_PROPERTIES;
+
+    fn properties(raw: &[(&str, &str)]) -> Properties {
+        let url = ("nats.url", "nats://localhost");
+        Properties::from_pairs(SINK_PROPERTIES, [url].iter().chain(raw).copied()).unwrap()
+    }
+
+    fn addressing(raw: &[(&str, &str)]) -> Result<Addressing, EventFluxError> {
+        Addressing::from_properties(&properties(raw))
+    }
+
+    /// The address of one event with these texts, in the order of the keys of templates with columns.
+    fn address(raw: &[(&str, &str)], texts: &[&str]) -> Result<Address, EventFluxError> {
+        let properties = properties(raw);
+        let mut writer = PayloadWriter::default();
+        writer.finish(1);
+        let templates: Vec<_> = properties.row_templates().map(|(_, template)| template).collect();
+        assert_eq!(templates.len(), texts.len(), "a text for each template");
+        let batch = templates.iter().zip(texts).fold(writer.take(), |batch, (template, text)| {
+            batch.with_texts(template, [text].into_iter().collect())
+        });
+        Addressing::from_properties(&properties)?.address(&batch, 0)
+    }
+
+    const TRADES: (&str, &str) = ("nats.subject", "trades.${symbol}");
+
+    #[test]
+    fn values_are_single_tokens() {
+        let subject = |text| address(&[TRADES], &[text]).map(|address| address.subject.to_string());
+        assert_eq!(subject("trades.BTC").unwrap(), "trades.BTC");
+        assert_eq!(subject("trades.\u{e9}-1_$").unwrap(), "trades.\u{e9}-1_$");
+        for bad in ["trades.", "trades.a.b", "trades.*", "trades.>", "trades.a b", "trades.\t", "trades.\u{0}", ""] {
+            let error = subject(bad).unwrap_err();
+            assert!(!error.is_retryable() && matches!(error, EventFluxError::Send { .. }), "{bad:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_author_addresses_the_server() {
+        let own = [("nats.subject", "$JS.${what}.x")];
+        assert_eq!(address(&own, &["$JS.API.x"]).unwrap().subject.as_str(), "$JS.API.x");
+        let data = [("nats.subject", "${what}.x")];
+        assert!(address(&data, &["$JS.x"]).unwrap_err().to_string().contains("the server itself"));
+        assert!(address(&[("nats.reply", "${to}")], &["$JS.x"]).is_err());
+        assert_eq!(address(&[("nats.reply", "${to}")], &["_INBOX.a.b"]).unwrap().subject.as_str(), "_INBOX.a.b");
+    }
+
+    #[test]
+    fn headers_and_ids_keep_to_their_line() {
+        let raw = [TRADES, ("nats.headers.A", "${a}"), ("nats.headers.B", "b"), ("nats.stream", "T"), ("nats.message.id", "${id}")];
+        let texts = |header, id| address(&raw, &[header, id, "trades.x"]);
+        let address = texts("one", "7").unwrap();
+        let headers = address.headers.unwrap();
+        assert_eq!((headers.get("A").unwrap().as_str(), headers.get("B").unwrap().as_str()), ("one", "b"));
+        assert_eq!(address.id.as_deref(), Some("7"));
+        let empty = texts("", "").unwrap();
+        assert_eq!((empty.headers.unwrap().get("A"), empty.id), (None, None));
+        for (header, id, key) in [("a\r\nB: c", "7", "nats.headers.A"), ("a", "7\n", "nats.message.id")] {
+            let error = texts(header, id).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn templates_that_never_make_a_subject_are_refused() {
+        for (raw, key) in [
+            (&[("nats.subject", "a..b")][..], SUBJECT),
+            (&[("nats.subject", "a.*")], SUBJECT),
+            (&[("nats.subject", "a ${b}")], SUBJECT),
+            (&[("nats.subject", "")], SUBJECT),
+            (&[("nats.reply", "_INBOX.x")], REPLY),
+            (&[TRADES, ("nats.reply", "${r}")], REPLY),
+            (&[], SUBJECT),
+            (&[TRADES, ("nats.headers.a b", "x")], "nats.headers.a b"),
+            (&[TRADES, ("nats.headers.A", "a\nb")], "nats.headers.A"),
+            (&[TRADES, ("nats.stream", "T"), ("nats.headers.Nats-Msg-Id", "1")], "nats.headers.Nats-Msg-Id"),
+        ] {
+            match addressing(raw) {
+                Err(EventFluxError::Configuration { property, .. }) => assert_eq!(property.as_deref(), Some(key)),
+                other => panic!("{raw:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_stands_for_every_subject() {
+        let pattern = |raw: &[(&str, &str)]| addressing(raw).unwrap().pattern();
+        assert_eq!(pattern(&[("nats.subject", "trades.all")]), "trades.all");
+        assert_eq!(pattern(&[("nats.subject", "trades.${symbol}.v${version}")]), "trades.*.*");
+    }
+}

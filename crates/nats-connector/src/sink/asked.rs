@@ -100,3 +100,77 @@ impl Request {
         self.sent_on > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use eventflux_core::EncodedBatch;
+
+    use super::*;
+    use crate::sink::addressing::Address;
+
+    fn event(number: u64, subject: &'static str) -> Event {
+        Event {
+            number,
+            address: Address { subject: subject.into(), headers: None, id: None },
+            payload: "?".into(),
+            batch: Arc::new(EncodedBatch::single("?".into(), 1)),
+            row: 0,
+        }
+    }
+
+    fn numbers(requests: &[Request]) -> Vec<u64> {
+        requests.iter().map(|request| request.event.number).collect()
+    }
+
+    /// Requests 1 to 4, one second apart; the first two are sent, on connection 1 and 2.
+    fn asked(start: Instant) -> Asked {
+        let mut asked = Asked::default();
+        for number in 1..=4 {
+            asked.hold(event(number, if number % 2 == 0 { "even" } else { "odd" }), start + Duration::from_secs(number));
+        }
+        assert_eq!(asked.send(1).map(|event| event.number), Some(1));
+        assert_eq!(asked.send(2).map(|event| event.number), Some(2));
+        asked
+    }
+
+    #[test]
+    fn requests_are_sent_once_and_answered_once() {
+        let mut asked = asked(Instant::now());
+        assert!(asked.take(2).is_some_and(|request| request.is_sent()));
+        assert!(asked.take(2).is_none() && asked.take(9).is_none());
+        assert!(asked.take(3).is_some_and(|request| !request.is_sent()));
+        assert_eq!(asked.send(2).map(|event| event.number), Some(4), "what was answered is not sent");
+        assert!(asked.send(2).is_none() && !asked.has_held());
+        assert_eq!(asked.len(), 2);
+    }
+
+    #[test]
+    fn those_whose_time_is_over_are_the_oldest() {
+        let start = Instant::now();
+        let mut asked = asked(start);
+        assert_eq!(asked.deadline(), Some(start + Duration::from_secs(1)));
+        assert!(asked.overdue(start).is_empty());
+        assert_eq!(numbers(&asked.overdue(start + Duration::from_secs(3))), [1, 2, 3]);
+        assert_eq!(asked.send(2).map(|event| event.number), Some(4));
+        assert_eq!(numbers(&asked.overdue(start + Duration::from_secs(4))), [4]);
+        assert_eq!(asked.deadline(), None);
+    }
+
+    #[test]
+    fn a_lost_connection_takes_what_was_sent_on_it() {
+        let mut asked = asked(Instant::now());
+        assert_eq!(numbers(&asked.lost(Some(2))), [1]);
+        assert_eq!(numbers(&asked.lost(None)), [2]);
+        assert_eq!(asked.len(), 2, "what is held waits for the next connection");
+    }
+
+    #[test]
+    fn those_of_a_subject_are_found_once_they_are_sent() {
+        let mut asked = asked(Instant::now());
+        assert_eq!(numbers(&asked.sent_to("odd")), [1]);
+        assert!(asked.sent_to("odd").is_empty(), "the other one is not sent");
+    }
+}

@@ -336,11 +336,6 @@ impl Outbox {
             .collect()
     }
 
-    /// Number of the last event that was accepted.
-    pub(crate) fn last(&self) -> u64 {
-        self.lock().last()
-    }
-
     /// Events that are not settled.
     pub(crate) fn len(&self) -> usize {
         self.lock().open
@@ -464,3 +459,7 @@ impl fmt::Debug for Outbox {
         f.debug_struct("Outbox").field("ready", &self.is_ready()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -56,10 +56,11 @@ impl CoreConfig {
         for name in text.split(',').map(str::trim) {
             subject::check_pattern(name).map_err(|reason| {
                 EventFluxError::property(SUBJECT, format!("'{name}' is no subject to subscribe to: {reason}"))
+                    .with_hint("tokens separated by dots; * for any one, a last > for all that follow")
             })?;
             // The server would send what matches both twice.
             if subjects.iter().any(|known| known == name) {
-                return Err(EventFluxError::property(SUBJECT, format!("'{name}' stands there twice")));
+                return Err(EventFluxError::property(SUBJECT, format!("'{text}' has '{name}' twice")));
             }
             subjects.push(name.to_owned());
         }
@@ -77,7 +78,8 @@ impl CoreConfig {
 fn queue(properties: &Properties) -> Result<String, EventFluxError> {
     let name = crate::config::name(properties, QUEUE)?;
     if name.chars().any(|character| character.is_whitespace() || character.is_control()) {
-        return Err(EventFluxError::property(QUEUE, "has white space in it"));
+        let error = EventFluxError::property(QUEUE, format!("'{name}' has white space in it"));
+        return Err(error.with_hint("a name such as workers"));
     }
     Ok(name)
 }

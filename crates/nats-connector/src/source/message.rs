@@ -189,3 +189,122 @@ fn as_json(headers: &HeaderMap) -> Value {
         .collect();
     serde_json::to_string(&sorted).map_or(Value::Null, Value::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use eventflux_core::{DataType, ValueRef};
+    use eventflux_testkit::contract::{OnDelivery, SourceRecorder};
+
+    use super::*;
+
+    fn message() -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert(MESSAGE_ID, "m-1");
+        headers.insert("Trace", "t\"1");
+        headers.append("Trace", "t2");
+        Message {
+            subject: "a.b".into(),
+            reply: Some("_INBOX.1".into()),
+            payload: "payload".into(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    const STORED: Stored<'static> =
+        Stored { stream: "S", sequence: 7, published_ms: 1_700_000_000_000, deliveries: 2, partition: Some(3) };
+
+    fn all() -> BoundMetadata {
+        BoundMetadata::all(METADATA).with_named(METADATA, ["Trace".to_owned(), "Other".to_owned()])
+    }
+
+    /// The value of a field of the only message that is delivered.
+    fn delivered(bound: BoundMetadata, push: impl FnOnce(&mut Delivery)) -> impl Fn(&str) -> Value {
+        let (mut delivery, recorder) = (Delivery::new(bound), SourceRecorder::new(OnDelivery::Take));
+        push(&mut delivery);
+        assert_eq!((delivery.len(), delivery.bytes()), (1, 7));
+        delivery.hand_over(&recorder).unwrap();
+        assert!(delivery.is_empty() && delivery.bytes() == 0);
+        assert_eq!(recorder.messages(), [b"payload"]);
+        let metadata = recorder.metadata()[0].clone();
+        move |field| {
+            let number = METADATA.iter().position(|spec| spec.name == field);
+            let number = number.unwrap_or_else(|| METADATA.len() + field.parse::<usize>().unwrap());
+            let metadata = metadata.as_ref().expect("metadata");
+            match metadata.value(number) {
+                ValueRef::Null => Value::Null,
+                ValueRef::String(text) => text.into(),
+                ValueRef::Long(number) => Value::Long(number),
+                ValueRef::Int(number) => Value::Int(number),
+                ValueRef::Timestamp(ms) => Value::Timestamp(ms),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn fields_stand_where_the_table_says() {
+        for (number, name) in [
+            (field::SUBJECT, "subject"),
+            (field::REPLY, "reply"),
+            (field::HEADERS, "headers"),
+            (field::ID, "id"),
+            (field::STREAM, "stream"),
+            (field::SEQUENCE, "sequence"),
+            (field::PUBLISHED_TIME, "published_time"),
+            (field::DELIVERIES, "deliveries"),
+            (field::PARTITION, "partition"),
+            (field::CORRELATION, "correlation"),
+            (field::STATUS, "status"),
+        ] {
+            assert_eq!(METADATA[number].name, name);
+        }
+        assert_eq!(METADATA.iter().filter(|spec| spec.is_open()).count(), 1);
+        assert!(METADATA.iter().filter(|spec| spec.is_open()).all(|spec| spec.data_type == DataType::String));
+    }
+
+    #[test]
+    fn a_message_of_a_subject_has_no_place_in_a_stream() {
+        let value = delivered(all(), |delivery| delivery.push(message()));
+        assert_eq!((value("subject"), value("reply"), value("id")), ("a.b".into(), "_INBOX.1".into(), "m-1".into()));
+        assert_eq!(value("headers"), r#"{"Nats-Msg-Id":"m-1","Trace":["t\"1","t2"]}"#.into());
+        assert_eq!((value("0"), value("1")), ("t\"1".into(), Value::Null));
+        for field in ["stream", "sequence", "published_time", "deliveries", "partition", "correlation", "status"] {
+            assert_eq!(value(field), Value::Null, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_stream_tells_its_place_and_keeps_its_way_to_acknowledge_for_itself() {
+        let value = delivered(all(), |delivery| delivery.push_stored(message(), STORED));
+        assert_eq!((value("stream"), value("sequence"), value("reply")), ("S".into(), Value::Long(7), Value::Null));
+        assert_eq!(value("published_time"), Value::Timestamp(1_700_000_000_000));
+        assert_eq!((value("deliveries"), value("partition")), (Value::Long(2), Value::Int(3)));
+        let value =
+            delivered(all(), |delivery| delivery.push_stored(message(), Stored { partition: None, ..STORED }));
+        assert_eq!(value("partition"), Value::Null);
+    }
+
+    #[test]
+    fn an_answer_tells_what_became_of_the_request() {
+        let answered = |correlation| Answered { correlation, status: "timeout" };
+        let value = delivered(all(), |delivery| delivery.push_answer(message(), answered("c1")));
+        assert_eq!((value("correlation"), value("status")), ("c1".into(), "timeout".into()));
+        let value = delivered(all(), |delivery| delivery.push_answer(message(), answered("")));
+        assert_eq!(value("correlation"), Value::Null);
+    }
+
+    #[test]
+    fn only_what_is_bound_is_computed_and_nothing_bound_is_no_metadata() {
+        let value = delivered(BoundMetadata::new([field::ID]), |delivery| delivery.push(message()));
+        assert_eq!((value("id"), value("subject")), ("m-1".into(), Value::Null));
+        let recorder = SourceRecorder::new(OnDelivery::Take);
+        let mut delivery = Delivery::new(BoundMetadata::default());
+        delivery.push(message());
+        delivery.hand_over(&recorder).unwrap();
+        delivery.hand_over(&recorder).unwrap();
+        assert_eq!((recorder.metadata(), recorder.deliveries()), (vec![None], 1));
+    }
+}

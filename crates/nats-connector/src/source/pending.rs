@@ -39,11 +39,6 @@ impl Pending {
         Some(message)
     }
 
-    /// Messages that wait.
-    pub(super) fn len(&self) -> usize {
-        self.messages.len()
-    }
-
     /// Whether none waits.
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -84,7 +79,7 @@ mod tests {
     fn what_came_first_stays_and_what_does_not_fit_is_counted() {
         let mut pending = Pending::new(2, 100);
         ["a", "b", "c", "d"].into_iter().for_each(|payload| pending.push(message(payload)));
-        assert_eq!((pending.len(), pending.bytes(), pending.take_dropped(), pending.take_dropped()), (2, 2, 2, 0));
+        assert_eq!((pending.bytes(), pending.take_dropped(), pending.take_dropped()), (2, 2, 0));
         assert_eq!(payloads(&mut pending), ["a", "b"]);
         assert_eq!((pending.is_empty(), pending.bytes()), (true, 0));
     }

@@ -147,6 +147,7 @@ fn nothing_is_lost_when_the_connection_is_cut_under_load() {
     for first in (0..EVENTS).step_by(100) {
         sink.sink.publish_batch(&batch((first..first + 100).map(|number| number.to_string()))).unwrap();
         if first % 5_000 == 2_500 {
+            peer.recording.wait_for(first / 2);
             peer.proxy.reset();
         }
     }

@@ -76,15 +76,17 @@ struct Trouble {
 impl Trouble {
     fn show(&mut self, name: &str, lost: &Lost) {
         let text = format!("{name} cannot be read: {}; trying again", lost.0);
-        let detail = self.observer.health.current().detail;
-        let before = match self.shown.take() {
-            Some((shown, before)) if detail.as_ref() == Some(&shown) => before,
-            _ => detail.clone(),
-        };
-        if detail.as_ref() != Some(&text) {
-            log::warn!("[{}] {text}", self.observer.stream);
-            self.observer.health.explain(ConnectionState::Connected, text.clone());
+        let Observer { stream, health, .. } = &self.observer;
+        let detail = health.current().detail;
+        let known = self.shown.take();
+        if known.as_ref().is_none_or(|(shown, _)| *shown != text) {
+            log::warn!("[{stream}] {text}");
         }
+        let before = match known {
+            Some((shown, before)) if detail.as_ref() == Some(&shown) => before,
+            _ => detail,
+        };
+        health.explain(ConnectionState::Connected, text.clone());
         self.shown = Some((text, before));
     }
 

@@ -53,26 +53,28 @@ impl Run {
     pub(super) async fn run(self, listener: Arc<dyn Listener>) {
         let (tell, teller) = Teller::new(listener, self.shared.clone());
         let teller = tokio::spawn(teller.run());
-        let mut result = self.work(tell).await;
-        if let Err(error) = &result {
-            self.shared.end(error.clone());
-        }
-        match teller.await {
-            Ok(teller) => {
-                let failed = result.as_ref().err();
-                // Told on a task of its own, so that a panic of the listener ends nothing else.
-                if let Some(error) = failed.cloned() {
-                    let told = tokio::spawn(async move { teller.fail_rest(&error) }).await;
-                    result = told.map_err(|error| ended(error)).and(result);
-                }
-            }
-            Err(error) => result = Err(ended(error)),
-        }
+        let result = self.work(tell).await;
+        let result = match teller.await {
+            Ok(teller) => self.fail_rest(teller, result).await,
+            Err(error) => Err(ended(error)),
+        };
         if let Err(error @ EventFluxError::Panic { .. }) = &result {
             log::error!("[{}] {error}", self.observer.stream);
+            self.shared.end(error.clone());
             self.observer.health.set(ConnectionState::Failed, error.to_string());
         }
         self.shared.finish();
+    }
+
+    /// After giving up: what has no outcome has failed.
+    async fn fail_rest(&self, teller: Teller, result: Result<(), EventFluxError>) -> Result<(), EventFluxError> {
+        if let Err(error) = &result {
+            self.shared.end(error.clone());
+            let error = error.clone();
+            // On a task of its own, so that a panic of the listener ends nothing else.
+            tokio::spawn(async move { teller.fail_rest(&error) }).await.map_err(ended)?;
+        }
+        result
     }
 
     async fn work(&self, tell: mpsc::Sender<Vec<Told>>) -> Result<(), EventFluxError> {

@@ -10,13 +10,16 @@ use async_nats::{
 use eventflux_core::EventFluxError;
 use eventflux_core::health::ConnectionState;
 
-use super::monitor::{Attempt, Monitor};
+use super::monitor::{Attempt, Monitor, name_of};
 use super::plan::Next;
 use super::{Observer, Shared, auth, files};
 use crate::ConnectionConfig;
 
-/// Commands that wait for the connection: what is published meanwhile waits before it.
+/// Most commands that wait for the connection; whoever publishes more waits.
 const COMMANDS: usize = 2_048;
+
+/// Most messages that wait in a subscription; further ones are dropped, and counted as those of a slow consumer.
+const SUBSCRIPTION: usize = 65_536;
 
 /// See [`Connection::open`](super::Connection::open).
 pub(super) async fn open(
@@ -27,9 +30,10 @@ pub(super) async fn open(
     files::check(config).await?;
     let monitor = Arc::new(Monitor::new(config, observer));
     let addresses = addresses(config)?;
+    let names: Vec<_> = addresses.iter().map(name_of).collect();
     let mut retryable = true;
     loop {
-        let Next::Try(_, pause) = monitor.next_first(&config.servers) else {
+        let Next::Try(_, pause) = monitor.next_first(&names) else {
             return Err(monitor.first_given_up(retryable));
         };
         tokio::time::sleep(pause).await;
@@ -88,14 +92,15 @@ fn addresses(config: &ConnectionConfig) -> Result<Vec<ServerAddr>, EventFluxErro
 
 fn options(config: &ConnectionConfig, observer: &Observer, monitor: &Arc<Monitor>) -> ConnectOptions {
     let name = config.name.clone().unwrap_or_else(|| format!("eventflux {}", observer.stream));
-    let (events, choices) = (Arc::clone(monitor), Arc::clone(monitor));
+    let (events, task) = (Arc::clone(monitor), Task(Arc::clone(monitor)));
     common_options(config)
         .name(name)
         .ping_interval(config.ping_interval)
         .custom_inbox_prefix(&config.inbox_prefix)
         .client_capacity(COMMANDS)
+        .subscription_capacity(SUBSCRIPTION)
         .max_reconnects(None)
-        .reconnect_to_server_callback(move |servers, _| choose(Arc::clone(&choices), servers))
+        .reconnect_to_server_callback(move |servers, _| choose(Arc::clone(&task.0), servers))
         .event_callback(move |event| {
             events.on(event);
             std::future::ready(())
@@ -125,14 +130,24 @@ fn with_tls(mut options: ConnectOptions, config: &ConnectionConfig) -> ConnectOp
     options
 }
 
+/// Belongs to the library's task, and is dropped with it, however that ends.
+struct Task(Arc<Monitor>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.task_ended();
+    }
+}
+
 /// Asked by the library for each attempt.
 async fn choose(monitor: Arc<Monitor>, servers: Vec<Server>) -> Option<ReconnectToServer> {
-    if let Attempt::At(addr, pause) = monitor.next(&servers)
-        && monitor.pause(pause).await
-    {
-        return Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) });
+    match monitor.next(&servers).await {
+        Attempt::At(addr, pause) if monitor.pause(pause).await => {
+            Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) })
+        }
+        Attempt::Any => None,
+        Attempt::At(..) | Attempt::End => end_task().await,
     }
-    end_task().await
 }
 
 /// The library goes on trying when everybody has dropped the connection, and has no way to be told of it. Unwinding ends its

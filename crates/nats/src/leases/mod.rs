@@ -18,7 +18,6 @@
 //! other one. What is under way when the holder stops (a write that is late) fails, or is the one that makes theirs fail.
 
 mod clock;
-#[cfg(any())]
 mod driver;
 mod machine;
 mod record;
@@ -28,7 +27,6 @@ mod simulation;
 
 use std::time::Duration;
 
-#[cfg(any())]
 pub use driver::Leases;
 
 /// Most partitions that can be shared.

@@ -10,6 +10,9 @@ use bytes::Bytes;
 /// Most that is kept of others, so that no number of processes exhausts this one.
 pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
+/// Longest time between two looks at what was not confirmed.
+const MAX_PERIOD: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Others {
@@ -54,7 +57,7 @@ impl Others {
 
     /// How often [`forget`](Self::forget) has to be called.
     pub(super) fn period(&self) -> Duration {
-        self.ttl / 8
+        (self.ttl / 8).min(MAX_PERIOD)
     }
 
     /// Somebody says something.

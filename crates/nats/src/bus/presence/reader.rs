@@ -114,11 +114,11 @@ impl Reader for PresenceReader {
     }
 
     async fn open(&mut self) -> Result<Puller, Lost> {
-        let store = bucket::ensure(&self.jetstream, &self.config, self.ttl).await?;
-        self.adopt(store.stream.cached_info().config.max_age);
+        let stream = bucket::ensure(&self.jetstream, &self.config, self.ttl).await?;
+        self.adopt(stream.cached_info().config.max_age);
         // Servers give the last message of each subject only of subjects that are named.
-        let (from, filter) = (DeliverPolicy::LastPerSubject, format!("{}>", self.prefix));
-        let puller = Puller::open(self.jetstream.clone(), &store.stream, from, filter).await?;
+        let (from, filter) = (DeliverPolicy::LastPerSubject, bucket::keys(&self.config));
+        let puller = Puller::open(self.jetstream.clone(), &stream, from, filter).await?;
         self.there.send_replace(true);
         self.presence.renew(self.ttl);
         Ok(puller)

@@ -1,6 +1,7 @@
 //! What the library tells of a connection.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use async_nats::{ClientError, Event, ServerError};
 use eventflux_core::escape_control;
@@ -8,13 +9,15 @@ use eventflux_core::escape_control;
 use super::Monitor;
 use crate::connection::violation::Violation;
 
+/// How long it may take to leave a server in order.
+const LEAVE: Duration = Duration::from_secs(5);
+
 impl Monitor {
     /// What the library has to tell.
     pub(in crate::connection) fn on(&self, event: Event) {
         self.observe();
         match event {
-            Event::Connected | Event::Disconnected | Event::Draining => {}
-            Event::Closed => drop(self.closed.send_replace(true)),
+            Event::Connected | Event::Disconnected | Event::Draining | Event::Closed => {}
             Event::SlowConsumer(_) => self.on_slow_consumer(),
             Event::LameDuckMode => self.on_lame_duck(),
             Event::ServerError(error) => self.on_server_error(error),
@@ -36,14 +39,14 @@ impl Monitor {
         if !self.lock().may_reconnect {
             return;
         }
-        tokio::spawn(async move {
+        tokio::spawn(tokio::time::timeout(LEAVE, async move {
             let client = &shared.client;
             let others = client.server_pool().await.is_ok_and(|servers| servers.len() > 1);
             if others && client.flush().await.is_ok() {
                 shared.monitor.lock().plan.leaves();
                 let _ = client.force_reconnect().await;
             }
-        });
+        }));
     }
 
     fn on_server_error(&self, error: ServerError) {

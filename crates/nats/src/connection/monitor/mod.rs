@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Monitor {
     observer: Observer,
     state: Mutex<State>,
-    statistics: OnceLock<Arc<Statistics>>,
+    /// What the library counts; `None` until there is a first connection.
+    statistics: watch::Sender<Option<Arc<Statistics>>>,
     shared: OnceLock<Weak<Shared>>,
     counters: Counters,
     /// Connections that were made.
@@ -71,6 +72,8 @@ struct State {
 pub(super) enum Attempt {
     /// Try this one after a pause.
     At(ServerAddr, Duration),
+    /// Try whichever the library likes.
+    Any,
     /// No more.
     End,
 }
@@ -91,7 +94,7 @@ impl Monitor {
         };
         Self {
             state: Mutex::new(state),
-            statistics: OnceLock::new(),
+            statistics: watch::Sender::new(None),
             shared: OnceLock::new(),
             counters: Counters::new(observer),
             generation: watch::Sender::new(0),
@@ -114,15 +117,22 @@ impl Monitor {
         next
     }
 
-    /// Called by the library for each attempt. `servers` are those it knows, with what it thinks of them.
-    pub(super) fn next(self: &Arc<Self>, servers: &[Server]) -> Attempt {
+    /// What the library is to try now, which asks before each attempt. `servers` are those it knows, with what it thinks of
+    /// them.
+    pub(super) async fn next(self: &Arc<Self>, servers: &[Server]) -> Attempt {
+        if let Some(first) = self.lock().first.take() {
+            let server = servers.iter().find(|server| name_of(&server.addr) == first);
+            return server.map_or(Attempt::Any, |server| Attempt::At(server.addr.clone(), Duration::ZERO));
+        }
+        // A connection may be lost before whoever opened it has heard of it. The sender is in self.
+        let _ = self.statistics.subscribe().wait_for(Option::is_some).await;
+        self.next_after_loss(servers)
+    }
+
+    fn next_after_loss(self: &Arc<Self>, servers: &[Server]) -> Attempt {
         self.observe();
         let names: Vec<_> = servers.iter().map(|server| name_of(&server.addr)).collect();
         let mut state = self.lock();
-        if let Some(first) = state.first.take() {
-            let server = names.iter().position(|name| *name == first).and_then(|at| servers.get(at));
-            return server.map_or(Attempt::End, |server| Attempt::At(server.addr.clone(), Duration::ZERO));
-        }
         if *self.ended.borrow() {
             return Attempt::End;
         }
@@ -132,10 +142,7 @@ impl Monitor {
             self.report(&mut state, &reason);
             self.watch_for_return();
         } else {
-            let tried = names.iter().position(|name| *name == state.server).and_then(|at| servers.get(at));
-            let failure = tried.filter(|tried| tried.failed_attempts > state.failed_before);
-            let failure = failure.and_then(|tried| tried.last_error.clone());
-            let failure = failure.unwrap_or_else(|| "its name cannot be looked up".to_owned());
+            let failure = failure_of(&state, &names, servers);
             self.report(&mut state, &failure);
             self.counters.error("connect");
         }
@@ -167,7 +174,9 @@ impl Monitor {
 
     /// The first connection is there; `statistics` tell of all that follow.
     pub(super) fn begin(&self, statistics: Arc<Statistics>) {
-        let _ = self.statistics.set(statistics);
+        // Those of attempts that failed have ended.
+        self.closed.send_replace(false);
+        self.statistics.send_replace(Some(statistics));
         self.observe();
     }
 
@@ -215,6 +224,11 @@ impl Monitor {
         self.violations.subscribe()
     }
 
+    /// The library's task has ended.
+    pub(super) fn task_ended(&self) {
+        self.closed.send_replace(true);
+    }
+
     /// Resolves when the library has ended the connection.
     pub(super) async fn closed(&self) {
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
@@ -222,7 +236,7 @@ impl Monitor {
 
     /// Takes notice of a connection that was made.
     fn observe(&self) {
-        let Some(statistics) = self.statistics.get() else { return };
+        let Some(statistics) = self.statistics.borrow().clone() else { return };
         let connects = statistics.connects.load(Ordering::Relaxed);
         let mut state = self.lock();
         if connects <= *self.generation.borrow() || *self.ended.borrow() {
@@ -259,7 +273,7 @@ impl Monitor {
     }
 
     fn give_up(&self, state: &State, retryable: bool) -> EventFluxError {
-        let nobody = || (state.server.clone(), "no attempt is allowed".to_owned());
+        let nobody = || (state.server.clone(), "no server is named".to_owned());
         let (endpoint, reason) = state.failure.clone().unwrap_or_else(nobody);
         let reason = match state.plan.failures() {
             _ if !state.may_reconnect => format!("{reason} (nats.reconnect is false)"),
@@ -303,6 +317,13 @@ impl Monitor {
 fn lost_because(state: &State) -> String {
     let words = state.last_words.as_ref().map(|words| format!(", {words}")).unwrap_or_default();
     format!("the connection was lost{words}")
+}
+
+/// Why the attempt before this one failed. What fails before a connection is tried the library does not count.
+fn failure_of(state: &State, names: &[String], servers: &[Server]) -> String {
+    let tried = names.iter().position(|name| *name == state.server).and_then(|at| servers.get(at));
+    let failed = tried.filter(|tried| tried.failed_attempts > state.failed_before);
+    failed.and_then(|failed| failed.last_error.clone()).unwrap_or_else(|| "its name cannot be looked up".to_owned())
 }
 
 /// An address as it is configured and shown: without credentials, which servers that are learned from others may have.

@@ -33,9 +33,9 @@ pub(super) enum Request {
     /// The record of a partition, if its key still has this revision (0: does not exist).
     Partition { partition: u32, expected: u64, record: Record },
     /// Our sign of life.
-    Alive(Presence),
+    Alive(String, Presence),
     /// We are leaving: our key is to be marked as deleted.
-    Leave,
+    Leave(String),
     /// The key of a process that is gone is to be removed altogether.
     Remove(String),
 }
@@ -260,14 +260,19 @@ impl Machine {
         if self.leaving {
             let is_busy = self.slots.iter().any(|slot| slot.held.is_some() || slot.in_flight.is_some());
             if !is_busy && self.members.begins_to_leave(now) {
-                requests.push(Request::Leave);
+                requests.push(Request::Leave(self.me.clone()));
             }
         } else {
             if self.members.is_due(now) {
                 self.members.sent(now + self.timing.renew);
-                requests.push(Request::Alive(Presence { held: self.held().count(), ready: self.members.is_ready(now, lease) }));
+                requests.push(Request::Alive(
+                    self.me.clone(),
+                    Presence { held: self.held().count(), ready: self.members.is_ready(now, lease) },
+                ));
             }
-            requests.extend(self.members.forgotten(now, lease, lease * FORGET_AFTER_LEASES).into_iter().map(Request::Remove));
+            requests.extend(
+                self.members.forgotten(now, lease, lease * FORGET_AFTER_LEASES).into_iter().map(Request::Remove),
+            );
             self.wake(now, self.members.next_death(now, lease));
         }
         self.wake(now, Some(self.members.due_at()));

@@ -50,7 +50,7 @@ pub(crate) async fn open(config: &ConnectionConfig, observer: &Observer) -> Resu
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("in time")
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}"))
 }
 
 /// Waits until the state is shown with a detail that contains `text`.
