@@ -14,26 +14,26 @@ type Figure = (&'static str, fn(&Outcome) -> f64);
 #[must_use]
 pub fn table(scenario: Scenario, size: Size, rows: &[Row]) -> Table {
     let (title, baseline) = (scenario.title(size), scenario.baseline());
+    let columns = columns(scenario);
     match scenario {
-        Scenario::StoreMemory | Scenario::StoreFile => {
-            let parts: [Figure; 2] = [("publisher", Outcome::first_us), ("server", Outcome::server_us)];
-            saturated_table(&title, "messages/s", rows, baseline, &parts)
-        }
-        Scenario::FanOut => {
-            let parts: [Figure; 2] = [("gateway", Outcome::first_us), ("server", Outcome::server_us)];
-            saturated_table(&title, "deliveries/s", rows, baseline, &parts)
-        }
-        Scenario::GatewaysFanOut => saturated_table(&title, "deliveries/s", rows, baseline, &GATEWAYS),
-        Scenario::Latency => {
-            let parts: [Figure; 2] = [("gateway", Outcome::first_us), ("server", Outcome::server_us)];
-            latency_table(&title, rows, baseline, &parts)
-        }
-        Scenario::GatewaysLatency => latency_table(&title, rows, baseline, &GATEWAYS),
+        Scenario::StoreMemory | Scenario::StoreFile => saturated_table(&title, "messages/s", rows, baseline, columns),
+        Scenario::FanOut | Scenario::GatewaysFanOut => saturated_table(&title, "deliveries/s", rows, baseline, columns),
+        Scenario::Latency | Scenario::GatewaysLatency => latency_table(&title, rows, baseline, columns),
     }
 }
 
-const GATEWAYS: [Figure; 3] =
-    [("first", Outcome::first_us), ("second", Outcome::second_us), ("server", Outcome::server_us)];
+/// Whose processor time is told apart. The first one is compared with that of the baseline.
+fn columns(scenario: Scenario) -> &'static [Figure] {
+    match scenario {
+        Scenario::StoreMemory | Scenario::StoreFile => {
+            &[("publisher", Outcome::first_us), ("server", Outcome::server_us)]
+        }
+        Scenario::FanOut | Scenario::Latency => &[("gateway", Outcome::first_us), ("server", Outcome::server_us)],
+        Scenario::GatewaysFanOut | Scenario::GatewaysLatency => {
+            &[("first", Outcome::first_us), ("second", Outcome::second_us), ("server", Outcome::server_us)]
+        }
+    }
+}
 
 fn saturated_table(title: &str, rate: &str, rows: &[Row], baseline: &str, parts: &[Figure]) -> Table {
     let first = parts.first().copied();
@@ -41,7 +41,10 @@ fn saturated_table(title: &str, rate: &str, rows: &[Row], baseline: &str, parts:
     let mut columns = vec!["", rate, "spread", &rate_ratio, "CPU µs each", &cpu_ratio];
     columns.extend(parts.iter().map(|(name, _)| *name));
     let first_ratio = first.map_or_else(String::new, |(name, _)| format!("{name} vs {baseline}"));
-    columns.extend([first_ratio.as_str(), "crowd busy", "wrong"]);
+    let has_crowd = rows.iter().flat_map(|row| row.rounds.iter().flatten()).any(|outcome| outcome.crowd_busy > 0.0);
+    columns.push(&first_ratio);
+    columns.extend(has_crowd.then_some("crowd busy"));
+    columns.push("wrong");
     let mut table = Table::new(title, &columns);
     for row in rows {
         let rates = row.succeeded(Outcome::per_second);
@@ -55,7 +58,7 @@ fn saturated_table(title: &str, rate: &str, rows: &[Row], baseline: &str, parts:
         ];
         cells.extend(parts.iter().map(|(_, figure)| decimals(median(&row.succeeded(figure)), 3)));
         cells.push(decimals(first.and_then(|(_, figure)| ratio(row, rows, baseline, figure)), 2));
-        cells.push(percent(median(&row.succeeded(|outcome| outcome.crowd_busy))));
+        cells.extend(has_crowd.then(|| percent(median(&row.succeeded(|outcome| outcome.crowd_busy)))));
         cells.push(verdict(row));
         table.row(cells);
     }
@@ -145,7 +148,7 @@ mod tests {
         let two = line(Scenario::GatewaysLatency, &rows, "two");
         let cells: Vec<&str> = two.split('|').map(str::trim).collect();
         assert!(cells.contains(&"2.00"), "p99: {two}");
-        assert_eq!(cells.iter().filter(|cell| **cell == "0.50").count(), 3, "CPU of all, and of the first: {two}");
+        assert_eq!(cells.iter().filter(|cell| **cell == "0.50").count(), 4, "CPU of all and of the first: {two}");
     }
 
     #[test]

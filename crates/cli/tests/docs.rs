@@ -20,6 +20,10 @@ use support::{Running, eventflux, repository};
 const OPEN: &str = "<!-- generated: ";
 const CLOSE: &str = "<!-- end -->";
 
+/// Pages that are not below docs.
+const OTHER_PAGES: [&str; 5] =
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", "examples/nats/README.md"];
+
 #[test]
 fn generated_parts_are_fresh() {
     let update = env::var_os("UPDATE_DOCS").is_some();
@@ -98,7 +102,7 @@ fn links_lead_to_files_and_headings_that_exist() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// README.md, CONTRIBUTING.md, CHANGELOG.md and everything below docs.
+/// Everything below docs, and the pages beside it.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![repository().join("docs")];
@@ -111,7 +115,7 @@ fn pages() -> Vec<PathBuf> {
             }
         }
     }
-    pages.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| repository().join(name)));
+    pages.extend(OTHER_PAGES.map(|name| repository().join(name)));
     pages.sort();
     pages
 }

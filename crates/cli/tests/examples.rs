@@ -33,11 +33,20 @@ const SERVES: [(&str, &[&str], &str); 5] = [
     ("gateway/events.sql", &["Events", "Commands"], "/api/v1/ws"),
 ];
 
-/// Examples whose run is another test's.
-const RUN_ELSEWHERE: [&str; 1] = ["quickstart.sql"];
+/// Examples whose run is another test's; those in `nats` are run with a server of NATS.
+const RUN_ELSEWHERE: [&str; 8] = [
+    "quickstart.sql",
+    "nats/events.sql",
+    "nats/gateways.sql",
+    "nats/orders.sql",
+    "nats/peers.sql",
+    "nats/quotes.sql",
+    "nats/service.sql",
+    "nats/trades.sql",
+];
 
 /// Folders with examples.
-const FOLDERS: [&str; 2] = ["", "gateway/"];
+const FOLDERS: [&str; 3] = ["", "gateway/", "nats/"];
 
 #[test]
 fn every_example_passes_check() {

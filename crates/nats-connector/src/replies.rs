@@ -175,6 +175,7 @@ impl Asking {
 }
 
 /// The way to the source of an exchange.
+#[derive(Debug)]
 pub(crate) enum Way {
     /// It takes an answer.
     Open(mpsc::OwnedPermit<Answer>),

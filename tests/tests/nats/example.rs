@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_nats::Client;
-use bytes::Bytes;
 use eventflux_core::EventFluxContext;
 use eventflux_testkit::nats::NatsServer;
 use eventflux_tests::repository;
@@ -61,16 +60,16 @@ pub(super) fn connect(server: &NatsServer) -> Client {
 }
 
 /// A service that answers every request at `subject`, once it hears.
-pub(super) fn serve(client: &Client, subject: &str, answer: impl Fn(&str, &[u8]) -> Bytes + Send + 'static) {
+pub(super) fn serve(client: &Client, subject: &str, answer: impl Fn(&str, &[u8]) -> String + Send + 'static) {
     block_on(async {
         let mut requests = client.subscribe(subject.to_owned()).await.unwrap();
         // A request of our own: the server has worked on what was sent before.
-        let _ = client.request("nobody.is.here", Bytes::new()).await;
+        let _ = client.request("nobody.is.here", "".into()).await;
         let client = client.clone();
         tokio::spawn(async move {
             while let Some(request) = requests.next().await {
                 if let Some(reply) = request.reply.clone() {
-                    client.publish(reply, answer(&request.subject, &request.payload)).await.unwrap();
+                    client.publish(reply, answer(&request.subject, &request.payload).into()).await.unwrap();
                 }
             }
         });

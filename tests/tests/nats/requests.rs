@@ -32,7 +32,7 @@ fn a_service_of_nats_answers_the_request_of_a_browser() {
         let asked: Value = serde_json::from_slice(payload).unwrap();
         let symbol = subject.strip_prefix("quotes.").unwrap();
         let total = asked["quantity"].as_f64().unwrap() * 10.0;
-        json!({"symbol": symbol, "total": total}).to_string().into()
+        json!({"symbol": symbol, "total": total}).to_string()
     });
     let pipeline = run(&["service.sql"], &server);
     pipeline.wait_for_state("Asked", ConnectionState::Connected);

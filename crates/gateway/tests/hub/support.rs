@@ -172,7 +172,7 @@ impl World {
             correlation: None,
         });
         let retention = self.retention.borrow().clone();
-        self.hub.apply(&retention, sequence, events, (self.now(), 0), |result| drop(result.unwrap()));
+        self.hub.apply(&retention, sequence, events, (self.now(), 0), |result| assert!(result.is_ok()));
     }
 
     pub(crate) fn slow(self, queue: QueueLimits) -> Self {

@@ -12,9 +12,9 @@ pub(super) struct Rule {
 }
 
 const fn rule(
-    pub(super) keys: &'static [&'static str],
-    pub(super) needs: &'static [&'static str],
-    pub(super) conflicts: &'static [&'static str],
+    keys: &'static [&'static str],
+    needs: &'static [&'static str],
+    conflicts: &'static [&'static str],
 ) -> Rule {
     Rule { keys, needs, conflicts }
 }
@@ -75,12 +75,10 @@ pub(super) const SOURCE: &[Rule] = &[
 ];
 
 pub(super) const SINK: &[Rule] = &[
-    rule(&[REPLY], &[], &[SUBJECT, STREAM, REQUEST, "partition.by"]),
+    rule(&[REPLY], &[], &[SUBJECT, STREAM, REQUEST]),
     rule(&[STREAM], &[], &[REQUEST]),
     rule(&["nats.message.id", "nats.max.in.flight", "nats.ack.timeout", "nats.stream.create"], &[STREAM], &[]),
     rule(&["nats.correlation", "nats.request.timeout", "nats.max.requests"], &[REQUEST], &[]),
-    rule(&["partition.by"], &[PARTITIONS], &[]),
-    rule(&[PARTITIONS], &["partition.by"], &[]),
 ];
 
 /// Refuses properties of a source that have no effect.

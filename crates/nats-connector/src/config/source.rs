@@ -7,7 +7,7 @@ use super::ineffective;
 use crate::source::{CoreConfig, JetStreamConfig, PartitionsConfig};
 
 /// What a `nats` source does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NatsSourceConfig {
     /// How to reach NATS; `None` for one that hears answers: who asks is connected.
     pub(crate) connection: Option<ConnectionConfig>,
@@ -16,7 +16,7 @@ pub(crate) struct NatsSourceConfig {
 }
 
 /// What a source receives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum SourceMode {
     /// What is published to subjects.
     Core(CoreConfig),

@@ -58,7 +58,6 @@ impl JetStreamSinkConfig {
 
 pub(super) async fn run(config: &JetStreamSinkConfig, work: &Work) -> Result<(), EventFluxError> {
     let Some(connection) = work.connect().await? else { return Ok(()) };
-    work.context.metrics.connections.set(1);
     work.outbox.rewind();
     let result = tokio::select! {
         biased;

@@ -68,6 +68,7 @@ fn a_mark_is_settled_when_everything_before_it_is_done() {
     bench.outbox.done(3);
     bench.outbox.done(2);
     assert_pending!(first.poll());
+    assert_pending!(second.poll());
     bench.outbox.done(1);
     assert!(first.is_woken() && second.is_woken());
     assert_ready_ok!(first.poll());

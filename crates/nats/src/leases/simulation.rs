@@ -199,7 +199,7 @@ impl World {
             What::Wake(process) => self.poll(process),
             What::Work(process) => self.work(process),
             What::Finished(process, partition, term) => {
-                self.processes[process].works.remove(&partition);
+                self.processes[process].works.retain(|known, (of, _)| (*known, *of) != (partition, term));
                 self.processes[process].machine.release(partition, term);
                 self.poll(process);
             }
@@ -240,7 +240,9 @@ impl World {
                 self.acquired += 1;
                 self.processes[index].works.insert(partition, (term, position));
             }
-            Change::Lost { partition, .. } => drop(self.processes[index].works.remove(&partition)),
+            Change::Lost { partition, term } => {
+                self.processes[index].works.retain(|known, (of, _)| (*known, *of) != (partition, term));
+            }
             Change::Release { partition, term } => {
                 let delay = ms(self.rng.u64(0..300));
                 self.at(delay, What::Finished(index, partition, term));

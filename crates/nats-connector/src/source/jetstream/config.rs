@@ -20,7 +20,7 @@ const MAX_NAME_BYTES: usize = 255;
 const MIN_ACK_WAIT: Duration = Duration::from_millis(100);
 
 /// What a source of JetStream reads.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JetStreamConfig {
     pub(super) stream: StreamConfig,
     /// Name of the durable consumer.

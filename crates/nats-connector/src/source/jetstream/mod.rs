@@ -10,11 +10,11 @@ mod config;
 mod consumer;
 mod inbox;
 mod ledger;
-mod pulls;
+pub(super) mod pulls;
 mod receipt;
 mod report;
 mod session;
-mod status;
+pub(super) mod status;
 
 use std::time::Duration;
 
@@ -31,7 +31,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Runs until it is stopped or gives up.
 pub(super) async fn run(config: JetStreamConfig, work: Work) -> Result<(), EventFluxError> {
     let Some(connection) = work.connect().await? else { return Ok(()) };
-    work.context.metrics.connections.set(1);
     let result = read(config, &work, &connection).await;
     work.goodbye(&connection, GOODBYE).await;
     result

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use eventflux_core::backoff::{Backoff, Growth};
 
 /// How long a pull waits for messages at the server.
-pub(super) const EXPIRES: Duration = Duration::from_secs(10);
+pub(in crate::source) const EXPIRES: Duration = Duration::from_secs(10);
 
 /// How much later than that the server may say so.
 const GRACE: Duration = Duration::from_secs(3);
@@ -24,18 +24,18 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// What to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Request {
+pub(in crate::source) struct Request {
     /// Which pull; answers name it.
-    pub(super) id: u64,
-    pub(super) messages: usize,
+    pub(in crate::source) id: u64,
+    pub(in crate::source) messages: usize,
     /// `None`: whatever the size of the message.
-    pub(super) bytes: Option<usize>,
-    pub(super) expires: Duration,
+    pub(in crate::source) bytes: Option<usize>,
+    pub(in crate::source) expires: Duration,
 }
 
 /// How a pull ended, as the server said it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::source) enum End {
     /// Its time is over, or it got what it may.
     Over,
     /// The next message is larger than what it asked for.
@@ -47,7 +47,7 @@ pub(super) enum End {
 }
 
 #[derive(Debug)]
-pub(super) struct Pulls {
+pub(in crate::source) struct Pulls {
     messages: usize,
     bytes: usize,
     expires: Duration,
@@ -70,7 +70,7 @@ struct Pull {
 
 impl Pulls {
     /// Asks for that much at a time; pulls wait as long as `expires`, where the consumer allows less than is usual.
-    pub(super) fn new(messages: usize, bytes: usize, expires: Duration) -> Self {
+    pub(in crate::source) fn new(messages: usize, bytes: usize, expires: Duration) -> Self {
         Self {
             messages: messages.max(1),
             bytes: bytes.max(1),
@@ -86,17 +86,17 @@ impl Pulls {
     }
 
     /// Asks for that much from now on, as the consumer allows it.
-    pub(super) fn resize(&mut self, messages: usize, bytes: usize, expires: Duration) {
+    pub(in crate::source) fn resize(&mut self, messages: usize, bytes: usize, expires: Duration) {
         (self.messages, self.bytes, self.expires) = (messages.max(1), bytes.max(1), expires);
     }
 
     /// What may still come.
-    pub(super) fn missing(&self) -> usize {
+    pub(in crate::source) fn missing(&self) -> usize {
         self.missing_messages
     }
 
     /// What to ask for now, when there is room for `room` messages besides those that are missing.
-    pub(super) fn ask(&mut self, room: usize, now: Instant) -> Option<Request> {
+    pub(in crate::source) fn ask(&mut self, room: usize, now: Instant) -> Option<Request> {
         let is_served = !self.waiting.is_empty();
         let is_enough = self.missing_messages > self.messages / 2 || self.waiting.len() >= MAX_PULLS || self.large;
         let messages = room.min(self.messages);
@@ -115,7 +115,7 @@ impl Pulls {
     }
 
     /// A message of `bytes` came, as the server counts them.
-    pub(super) fn received(&mut self, bytes: usize) {
+    pub(in crate::source) fn received(&mut self, bytes: usize) {
         self.missing_messages = self.missing_messages.saturating_sub(1);
         self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
         if self.missing_messages == 0 || self.missing_bytes == 0 {
@@ -127,7 +127,7 @@ impl Pulls {
 
     /// The server says that pull `id` ended, with what it has not sent of it. Says how that is to be taken; nothing when it
     /// is about a pull that is known to have ended.
-    pub(super) fn ended(&mut self, id: u64, messages: usize, bytes: usize, end: End, now: Instant) -> Option<End> {
+    pub(in crate::source) fn ended(&mut self, id: u64, messages: usize, bytes: usize, end: End, now: Instant) -> Option<End> {
         let place = self.waiting.iter().position(|pull| pull.id == id)?;
         let pull = self.waiting.remove(place)?;
         self.missing_messages = self.missing_messages.saturating_sub(messages);
@@ -152,18 +152,18 @@ impl Pulls {
     }
 
     /// The connection was lost: the server does not know of any pull any more.
-    pub(super) fn lost(&mut self) {
+    pub(in crate::source) fn lost(&mut self) {
         self.forget();
         self.works();
     }
 
     /// The consumer is gone: whatever it was asked for, and the pause before the next pull stays.
-    pub(super) fn lost_consumer(&mut self) {
+    pub(in crate::source) fn lost_consumer(&mut self) {
         self.forget();
     }
 
     /// Forgets pulls of which the server should have said long ago that they ended; says whether there were any.
-    pub(super) fn expire(&mut self, now: Instant) -> bool {
+    pub(in crate::source) fn expire(&mut self, now: Instant) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|pull| now < pull.until);
         if self.waiting.is_empty() {
@@ -173,7 +173,7 @@ impl Pulls {
     }
 
     /// When to call [`Pulls::expire`] and [`Pulls::ask`] again: later than `now`.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::source) fn deadline(&self, now: Instant) -> Option<Instant> {
         let until = self.waiting.iter().map(|pull| pull.until);
         until.chain(self.not_before).filter(|&at| at > now).min()
     }

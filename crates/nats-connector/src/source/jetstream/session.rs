@@ -48,6 +48,8 @@ pub(super) struct Session<'w> {
     /// Deliveries whose marks are not passed.
     settling: FuturesUnordered<Settling>,
     state: State,
+    /// How long the server waits for an acknowledgement.
+    ack_wait: Duration,
     position: Option<Position>,
     looking: Option<BoxFuture<'static, Option<Position>>>,
     /// When to look how far the consumer is.
@@ -63,8 +65,8 @@ pub(super) struct Session<'w> {
 enum State {
     /// The consumer is looked for.
     Opening(BoxFuture<'static, Result<Consumer, EventFluxError>>),
-    /// It is there, and waits so long for an acknowledgement.
-    Reading(Duration),
+    /// It is there.
+    Reading,
 }
 
 struct Received {
@@ -104,6 +106,7 @@ impl<'w> Session<'w> {
             looking: None,
             look_at: None,
             progress_at: now() + config.ack_wait / PROGRESS_PARTS,
+            ack_wait: config.ack_wait,
             connects: statistics.connects.load(Ordering::Relaxed),
             statistics,
             report: Report::new(&work.context),
@@ -278,7 +281,7 @@ impl<'w> Session<'w> {
     }
 
     fn ask(&mut self) {
-        if !matches!(self.state, State::Reading(_)) || !self.connection.is_connected() {
+        if !matches!(self.state, State::Reading) || !self.connection.is_connected() {
             return;
         }
         let here = self.ledger.len() + self.pulls.missing();
@@ -293,12 +296,13 @@ impl<'w> Session<'w> {
     fn opened(&mut self, consumer: &Consumer) {
         self.pulls.resize(consumer.messages, consumer.bytes, consumer.expires);
         self.position = Some(consumer.position);
-        self.state = State::Reading(consumer.ack_wait);
+        self.state = State::Reading;
+        self.ack_wait = consumer.ack_wait;
         self.progress_at = now() + consumer.ack_wait / PROGRESS_PARTS;
     }
 
     fn reopen(&mut self) {
-        if matches!(self.state, State::Reading(_)) {
+        if matches!(self.state, State::Reading) {
             self.pulls.lost_consumer();
             self.inbox.forget_pulls();
             self.state = open(&self.config, self.work, self.connection, self.position);
@@ -317,10 +321,7 @@ impl<'w> Session<'w> {
     /// Does what is to be done by now.
     fn keep_time(&mut self) {
         let now = now();
-        if self.progress_at <= now
-            && let State::Reading(ack_wait) = self.state
-        {
-            self.progress_at = now + ack_wait / PROGRESS_PARTS;
+        if self.progress_at <= now {
             self.say_progress();
         }
         if self.look_at.is_some_and(|at| at <= now) {
@@ -334,6 +335,7 @@ impl<'w> Session<'w> {
     }
 
     fn say_progress(&mut self) {
+        self.progress_at = now() + self.ack_wait / PROGRESS_PARTS;
         if self.connection.is_connected() && !self.inbox.has_outgoing() {
             let replies: Vec<_> = self.ledger.replies().cloned().collect();
             replies.into_iter().for_each(|reply| self.inbox.say(reply, PROGRESS));
@@ -378,10 +380,7 @@ impl<'w> Session<'w> {
                         return;
                     }
                 }
-                () = progress => {
-                    self.progress_at = now() + self.config.ack_wait / PROGRESS_PARTS;
-                    self.say_progress();
-                }
+                () = progress => self.say_progress(),
             }
         }
     }
@@ -411,7 +410,7 @@ fn open(config: &JetStreamConfig, work: &Work, connection: &Connection, known: O
 async fn opening(state: &mut State) -> Result<Consumer, EventFluxError> {
     match state {
         State::Opening(opening) => opening.await,
-        State::Reading(_) => std::future::pending().await,
+        State::Reading => std::future::pending().await,
     }
 }
 

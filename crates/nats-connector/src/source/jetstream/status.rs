@@ -9,17 +9,17 @@ const LEFT_BYTES: &str = "Nats-Pending-Bytes";
 
 /// What the server says about a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) end: End,
+pub(in crate::source) struct Status {
+    pub(in crate::source) end: End,
     /// Messages that it has not sent of what was asked for.
-    pub(super) messages: usize,
+    pub(in crate::source) messages: usize,
     /// Bytes, likewise.
-    pub(super) bytes: usize,
+    pub(in crate::source) bytes: usize,
 }
 
 impl Status {
     /// What `message` says; `None` when it is a message of the stream, or a sign of life.
-    pub(super) fn read(message: &Message) -> Option<Self> {
+    pub(in crate::source) fn read(message: &Message) -> Option<Self> {
         let code = message.status.filter(|code| *code != StatusCode::OK && *code != StatusCode::IDLE_HEARTBEAT)?;
         let text = message.description.as_deref().unwrap_or_default();
         let left = |name: &str| {

@@ -422,6 +422,10 @@ impl Machine {
     /// A write that was sent at `sent` says that the partition is ours.
     fn confirmed(&mut self, now: Duration, partition: u32, sent: Duration) {
         let until = sent + self.timing.hold;
+        // Whoever asked meanwhile was told that it is over, and it stays over.
+        if self.slots[partition as usize].held.as_ref().is_some_and(|held| now >= held.until) {
+            self.lose(partition);
+        }
         if now >= until {
             return;
         }

@@ -128,6 +128,18 @@ fn a_position_never_goes_back() {
 }
 
 #[test]
+fn a_term_that_was_over_stays_over_when_the_answer_comes_late() {
+    let mut machine = ready(1, &[]);
+    let term = holding(&mut machine, 0.0);
+    let written = writes(machine.poll(at(3.0)));
+    assert!(!machine.may_work(at(4.0), 0, term));
+    machine.partition_written(at(4.0), 0, written[0].2.write, Outcome::Stored(8));
+    assert!(!machine.may_work(at(4.0), 0, term));
+    let [Change::Acquired { term: next, .. }] = machine.take_changes()[..] else { panic!("not acquired") };
+    assert!(next > term && machine.may_work(at(6.9), 0, next));
+}
+
+#[test]
 fn a_write_of_unknown_outcome_that_the_bucket_shows_has_succeeded() {
     let mut machine = ready(1, &[]);
     let term = holding(&mut machine, 0.0);

@@ -30,7 +30,7 @@ pub(crate) fn eager(url: &str, more: &[(&str, &str)]) -> ConnectionConfig {
         ("nats.url", url),
         ("nats.reconnect.delay.ms", "10"),
         ("nats.reconnect.max.delay.ms", "50"),
-        ("nats.connect.timeout", "2s"),
+        ("nats.connect.timeout", "10s"),
     ];
     config(&[&quick, more].concat())
 }

@@ -186,3 +186,18 @@ async fn counts_messages_that_a_subscription_had_no_room_for() {
     let dropped = logs.lines().into_iter().filter(|line| line.message.contains("dropped")).count();
     assert_eq!(dropped, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_loss_and_every_return_is_noticed() {
+    let (server, observer) = (NatsServer::start(), observer("Often"));
+    let proxy = ChaosProxy::start(server.address());
+    let connection = open(&eager(&format!("nats://{}", proxy.address()), &[]), &observer).await.unwrap();
+    for number in 1..=30 {
+        let reconnected = connection.reconnected();
+        proxy.reset();
+        within(reconnected).await;
+        assert_eq!(count(&observer, RECONNECTS, "Often"), number);
+        publishes_and_receives(&connection, "often").await;
+    }
+    assert_eq!(observer.health.current().state, ConnectionState::Connected);
+}

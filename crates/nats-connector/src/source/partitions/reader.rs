@@ -1,0 +1,239 @@
+//! One partition: what is asked for, what came, how far it is. No I/O, no clock.
+
+use std::time::Instant;
+
+use async_nats::{HeaderMap, Message, StatusCode};
+use eventflux_core::EventFluxError;
+use eventflux_nats::leases::Term;
+
+use super::consumers::Opened;
+use crate::source::jetstream::pulls::{EXPIRES, End, Pulls, Request};
+use crate::source::jetstream::status::Status;
+
+const LAST_CONSUMER: &str = "Nats-Last-Consumer";
+const LAST_STREAM: &str = "Nats-Last-Stream";
+
+/// A partition while it is held.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) term: Term,
+    stage: Stage,
+    /// The next sequence to read.
+    next: u64,
+    /// Messages that came and are not delivered.
+    waiting: usize,
+    /// Messages that are delivered and not settled.
+    unsettled: usize,
+    /// Messages of the partition behind those that came.
+    pub(super) pending: u64,
+    /// It is to be given back.
+    pub(super) is_releasing: bool,
+    /// It had a consumer before.
+    was_open: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It needs a consumer.
+    Closed,
+    Open(Open),
+}
+
+#[derive(Debug)]
+struct Open {
+    name: String,
+    /// Messages that came from this consumer.
+    received: u64,
+    pulls: Pulls,
+}
+
+/// What a message means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It is the next one.
+    Next {
+        /// Its place in the stream.
+        sequence: u64,
+        /// When it was stored.
+        published_ms: i64,
+    },
+    /// Nothing.
+    None,
+    /// Everything below this sequence has been read, and nothing of it is under way.
+    Idle(u64),
+    /// A new consumer is needed.
+    Reopen(String),
+}
+
+/// What the reply subject of a message says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) stream_sequence: u64,
+    pub(super) consumer_sequence: u64,
+    pub(super) pending: u64,
+    pub(super) published_ms: i64,
+}
+
+impl Reader {
+    /// Begins at `position`.
+    pub(super) fn new(term: Term, position: u64) -> Self {
+        Self {
+            term,
+            stage: Stage::Closed,
+            next: position.max(1),
+            waiting: 0,
+            unsettled: 0,
+            pending: 0,
+            is_releasing: false,
+            was_open: false,
+        }
+    }
+
+    /// Where a consumer has to begin.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The name of its consumer.
+    pub(super) fn consumer(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Open(open) => Some(&open.name),
+            Stage::Closed => None,
+        }
+    }
+
+    /// It has a consumer. Returns how many sequences are missing before its first one, when the partition was taken over
+    /// and what it would have begun with was removed.
+    pub(super) fn opened(&mut self, opened: Opened, messages: usize, bytes: usize) -> u64 {
+        let missing = opened.first.saturating_sub(self.next);
+        self.next = self.next.max(opened.first);
+        self.pending = opened.pending;
+        self.was_open = true;
+        let pulls = Pulls::new(messages, bytes, EXPIRES);
+        self.stage = Stage::Open(Open { name: opened.name, received: 0, pulls });
+        missing
+    }
+
+    /// It has none any more. Returns its name.
+    pub(super) fn close(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Open(open) => Some(open.name),
+            Stage::Closed => None,
+        }
+    }
+
+    /// The share of one partition has changed.
+    pub(super) fn resize(&mut self, messages: usize, bytes: usize) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.pulls.resize(messages, bytes, EXPIRES);
+        }
+    }
+
+    /// What to ask for now, while at most `messages` may be here.
+    pub(super) fn ask(&mut self, messages: usize, now: Instant) -> Option<Request> {
+        let Stage::Open(open) = &mut self.stage else { return None };
+        if self.is_releasing {
+            return None;
+        }
+        let room = (2 * messages).saturating_sub(self.waiting + open.pulls.missing());
+        open.pulls.ask(room, now)
+    }
+
+    /// When to ask again, and to call [`Reader::expire`].
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match &self.stage {
+            Stage::Open(open) => open.pulls.deadline(now),
+            Stage::Closed => None,
+        }
+    }
+
+    /// Whether the server has not said of a pull that it ended, long after it should have.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        match &mut self.stage {
+            Stage::Open(open) => open.pulls.expire(now),
+            Stage::Closed => false,
+        }
+    }
+
+    /// What a message of its consumer means, which answers pull number `pull`. `place` is what its reply subject says;
+    /// `None`: it has none.
+    pub(super) fn receive(&mut self, message: &Message, pull: u64, place: Option<Place>, now: Instant) -> Meaning {
+        let Stage::Open(open) = &mut self.stage else { return Meaning::None };
+        if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
+            return self.heartbeat(message.headers.as_ref());
+        }
+        if let Some(status) = Status::read(message) {
+            return match open.pulls.ended(pull, status.messages, status.bytes, status.end, now) {
+                Some(End::Gone(reason)) => Meaning::Reopen(reason),
+                _ => Meaning::None,
+            };
+        }
+        let Some(place) = place else { return Meaning::None };
+        open.pulls.received(message.length);
+        open.received += 1;
+        if place.consumer_sequence != open.received {
+            return Meaning::Reopen(format!("message {} of it is missing", open.received));
+        }
+        self.next = place.stream_sequence + 1;
+        self.pending = place.pending;
+        self.waiting += 1;
+        Meaning::Next { sequence: place.stream_sequence, published_ms: place.published_ms }
+    }
+
+    /// The server says how far it is: also behind messages of other partitions.
+    fn heartbeat(&mut self, headers: Option<&HeaderMap>) -> Meaning {
+        let Stage::Open(open) = &mut self.stage else { return Meaning::None };
+        let number = |name| headers?.get(name)?.as_str().trim().parse::<u64>().ok();
+        let (Some(received), Some(read)) = (number(LAST_CONSUMER), number(LAST_STREAM)) else { return Meaning::None };
+        if received > open.received {
+            return Meaning::Reopen(format!("{} messages of it are missing", received - open.received));
+        }
+        if received < open.received || read < self.next || self.waiting + self.unsettled > 0 {
+            return Meaning::None;
+        }
+        self.next = read + 1;
+        Meaning::Idle(self.next)
+    }
+
+    /// Messages are delivered.
+    pub(super) fn delivered(&mut self, messages: usize) {
+        self.waiting = self.waiting.saturating_sub(messages);
+        self.unsettled += messages;
+    }
+
+    /// Messages are settled.
+    pub(super) fn settled(&mut self, messages: usize) {
+        self.unsettled = self.unsettled.saturating_sub(messages);
+    }
+
+    /// Messages that came are not delivered any more.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting = 0;
+    }
+
+    /// Whether everything that was delivered is settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// Whether it is being read for the first time in this term.
+    pub(super) fn is_first(&self) -> bool {
+        !self.was_open
+    }
+}
+
+impl Place {
+    /// Reads a reply subject.
+    ///
+    /// # Errors
+    /// For what is no message of a consumer.
+    pub(super) fn read(message: &async_nats::jetstream::Message) -> Result<Self, EventFluxError> {
+        let info = message.info().map_err(|error| EventFluxError::mapping(None, error.to_string()))?;
+        Ok(Self {
+            stream_sequence: info.stream_sequence,
+            consumer_sequence: info.consumer_sequence,
+            pending: info.pending,
+            published_ms: i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
+        })
+    }
+}
