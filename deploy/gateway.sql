@@ -26,7 +26,7 @@ CREATE STREAM Arriving (symbol STRING, price DOUBLE);
     websocket.path='/ws',
     websocket.protocol='channels',
     websocket.channel='trades.${symbol}',
-    websocket.history.events='1000',
+    websocket.history.events='10000',
     websocket.history.age='10m',
     websocket.auth='token',
     websocket.auth.tokens='${env:API_TOKEN}=app',

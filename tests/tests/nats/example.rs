@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::Client;
 use eventflux_core::EventFluxContext;
 use eventflux_testkit::nats::NatsServer;
+use eventflux_testkit::wait::eventually_some_blocking;
 use eventflux_tests::repository;
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
@@ -33,6 +34,16 @@ pub(super) fn sql(names: &[&str], server: &NatsServer) -> String {
 #[track_caller]
 pub(super) fn run(names: &[&str], server: &NatsServer) -> Pipeline {
     Pipeline::start_with(&sql(names, server), &context(), |_| ())
+}
+
+/// Where a stream of a pipeline listens.
+#[track_caller]
+pub(super) fn url_of(pipeline: &Pipeline, stream: &str) -> String {
+    let look = || {
+        let mut all = pipeline.flux.status().into_iter();
+        all.find_map(|status| status.health.detail.filter(|url| status.stream == stream && url.starts_with("ws://")))
+    };
+    eventually_some_blocking(DEADLINE, look)
 }
 
 /// The text with `value` instead of each variable that begins with `start`.

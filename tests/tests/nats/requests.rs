@@ -5,8 +5,7 @@ use eventflux_testkit::nats::NatsServer;
 use eventflux_testkit::peer::ScriptedClient;
 use serde_json::{Value, json};
 
-use super::example::{ask, connect, run, serve};
-use super::support::server::address_of;
+use super::example::{ask, connect, run, serve, url_of};
 use super::support::{DEADLINE, Pipeline};
 
 /// What a client of the pipeline gets for a request.
@@ -22,7 +21,7 @@ fn request(id: &str, symbol: &str) -> Value {
 }
 
 fn browser(pipeline: &Pipeline) -> ScriptedClient {
-    ScriptedClient::connect(format!("ws://{}/ws", address_of(&pipeline.flux))).blocking()
+    ScriptedClient::connect(url_of(pipeline, "Asked")).blocking()
 }
 
 #[test]

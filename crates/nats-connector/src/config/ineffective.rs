@@ -57,12 +57,13 @@ pub(super) const SOURCE: &[Rule] = &[
         &[REPLIES],
     ),
     rule(&["nats.queue", "nats.pending.messages", "nats.pending.bytes"], &[], &[REPLIES, STREAM]),
-    rule(&["nats.consumer", "nats.ack.wait", "nats.max.ack.pending", "nats.max.deliver"], &[STREAM], &[PARTITIONS]),
+    rule(&["nats.consumer", "nats.ack.wait", "nats.max.deliver"], &[STREAM], &[PARTITIONS]),
     rule(
         &[
             "nats.start",
             "nats.start.sequence",
             "nats.start.time",
+            "nats.max.ack.pending",
             "nats.fetch.messages",
             "nats.fetch.bytes",
             "nats.stream.create",

@@ -75,7 +75,7 @@ pub(super) const JETSTREAM: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.max.ack.pending",
         PropertyKind::Integer { min: 1, max: 1_000_000 },
-        "Most messages that are delivered and not acknowledged, of all instances of the consumer together: what may come twice after a crash.",
+        "Most messages that are delivered and not acknowledged, of all instances of the consumer together: what may come twice after a crash. With partition.count: that are delivered and not settled, of this instance.",
     )
     .default("4096"),
     PropertySpec::new(

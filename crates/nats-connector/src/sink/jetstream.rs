@@ -34,7 +34,7 @@ impl JetStreamSinkConfig {
         let stream = properties.text("nats.stream")?;
         let ack_timeout = properties.duration("nats.ack.timeout")?;
         if ack_timeout.is_zero() {
-            let error = EventFluxError::property("nats.ack.timeout", "leaves no time for a confirmation");
+            let error = EventFluxError::property("nats.ack.timeout", "0 leaves no time for a confirmation");
             return Err(error.with_hint("for example 5s"));
         }
         Ok(Self {

@@ -154,8 +154,6 @@ impl SourceHarness for Source {
             ("nats.ack.wait", "1ms"),
             ("nats.fetch.bytes", "0"),
             ("nats.stream.create", "true"),
-            ("nats.queue", "workers"),
-            ("nats.pending.messages", "10"),
         ])
     }
 }
@@ -180,12 +178,5 @@ impl SinkHarness for Sink {
     }
 
     fn invalid_values(&self) -> Vec<(String, String)> {
-        pairs(&[
-            ("nats.stream", "a.b"),
-            ("nats.ack.timeout", "0"),
-            ("nats.headers.Nats-Msg-Id", "x"),
-            ("nats.request", "quotes"),
-            ("nats.reply", "${r}"),
-        ])
     }
 }

@@ -2,7 +2,9 @@
 
 mod contract_core;
 mod contract_jetstream;
+mod contract_partitions;
 mod core_sink;
 mod core_source;
+mod partitions;
 mod request;
 mod support;

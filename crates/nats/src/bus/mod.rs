@@ -28,6 +28,9 @@ use crate::{ConnectionConfig, Observer};
 /// How long the server knows an entry's id, to store it once when it has to be sent again.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
+/// Longest time for stopping.
+const MAX_STOP: Duration = Duration::from_secs(24 * 3600);
+
 /// Which part of the time for stopping is left for saying goodbye to the server.
 const GOODBYE: u32 = 10;
 
@@ -176,6 +179,7 @@ impl Bus {
     /// of entries of which the outcome is not known.
     pub fn stop(&self, deadline: Duration) -> u64 {
         self.shared.end(EventFluxError::Stopped);
+        let deadline = deadline.min(MAX_STOP);
         let ended = Instant::now() + deadline;
         let by = Stop::By { drained: ended - deadline / GOODBYE, ended };
         self.stop.send_if_modified(|stop| {

@@ -10,8 +10,8 @@ use super::Listener;
 use super::shared::Shared;
 use crate::publisher::Outcome;
 
-/// Most lots that wait for the listener; a lot is what was read at once.
-const MAX_LOTS: usize = 16;
+/// Most lots that wait for the listener; a lot is what was read at once, and no larger than what a reader asks for.
+const MAX_LOTS: usize = 8;
 
 /// Something to tell the listener.
 #[derive(Debug)]

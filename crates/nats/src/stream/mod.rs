@@ -41,7 +41,7 @@ impl StreamConfig {
         properties: &Properties,
         default_subjects: &[String],
     ) -> Result<Self, EventFluxError> {
-        check_name(name).map_err(|reason| EventFluxError::property("nats.stream", reason))?;
+        check_name(name).map_err(|reason| EventFluxError::property("nats.stream", format!("'{name}': {reason}")))?;
         let create = match properties.flag("nats.stream.create")? {
             true => Some(Creation::from_properties(properties, default_subjects)?),
             false => None,

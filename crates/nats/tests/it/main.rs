@@ -3,4 +3,5 @@
 
 mod bus;
 mod connection;
+mod leases;
 mod stream;

@@ -47,12 +47,13 @@ impl JetStreamConfig {
         let fetch_bytes = properties.size(FETCH_BYTES)?;
         if fetch_bytes == 0 {
             return Err(
-                EventFluxError::property(FETCH_BYTES, "leaves no room for a message").with_hint("for example 4MiB")
+                EventFluxError::property(FETCH_BYTES, "0 leaves no room for a message").with_hint("for example 4MiB")
             );
         }
         let ack_wait = properties.duration(ACK_WAIT)?;
         if ack_wait < MIN_ACK_WAIT {
-            let error = EventFluxError::property(ACK_WAIT, "is too short to acknowledge anything in time");
+            let error =
+                EventFluxError::property(ACK_WAIT, format!("{ack_wait:?} is too short to acknowledge anything"));
             return Err(error.with_hint("at least 100ms"));
         }
         Ok(Self {
@@ -71,10 +72,12 @@ impl JetStreamConfig {
 
 fn filter(text: &str) -> Result<String, EventFluxError> {
     if text.contains(',') {
-        let error = EventFluxError::property(SUBJECT, "is one subject at most beside nats.stream");
+        let error =
+            EventFluxError::property(SUBJECT, format!("'{text}' is more than the one subject that nats.stream allows"));
         return Err(error.with_hint("use a wildcard, or one source for each"));
     }
-    subject::check_pattern(text).map_err(|reason| EventFluxError::property(SUBJECT, reason))?;
+    subject::check_pattern(text)
+        .map_err(|reason| EventFluxError::property(SUBJECT, format!("'{text}' is no subject to receive: {reason}")))?;
     Ok(text.to_owned())
 }
 
@@ -82,7 +85,8 @@ fn stream(properties: &Properties, filter: Option<&String>) -> Result<StreamConf
     const SUBJECTS: &str = "nats.stream.subjects";
     let subjects = filter.cloned().into_iter().collect::<Vec<_>>();
     if properties.flag("nats.stream.create")? && subjects.is_empty() && !properties.is_given(SUBJECTS) {
-        let error = EventFluxError::property(SUBJECTS, "is required to create a stream without nats.subject");
+        let error =
+            EventFluxError::property(SUBJECTS, "is required with nats.stream.create='true' and without nats.subject");
         return Err(error.with_hint("for example 'orders.>'"));
     }
     StreamConfig::from_properties(properties.text("nats.stream")?, properties, &subjects)
@@ -98,7 +102,7 @@ fn consumer(properties: &Properties) -> Result<String, EventFluxError> {
         character.is_whitespace() || character.is_control() || matches!(character, '.' | '*' | '>' | '/' | '\\')
     };
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(is_bad) {
-        let error = EventFluxError::property(CONSUMER, "is no name of a consumer");
+        let error = EventFluxError::property(CONSUMER, format!("'{name}' is no name of a consumer"));
         return Err(error.with_hint("up to 255 bytes without white space, dots, slashes, * and >"));
     }
     Ok(name.to_owned())
@@ -111,8 +115,9 @@ fn start(properties: &Properties) -> Result<DeliverPolicy, EventFluxError> {
         "last_per_subject" => DeliverPolicy::LastPerSubject,
         "sequence" => DeliverPolicy::ByStartSequence { start_sequence: properties.integer("nats.start.sequence")? },
         "time" => {
-            let start_time = datetime::parse_rfc3339(properties.text(START_TIME)?.trim()).map_err(|_| {
-                let error = EventFluxError::property(START_TIME, "is no time as RFC 3339 writes it");
+            let text = properties.text(START_TIME)?.trim();
+            let start_time = datetime::parse_rfc3339(text).map_err(|_| {
+                let error = EventFluxError::property(START_TIME, format!("'{text}' is no time as RFC 3339 writes it"));
                 error.with_hint("for example 2026-01-31T00:00:00Z")
             })?;
             DeliverPolicy::ByStartTime { start_time }

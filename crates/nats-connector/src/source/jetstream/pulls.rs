@@ -127,7 +127,14 @@ impl Pulls {
 
     /// The server says that pull `id` ended, with what it has not sent of it. Says how that is to be taken; nothing when it
     /// is about a pull that is known to have ended.
-    pub(in crate::source) fn ended(&mut self, id: u64, messages: usize, bytes: usize, end: End, now: Instant) -> Option<End> {
+    pub(in crate::source) fn ended(
+        &mut self,
+        id: u64,
+        messages: usize,
+        bytes: usize,
+        end: End,
+        now: Instant,
+    ) -> Option<End> {
         let place = self.waiting.iter().position(|pull| pull.id == id)?;
         let pull = self.waiting.remove(place)?;
         self.missing_messages = self.missing_messages.saturating_sub(messages);

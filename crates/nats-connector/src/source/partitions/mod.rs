@@ -68,7 +68,8 @@ async fn sessions(config: &PartitionsConfig, work: &Work, connection: &Connectio
                 session.run().await?
             }
             Ok(None) => return Ok(()),
-            Err(error @ EventFluxError::ConnectionUnavailable { retryable: true, .. }) => End::Again(error.to_string()),
+            // Also where the server says no: streams are created, and permissions given, while it runs.
+            Err(error @ EventFluxError::ConnectionUnavailable { .. }) => End::Again(error.to_string()),
             Err(error) => return Err(error),
         };
         let End::Again(reason) = ended else { return Ok(()) };

@@ -28,8 +28,6 @@ pub(super) struct Reader {
     pub(super) pending: u64,
     /// It is to be given back.
     pub(super) is_releasing: bool,
-    /// It had a consumer before.
-    was_open: bool,
 }
 
 #[derive(Debug)]
@@ -85,7 +83,6 @@ impl Reader {
             unsettled: 0,
             pending: 0,
             is_releasing: false,
-            was_open: false,
         }
     }
 
@@ -108,7 +105,6 @@ impl Reader {
         let missing = opened.first.saturating_sub(self.next);
         self.next = self.next.max(opened.first);
         self.pending = opened.pending;
-        self.was_open = true;
         let pulls = Pulls::new(messages, bytes, EXPIRES);
         self.stage = Stage::Open(Open { name: opened.name, received: 0, pulls });
         missing
@@ -214,11 +210,6 @@ impl Reader {
     /// Whether everything that was delivered is settled.
     pub(super) fn is_settled(&self) -> bool {
         self.unsettled == 0
-    }
-
-    /// Whether it is being read for the first time in this term.
-    pub(super) fn is_first(&self) -> bool {
-        !self.was_open
     }
 }
 

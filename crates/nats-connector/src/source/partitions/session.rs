@@ -45,6 +45,8 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// How often the server says how far it is while nothing comes; less than half of the time of a pull.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 
+const ANOTHER: &str = "the stream was deleted or is another one: positions begin anew";
+
 /// How a session ends.
 #[derive(Debug)]
 pub(super) enum End {
@@ -67,6 +69,8 @@ pub(super) struct Session<'a> {
     /// Partitions that need a consumer.
     closed: VecDeque<(u32, Term)>,
     opening: FuturesUnordered<BoxFuture<'static, (u32, Term, Result<Opened, EventFluxError>)>>,
+    /// Whether the stream is another one; consumers wait for the answer.
+    checking: FuturesUnordered<BoxFuture<'static, bool>>,
     /// What is sent to the server, and needs no answer.
     sending: FuturesUnordered<BoxFuture<'static, ()>>,
     waiting: VecDeque<Waiting>,
@@ -123,6 +127,7 @@ impl<'a> Session<'a> {
             readers,
             closed: VecDeque::new(),
             opening: FuturesUnordered::new(),
+            checking: FuturesUnordered::new(),
             sending: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             progress: Progress::new(config.unsettled),
@@ -160,7 +165,12 @@ impl<'a> Session<'a> {
                     }
                 }
                 parts = self.progress.next() => self.settled(&parts?),
-                Some((partition, term, opened)) = self.opening.next() => self.opened(partition, term, opened).await?,
+                Some((partition, term, opened)) = self.opening.next() => self.opened(partition, term, opened),
+                Some(is_another) = self.checking.next() => {
+                    if is_another {
+                        return Ok(End::Again(ANOTHER.to_owned()));
+                    }
+                }
                 () = callback.ready(), if can_deliver => self.deliver()?,
                 message = self.subscriber.next() => match message {
                     Some(message) => self.receive_all(message),
@@ -168,9 +178,7 @@ impl<'a> Session<'a> {
                 },
                 () = &mut reconnected => {
                     reconnected = Box::pin(connection.reconnected());
-                    if let Some(end) = self.reconnected().await {
-                        return Ok(end);
-                    }
+                    self.reconnected();
                 }
                 error = &mut given_up => return Err(error),
                 Some(()) = self.sending.next() => {}
@@ -235,7 +243,8 @@ impl<'a> Session<'a> {
     }
 
     fn open_consumers(&mut self) {
-        while self.opening.len() < MAX_OPENING
+        while self.checking.is_empty()
+            && self.opening.len() < MAX_OPENING
             && let Some((partition, term)) = self.closed.pop_front()
         {
             let Some(reader) = self.readers.of(partition, term) else { continue };
@@ -244,13 +253,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn opened(
-        &mut self,
-        partition: u32,
-        term: Term,
-        opened: Result<Opened, EventFluxError>,
-    ) -> Result<(), EventFluxError> {
+    fn opened(&mut self, partition: u32, term: Term, opened: Result<Opened, EventFluxError>) {
         let (messages, bytes) = self.share();
+        let of = &self.work.context.stream;
         match (opened, self.readers.of(partition, term)) {
             (Ok(opened), Some(reader)) => {
                 let missing = reader.opened(opened, messages, bytes);
@@ -258,21 +263,32 @@ impl<'a> Session<'a> {
                 if missing > 0 {
                     self.work.context.metrics.gaps.increment();
                     log::warn!(
-                        "[{}] partition {partition}: messages may be missing: {missing} sequences of the stream were removed before they were read",
-                        self.work.context.stream
+                        "[{of}] partition {partition}: messages may be missing: {missing} sequences of the stream were removed before they were read"
                     );
                 }
             }
             (Ok(opened), None) => self.forget_consumer(opened.name),
-            (Err(_), None) => {}
-            (Err(error @ EventFluxError::ConnectionUnavailable { retryable: false, .. }), _) => return Err(error),
             (Err(error), Some(_)) => {
-                log::debug!("[{}] partition {partition}: {error}; trying again", self.work.context.stream);
-                tokio::time::sleep(PAUSE).await;
+                log::debug!("[{of}] partition {partition}: {error}; trying again");
                 self.closed.push_back((partition, term));
+                self.check(PAUSE);
             }
+            (Err(_), None) => {}
         }
-        Ok(())
+    }
+
+    /// Asks whether the stream is still the same; one check at a time, after a pause.
+    fn check(&mut self, pause: Duration) {
+        if self.checking.is_empty() {
+            let stream = self.stream.clone();
+            self.checking.push(
+                async move {
+                    tokio::time::sleep(pause).await;
+                    start::is_another(&stream).await
+                }
+                .boxed(),
+            );
+        }
     }
 
     /// A partition needs another consumer, from where it is.
@@ -290,15 +306,11 @@ impl<'a> Session<'a> {
     }
 
     /// The server has forgotten what it was asked for. It may be another stream, too.
-    async fn reconnected(&mut self) -> Option<End> {
-        let created = self.stream.cached_info().created;
-        if self.stream.get_info().await.is_ok_and(|info| info.created != created) {
-            return Some(End::Again("the stream is another one".to_owned()));
-        }
+    fn reconnected(&mut self) {
         let all: Vec<_> = self.readers.iter().map(|(partition, reader)| (partition, reader.term)).collect();
         all.into_iter().for_each(|(partition, term)| self.reopen(partition, term, "the connection was lost"));
+        self.check(Duration::ZERO);
         self.show();
-        None
     }
 
     fn changed(&mut self, changes: Vec<Change>) -> Option<End> {
@@ -317,7 +329,7 @@ impl<'a> Session<'a> {
                         self.drop_reader(partition);
                     }
                 }
-                Change::Outdated => return Some(End::Again("the stream is another one".to_owned())),
+                Change::Outdated => return Some(End::Again(ANOTHER.to_owned())),
             }
         }
         self.show();
@@ -329,6 +341,8 @@ impl<'a> Session<'a> {
             Some(reader) => {
                 reader.is_releasing = true;
                 reader.drop_waiting();
+                let consumer = reader.close();
+                consumer.into_iter().for_each(|name| self.forget_consumer(name));
                 self.waiting.retain(|waiting| (waiting.partition, waiting.term) != (partition, term));
                 self.release_if_settled(partition, term);
             }

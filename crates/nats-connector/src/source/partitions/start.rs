@@ -1,7 +1,10 @@
 //! Where partitions begin that nobody has worked on, and which stream that is said of.
 
+use std::error::Error;
+
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::{RetentionPolicy, Stream};
+use async_nats::jetstream::{self, ErrorCode};
 use eventflux_core::EventFluxError;
 use eventflux_nats::leases::Origin;
 
@@ -34,4 +37,23 @@ pub(super) async fn resolve(stream: &Stream, config: &PartitionsConfig) -> Resul
         policy => consumers::first(stream, config, policy).await?,
     };
     Ok(Origin { epoch: u64::try_from(created).unwrap_or_default(), first })
+}
+
+/// Whether the stream was deleted, or replaced by another one. Who does not know says no.
+pub(super) async fn is_another(stream: &Stream) -> bool {
+    match stream.get_info().await {
+        Ok(info) => info.created != stream.cached_info().created,
+        Err(error) => is_gone(&error),
+    }
+}
+
+fn is_gone(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(answer) = error.downcast_ref::<jetstream::Error>() {
+            return answer.error_code() == ErrorCode::STREAM_NOT_FOUND;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use self::own::{MAX_KEYS, Own};
 pub(super) use self::reader::{PresenceReader, forget};
@@ -75,6 +75,20 @@ impl Presence {
         own.withdraw_all(Instant::now());
         drop(own);
         self.work.notify_one();
+    }
+
+    /// Waits for the bucket; whether it is there before everything is to be taken back.
+    async fn may_be_said(&self, there: &mut watch::Receiver<bool>) -> bool {
+        loop {
+            tokio::select! {
+                // An error means that nobody will create it: the bus ends.
+                found = there.wait_for(|there| *there) => return found.is_ok(),
+                () = self.work.notified() => {}
+            }
+            if self.leaving.load(Ordering::Relaxed) {
+                return false;
+            }
+        }
     }
 
     /// The bucket is there, perhaps another one: it keeps a value for `ttl`, and may know of none.

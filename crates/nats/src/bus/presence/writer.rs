@@ -50,8 +50,9 @@ impl Writer {
 
     /// Ends when everything was taken back after [`Presence::leave`]. Begins when the bucket is there.
     pub(in crate::bus) async fn run(mut self, mut there: watch::Receiver<bool>) {
-        // An error means that nobody will create it: the bus ends.
-        let _ = there.wait_for(|there| *there).await;
+        if !self.presence.may_be_said(&mut there).await {
+            return;
+        }
         loop {
             let due = self.push_due();
             if due.is_none() && self.publisher.is_empty() && self.presence.leaving.load(Ordering::Relaxed) {

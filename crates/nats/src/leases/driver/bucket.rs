@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::kv::{self, Operation, Store, UpdateError, UpdateErrorKind, Watch};
-use async_nats::jetstream::{self, ErrorCode};
+use async_nats::jetstream::{self, ErrorCode, stream};
 use bytes::Bytes;
 use eventflux_core::EventFluxError;
 
@@ -124,18 +124,29 @@ async fn find_or_create(
     if !source::<jetstream::context::GetStreamError>(&missing).is_some_and(is_not_found) {
         return Err(refused(name, &missing));
     }
-    let created = jetstream.create_key_value(kv::Config {
-        bucket: name.to_owned(),
-        description: "EventFlux: who holds which partition, and how far it has been read".to_owned(),
-        history: 1,
-        max_value_size: MAX_VALUE_BYTES,
+    match jetstream.create_stream(stream_config(name, config)).await {
+        // Another process may have been first, with other replicas: then it is there.
+        Ok(_) => {}
+        Err(error) => return jetstream.get_key_value(name).await.map_err(|_| refused(name, &error)),
+    }
+    jetstream.get_key_value(name).await.map_err(|error| refused(name, &error))
+}
+
+/// The stream of a key-value bucket (ADR-8 of NATS). The library's own way asks for the account first, in a form that older
+/// servers do not answer.
+fn stream_config(name: &str, config: &LeaseConfig) -> stream::Config {
+    stream::Config {
+        name: format!("KV_{name}"),
+        description: Some("EventFlux: who holds which partition, and how far it has been read".to_owned()),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        max_message_size: MAX_VALUE_BYTES,
         num_replicas: config.replicas,
-        ..kv::Config::default()
-    });
-    match created.await {
-        Ok(store) => Ok(store),
-        // Another process may have been first, with other replicas.
-        Err(error) => jetstream.get_key_value(name).await.map_err(|_| refused(name, &error)),
+        discard: stream::DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        ..stream::Config::default()
     }
 }
 
@@ -169,6 +180,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// The cause of that type.
 fn source<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     let mut cause = Some(error);
     while let Some(error) = cause {

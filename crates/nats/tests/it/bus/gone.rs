@@ -26,13 +26,16 @@ async fn a_log_that_is_deleted_is_made_again_with_another_epoch() {
     members[1].say(["new"]);
     for member in &members {
         member.has(2).await;
-        assert_eq!(member.lines()[1..], [
-            Line::CaughtUp,
-            Line::Entry(1, "old".to_owned()),
-            Line::Begin(epochs[1].clone(), 0),
-            Line::CaughtUp,
-            Line::Entry(1, "new".to_owned())
-        ]);
+        assert_eq!(
+            member.lines()[1..],
+            [
+                Line::CaughtUp,
+                Line::Entry(1, "old".to_owned()),
+                Line::Begin(epochs[1].clone(), 0),
+                Line::CaughtUp,
+                Line::Entry(1, "new".to_owned())
+            ]
+        );
     }
 }
 

@@ -39,11 +39,10 @@ async fn who_comes_later_reads_the_past_first_and_is_told_where_it_ends() {
     let lines = second.lines();
     assert_eq!(lines[0], Line::Begin(first.begins()[0].0.clone(), 0));
     assert_eq!(lines[1], Line::Entry(1, "0".to_owned()));
-    assert_eq!(lines[5000..], [
-        Line::Entry(5000, "4999".to_owned()),
-        Line::CaughtUp,
-        Line::Entry(5001, "new".to_owned())
-    ]);
+    assert_eq!(
+        lines[5000..],
+        [Line::Entry(5000, "4999".to_owned()), Line::CaughtUp, Line::Entry(5001, "new".to_owned())]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,6 +33,33 @@ async fn a_server_that_is_killed_costs_neither_entries_nor_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_reset_again_and_again_cost_neither_entries_nor_order() {
+    let server = NatsServer::start();
+    let proxies = [ChaosProxy::start(server.address()), ChaosProxy::start(server.address())];
+    let join = |proxy: &ChaosProxy| {
+        let url = format!("nats://{}", proxy.address());
+        Member::join_with(BusConfig { in_flight: 64, ..config(&url) })
+    };
+    let (members, witness) = (proxies.each_ref().map(join), Member::join(&server.url()));
+    for (index, member) in members.iter().enumerate() {
+        member.say(numbered(&format!("{index}:"), 0..4000));
+    }
+    for reset in 1..=16 {
+        witness.has(reset * 400).await;
+        proxies[reset % 2].reset();
+    }
+    for member in [&witness, &members[0], &members[1]] {
+        member.has(8000).await;
+        assert_eq!((member.entries(), member.begins()), (witness.entries(), witness.begins()));
+    }
+    for index in 0..2 {
+        let prefix = format!("{index}:");
+        let of_one: Vec<_> = witness.texts().into_iter().filter(|text| text.starts_with(&prefix)).collect();
+        assert_eq!(of_one, numbered(&prefix, 0..4000), "each once, in order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_cut_off_reads_what_it_missed() {
     let server = NatsServer::start();
     let proxy = ChaosProxy::start(server.address());
@@ -55,12 +82,49 @@ async fn who_was_cut_off_reads_what_it_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_cut_off_without_a_word_reads_what_it_missed() {
+    let server = NatsServer::start();
+    let proxy = ChaosProxy::start(server.address());
+    let url = format!("nats://{}", proxy.address());
+    let far = Member::join_with(config_with(&url, &[("nats.ping.interval", "200ms")]));
+    let near = Member::join(&server.url());
+    far.caught_up().await;
+    proxy.blackhole();
+    near.say(numbered("", 0..10));
+    far.say(["from afar"]);
+    near.has(10).await;
+    eventually(SOON, || far.context.health.current().state == ConnectionState::Reconnecting).await;
+    assert_eq!(far.texts().len(), 0);
+    proxy.resume().await;
+    far.has(11).await;
+    near.has(11).await;
+    assert_eq!(far.entries(), near.entries());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_before_there_was_a_server_fails_what_was_taken() {
+    let server = NatsServer::start();
+    server.kill();
+    let member = Member::join_with(config_with(&server.url(), &[("nats.reconnect.max.attempts", "2")]));
+    // May be too late already.
+    let taken = member.bus.publish(Bytes::new());
+    eventually(SOON, || member.bus.publish(Bytes::new()).is_err()).await;
+    let settled = tokio::time::timeout(SOON, member.bus.settled()).await.unwrap();
+    let book = member.seen.book();
+    assert!(book.stored.is_empty() && book.failed.iter().all(|(_, error)| !matches!(error, EventFluxError::Stopped)));
+    assert_eq!((settled, book.failed.is_empty()), (Ok(()), taken.is_err()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_for_a_while_is_waited_for() {
     let server = NatsServer::start();
     let member = Member::join(&server.url());
     member.caught_up().await;
     server.pause();
     member.say(numbered("", 0..100));
+    // Longer than a confirmation may take, and longer than the server may be silent.
+    let (begun, hung) = (std::time::Instant::now(), Duration::from_secs(9));
+    eventually(SOON, || begun.elapsed() > hung).await;
     server.resume();
     member.has(100).await;
     assert_eq!(member.texts(), numbered("", 0..100));
@@ -104,13 +168,12 @@ async fn giving_up_fails_what_was_taken_and_refuses_what_comes() {
     let settled = member.bus.settled();
     server.kill();
     settled.await.unwrap();
-    let book = member.seen.book();
-    assert!(book.stored.is_empty());
-    let [(1, first), (2, second)] = &book.failed[..] else { panic!("{:?}", book.failed) };
+    assert!(member.seen.book().stored.is_empty());
+    let failed = member.seen.book().failed.clone();
+    let [(1, first), (2, second)] = &failed[..] else { panic!("{failed:?}") };
     assert!(matches!(first, EventFluxError::ConnectionUnavailable { .. }), "{first}");
     assert_eq!(first, second);
     assert_eq!(member.bus.publish(Bytes::new()).unwrap_err(), *first);
-    drop(book);
     tokio::time::timeout(SOON, member.bus.ready()).await.unwrap();
     assert_eq!((member.bus.is_ready(), member.bus.stop(SOON)), (false, 0));
 }
