@@ -28,6 +28,7 @@ CREATE STREAM Arriving (symbol STRING, price DOUBLE);
     websocket.channel='trades.${symbol}',
     websocket.history.events='10000',
     websocket.history.age='10m',
+    websocket.presence='true',
     websocket.auth='token',
     websocket.auth.tokens='${env:API_TOKEN}=app',
     gateway.backplane='nats',

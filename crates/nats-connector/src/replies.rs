@@ -114,8 +114,11 @@ impl Hearing {
             is_free
         });
         if !is_ours {
-            let error = EventFluxError::property("nats.replies", format!("another source hears the answers of '{name}'"));
-            return Err(error.with_hint("each exchange has one source: let several streams read from that one's stream"));
+            let error =
+                EventFluxError::property("nats.replies", format!("another source hears the answers of '{name}'"));
+            return Err(
+                error.with_hint("each exchange has one source: let several streams read from that one's stream")
+            );
         }
         if self.0.askers.load(Ordering::Relaxed) == 0 {
             log::warn!("[{}] no sink has nats.request='{name}', so there will be no answers", context.stream);

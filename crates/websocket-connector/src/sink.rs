@@ -214,8 +214,8 @@ impl Sink for WebSocketSink {
             SinkMode::Client(client, _) | SinkMode::Links(Mode::Client(client), _) => {
                 Connector::validate(client, &self.config.connection)
             }
-            // A listener depends on nobody; whether its address is free shows at start.
-            SinkMode::Server(..) | SinkMode::Links(Mode::Server(_), _) => Ok(()),
+            // Whether its address is free shows at start.
+            SinkMode::Server(server, _) | SinkMode::Links(Mode::Server(server), _) => server.validate(),
         }
     }
 }

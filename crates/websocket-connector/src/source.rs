@@ -139,8 +139,8 @@ impl Source for WebSocketSource {
     fn validate_connectivity(&self) -> Result<(), EventFluxError> {
         match &self.config.mode {
             Mode::Client(client) => Connector::validate(client, &self.config.connection),
-            // A listener depends on nobody; whether its address is free shows at start.
-            Mode::Server(_) => Ok(()),
+            // Whether its address is free shows at start.
+            Mode::Server(server) => server.validate(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use eventflux_testkit::nats::NatsServer;
 use serde_json::{Value, json};
 
-use super::instance::{Instance, number, numbers, sharing};
+use super::instance::{number, numbers, sharing};
 use super::jwt;
 
 fn ask(client: &super::client::Client, channels: &[&str]) -> Value {

@@ -7,7 +7,7 @@ use eventflux_testkit::nats::{NatsServer, program};
 use serde_json::Value;
 
 use super::instance::{Instance, publish};
-use super::support::{Running, repository};
+use super::support::{self, Running, repository};
 
 const PIPELINE: &str = "deploy/gateway.sql";
 const SECRETS: [(&str, &str); 3] =
@@ -74,6 +74,12 @@ async fn the_pipeline_runs_with_the_permissions_that_the_configuration_of_nats_g
         client.send(r#"{"type":"subscribe","data":{"channels":["trades.BTC"]}}"#);
         client.expect("subscribe_response");
     }
+    let both_are_there = || {
+        clients[0].send(r#"{"type":"presence","data":{"channel":"trades.BTC"}}"#);
+        let last = clients[0].texts().into_iter().rfind(|text| text.contains("presence_response"));
+        last.is_some_and(|text| text.matches("session_id").count() == 2)
+    };
+    eventflux_testkit::wait::eventually(support::DEADLINE, both_are_there).await;
     let options = async_nats::ConnectOptions::with_user_and_password("operator".to_owned(), SECRETS[1].1.to_owned());
     let nats = options.connect(server.url()).await.unwrap();
     publish(&nats, &[("trades.BTC", r#"{"symbol":"BTC","price":64000.5}"#)]).await;

@@ -172,13 +172,7 @@ impl Directory {
     }
 
     /// Who is on a channel at another hub. Of further channels than `max_channels` nothing is known.
-    pub(super) fn set_elsewhere(
-        &self,
-        channel: &str,
-        instance: &str,
-        members: Members,
-        max_channels: usize,
-    ) {
+    pub(super) fn set_elsewhere(&self, channel: &str, instance: &str, members: Members, max_channels: usize) {
         let mut table = self.lock();
         let is_full = table.elsewhere.len() >= max_channels;
         match table.elsewhere.get_mut(channel) {

@@ -48,7 +48,9 @@ impl NatsSinkConfig {
         };
         let queue_bytes = properties.size(QUEUE)?;
         if queue_bytes == 0 {
-            return Err(EventFluxError::property(QUEUE, "'0' leaves no room for an event").with_hint("for example 16MiB"));
+            return Err(
+                EventFluxError::property(QUEUE, "'0' leaves no room for an event").with_hint("for example 16MiB")
+            );
         }
         Ok(Self { connection, addressing, queue_bytes, mode })
     }

@@ -14,7 +14,11 @@ pub const SINK_PROPERTIES: &[PropertySpec] = &concat::<{ count(SINK) }>(SINK);
 
 /// What a source knows of a message besides its payload.
 pub const METADATA: &[MetadataSpec] = &[
-    MetadataSpec::new("subject", DataType::String, "The subject it was published to; of an answer: that of the request."),
+    MetadataSpec::new(
+        "subject",
+        DataType::String,
+        "The subject it was published to; of an answer: that of the request.",
+    ),
     MetadataSpec::new(
         "reply",
         DataType::String,

@@ -24,7 +24,7 @@ const SYSTEM: char = '$';
 
 /// How messages are addressed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Addressing {
+pub(crate) struct Addressing {
     target: Target,
     headers: Arc<[(HeaderName, Template)]>,
     message_id: Option<Template>,
@@ -237,9 +237,10 @@ mod tests {
         writer.finish(1);
         let templates: Vec<_> = properties.row_templates().map(|(_, template)| template).collect();
         assert_eq!(templates.len(), texts.len(), "a text for each template");
-        let batch = templates.iter().zip(texts).fold(writer.take(), |batch, (template, text)| {
-            batch.with_texts(template, [text].into_iter().collect())
-        });
+        let batch = templates
+            .iter()
+            .zip(texts)
+            .fold(writer.take(), |batch, (template, text)| batch.with_texts(template, [text].into_iter().collect()));
         Addressing::from_properties(&properties)?.address(&batch, 0)
     }
 
@@ -268,7 +269,13 @@ mod tests {
 
     #[test]
     fn headers_and_ids_keep_to_their_line() {
-        let raw = [TRADES, ("nats.headers.A", "${a}"), ("nats.headers.B", "b"), ("nats.stream", "T"), ("nats.message.id", "${id}")];
+        let raw = [
+            TRADES,
+            ("nats.headers.A", "${a}"),
+            ("nats.headers.B", "b"),
+            ("nats.stream", "T"),
+            ("nats.message.id", "${id}"),
+        ];
         let texts = |header, id| address(&raw, &[header, id, "trades.x"]);
         let address = texts("one", "7").unwrap();
         let headers = address.headers.unwrap();

@@ -129,7 +129,8 @@ mod tests {
     fn asked(start: Instant) -> Asked {
         let mut asked = Asked::default();
         for number in 1..=4 {
-            asked.hold(event(number, if number % 2 == 0 { "even" } else { "odd" }), start + Duration::from_secs(number));
+            asked
+                .hold(event(number, if number % 2 == 0 { "even" } else { "odd" }), start + Duration::from_secs(number));
         }
         assert_eq!(asked.send(1).map(|event| event.number), Some(1));
         assert_eq!(asked.send(2).map(|event| event.number), Some(2));

@@ -160,7 +160,9 @@ impl Session<'_> {
             PublishErrorKind::Send => return Err(closed(error)),
             PublishErrorKind::MaxPayloadExceeded => {
                 let most = self.client.max_payload();
-                format!("the server takes no payload of {size} bytes with its headers; its limit (max_payload) is {most}")
+                format!(
+                    "the server takes no payload of {size} bytes with its headers; its limit (max_payload) is {most}"
+                )
             }
             PublishErrorKind::InvalidSubject => error.to_string(),
         };

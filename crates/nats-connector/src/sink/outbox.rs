@@ -102,7 +102,12 @@ enum Phase {
 
 impl Outbox {
     /// One without events that is full at `max_bytes`, and at `max_events`.
-    pub(super) fn new(max_bytes: usize, max_events: usize, context: ConnectorContext, callback: Arc<dyn SinkCallback>) -> Self {
+    pub(super) fn new(
+        max_bytes: usize,
+        max_events: usize,
+        context: ConnectorContext,
+        callback: Arc<dyn SinkCallback>,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 slots: VecDeque::new(),

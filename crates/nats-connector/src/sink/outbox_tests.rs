@@ -1,7 +1,7 @@
 use eventflux_core::metrics::Metrics;
 use eventflux_core::{ConnectorRole, PayloadWriter, Properties};
 use eventflux_testkit::contract::SinkRecorder;
-use tokio_test::{assert_pending, assert_ready_eq, assert_ready_ok, task};
+use tokio_test::{assert_pending, assert_ready, assert_ready_eq, assert_ready_ok, task};
 
 use super::*;
 use crate::SINK_PROPERTIES;
@@ -143,7 +143,7 @@ fn there_is_room_until_it_is_full_and_again_when_something_is_done() {
     assert_pending!(room.poll());
     bench.outbox.done(3);
     assert!(room.is_woken());
-    room.poll();
+    assert_ready!(room.poll());
     assert!(bench.outbox.is_ready());
 }
 

@@ -111,7 +111,8 @@ pub(super) async fn run(config: &RequestConfig, asking: &Asking, work: &Work) ->
 }
 
 fn describe(registry: &Metrics) {
-    registry.describe(REQUESTS, "Requests that were answered, by status: ok, timeout, no_responders, disconnected, error.");
+    registry
+        .describe(REQUESTS, "Requests that were answered, by status: ok, timeout, no_responders, disconnected, error.");
     registry.describe(LATE, "Answers to requests that had timed out, or had an answer already.");
 }
 

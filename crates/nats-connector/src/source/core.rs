@@ -13,9 +13,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::Work;
 use super::message::Delivery;
 use super::pending::Pending;
-use super::Work;
 use super::subscriptions::Subscriptions;
 
 const SUBJECT: &str = "nats.subject";

@@ -282,8 +282,7 @@ mod tests {
         assert_eq!((value("stream"), value("sequence"), value("reply")), ("S".into(), Value::Long(7), Value::Null));
         assert_eq!(value("published_time"), Value::Timestamp(1_700_000_000_000));
         assert_eq!((value("deliveries"), value("partition")), (Value::Long(2), Value::Int(3)));
-        let value =
-            delivered(all(), |delivery| delivery.push_stored(message(), Stored { partition: None, ..STORED }));
+        let value = delivered(all(), |delivery| delivery.push_stored(message(), Stored { partition: None, ..STORED }));
         assert_eq!(value("partition"), Value::Null);
     }
 

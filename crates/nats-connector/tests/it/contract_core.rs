@@ -65,8 +65,6 @@ impl SinkHarness for Sink {
     }
 
     fn invalid_values(&self) -> Vec<(String, String)> {
-        pairs(&[
-            ("nats.queue.bytes", "0"),
-        ])
+        pairs(&[("nats.queue.bytes", "0")])
     }
 }

@@ -178,5 +178,6 @@ impl SinkHarness for Sink {
     }
 
     fn invalid_values(&self) -> Vec<(String, String)> {
+        pairs(&[("nats.stream", "a.b"), ("nats.ack.timeout", "0")])
     }
 }

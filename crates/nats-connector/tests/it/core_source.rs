@@ -34,7 +34,10 @@ fn subjects_with_wildcards_are_heard_and_their_metadata_are_told() {
     client.publish_with_headers("book.8.new", headers, "3");
     assert_eq!(source.wait_for(3), ["1", "2", "3"]);
     let metadata = |message, field| source.metadata(message, field);
-    assert_eq!((metadata(0, "subject").as_deref(), metadata(1, "subject").as_deref()), (Some("blob.a.b"), Some("book.7.new")));
+    assert_eq!(
+        (metadata(0, "subject").as_deref(), metadata(1, "subject").as_deref()),
+        (Some("blob.a.b"), Some("book.7.new"))
+    );
     assert!(metadata(0, "reply").is_some_and(|reply| reply.starts_with("_INBOX.")));
     assert_eq!((metadata(0, "headers"), metadata(0, "Trace-Id"), metadata(2, "reply")), (None, None, None));
     let all = r#"{"Nats-Msg-Id":"m-1","Tag":["x","y"],"Trace-Id":"t-1"}"#;

@@ -6,5 +6,7 @@ mod contract_partitions;
 mod core_sink;
 mod core_source;
 mod partitions;
+mod jetstream_sink;
+mod jetstream_source;
 mod request;
 mod support;

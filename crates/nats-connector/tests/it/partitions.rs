@@ -32,7 +32,9 @@ impl Bench {
 
     fn without_stream() -> Self {
         let server = NatsServer::start();
-        let jetstream = jetstream::new(TestClient::connect(&server).0);
+        let client = TestClient::connect(&server).0;
+        // It spawns a task.
+        let jetstream = block_on(async { jetstream::new(client) });
         Self { server, jetstream }
     }
 

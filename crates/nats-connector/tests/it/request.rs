@@ -18,7 +18,12 @@ const REQUESTS: &str = "eventflux_nats_requests_total";
 fn exchange(url: &str, more: &[(&str, &str)]) -> (TestSink, TestSource) {
     let registry = Registry::new();
     let raw = [
-        &[("nats.url", url), ("nats.subject", "quotes.${what}"), ("nats.request", "quotes"), ("nats.correlation", "${id}")],
+        &[
+            ("nats.url", url),
+            ("nats.subject", "quotes.${what}"),
+            ("nats.request", "quotes"),
+            ("nats.correlation", "${id}"),
+        ],
         &QUICK[..],
         more,
     ];
@@ -41,9 +46,8 @@ fn status(source: &TestSource, answer: usize) -> String {
 #[test]
 fn an_answer_comes_with_what_was_said_of_the_request() {
     let server = NatsServer::start();
-    TestClient::connect(&server).serve("quotes.*", |request| {
-        Some([&b"price of "[..], &request.payload].concat().into())
-    });
+    TestClient::connect(&server)
+        .serve("quotes.*", |request| Some([&b"price of "[..], &request.payload].concat().into()));
     let (sink, source) = exchange(&server.url(), &[]);
     ask(&sink, "quotes.BTC", "c1", "BTC");
     sink.settle().unwrap();

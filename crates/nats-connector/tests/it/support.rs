@@ -28,8 +28,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(1);
 
 /// Quick reconnects, so that tests need not wait.
-pub(crate) const QUICK: [(&str, &str); 2] =
-    [("nats.reconnect.delay.ms", "10"), ("nats.reconnect.max.delay.ms", "20")];
+pub(crate) const QUICK: [(&str, &str); 2] = [("nats.reconnect.delay.ms", "10"), ("nats.reconnect.max.delay.ms", "20")];
 
 /// Runs a future on the runtime of the tests' own clients.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -38,9 +37,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-    })
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
 }
 
 /// A client of the test's own, connected to the server directly.
@@ -189,11 +186,8 @@ impl NatsPeer {
     }
 
     fn with_delay(&self, delay: &str) -> Vec<(String, String)> {
-        let own = [
-            ("nats.url", &*self.url()),
-            ("nats.reconnect.delay.ms", delay),
-            ("nats.reconnect.max.delay.ms", delay),
-        ];
+        let own =
+            [("nats.url", &*self.url()), ("nats.reconnect.delay.ms", delay), ("nats.reconnect.max.delay.ms", delay)];
         let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
         own.into_iter().chain(self.more.iter().cloned()).collect()
     }

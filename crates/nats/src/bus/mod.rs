@@ -6,6 +6,7 @@
 mod feed;
 mod follow;
 mod log;
+mod order;
 mod presence;
 mod pull;
 mod run;
@@ -131,8 +132,7 @@ impl Bus {
         &self.instance
     }
 
-    /// Takes an entry; returns its number, counted from 1. Entries of one process are in the log in their order, but for
-    /// those under way at once of which the server refused some: see [`publisher`](crate::publisher).
+    /// Takes an entry; returns its number, counted from 1. Everybody reads the entries of one process in their order.
     ///
     /// # Errors
     /// [`EventFluxError::Stopped`], [`EventFluxError::ConnectionUnavailable`] after giving up, [`EventFluxError::Panic`]

@@ -55,8 +55,9 @@ pub struct Origin {
     pub first: u64,
 }
 
-/// A time during which this process holds a partition; the next one has a greater number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A time during which this process holds a partition; the next one has a greater number. The
+/// default is no such time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(pub(in crate::leases) u64);
 
 /// What changed about what this process holds.

@@ -80,6 +80,14 @@ impl ServerConfig {
         })
     }
 
+    /// Tries once whether what it depends on can be used: the bus behind its path, as far as it says so itself.
+    ///
+    /// # Errors
+    /// [`EventFluxError::ConnectionUnavailable`] when not.
+    pub(crate) fn validate(&self) -> Result<(), EventFluxError> {
+        BackplaneConfig::from_properties(&self.properties)?.map_or(Ok(()), |backplane| backplane.validate())
+    }
+
     /// What it says of the place.
     pub(super) fn properties(&self) -> &Properties {
         &self.properties

@@ -2,6 +2,7 @@
 //! every connector has to keep.
 #![allow(clippy::unwrap_used)]
 
+mod backplane;
 mod client_sink;
 mod client_source;
 mod contract;

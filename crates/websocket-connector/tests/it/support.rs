@@ -58,6 +58,14 @@ impl Registry {
         }
     }
 
+    /// Why there is no such sink.
+    pub(crate) fn try_sink(&self, raw: &[(&str, &str)]) -> Result<(), EventFluxError> {
+        let factory = self.0.sink_factory("websocket").unwrap();
+        let properties = Properties::from_pairs(factory.properties(), raw.iter().copied())?;
+        let context = ConnectorContext::new(&Metrics::default(), ConnectorRole::Sink, "Out", "websocket");
+        factory.create_initialized(&properties, &context).map(drop)
+    }
+
     /// A sink that is not started.
     pub(crate) fn sink(&self, raw: &[(&str, &str)]) -> TestSink {
         let factory = self.0.sink_factory("websocket").unwrap();

@@ -107,11 +107,6 @@ impl Inbox {
         })
         .await
     }
-
-    /// Receives nothing more that is not on its way.
-    pub(super) async fn close(&mut self) {
-        let _ = self.subscriber.drain().await;
-    }
 }
 
 fn ended(error: &dyn std::fmt::Display) -> EventFluxError {

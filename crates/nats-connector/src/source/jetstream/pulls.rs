@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use eventflux_core::backoff::{Backoff, Growth};
 
-/// How long a pull waits for messages at the server.
+/// How long a pull waits for messages at the server. Short, because a pull cannot be taken back: who stops has to wait for
+/// its end before he gives messages back, or they would be sent to him.
 pub(in crate::source) const EXPIRES: Duration = Duration::from_secs(10);
 
 /// How much later than that the server may say so.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Pulls that wait at the same time: one that is served, and one behind it.
 const MAX_PULLS: usize = 2;
@@ -93,6 +94,11 @@ impl Pulls {
     /// What may still come.
     pub(in crate::source) fn missing(&self) -> usize {
         self.missing_messages
+    }
+
+    /// Whether the server has ended all of them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// What to ask for now, when there is room for `room` messages besides those that are missing.

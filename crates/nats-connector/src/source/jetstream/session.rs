@@ -19,7 +19,7 @@ use super::config::JetStreamConfig;
 use super::consumer::{self, Consumer, Position};
 use super::inbox::{ACK, Inbox, NAK, PROGRESS};
 use super::ledger::{Ledger, Place, Verdict};
-use super::pulls::{End, Pulls};
+use super::pulls::{EXPIRES, End, Pulls};
 use super::receipt::Receipt;
 use super::report::Report;
 use super::status::Status;
@@ -30,8 +30,8 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The part of the time for an acknowledgement after which the server is told that messages are being worked on.
 const PROGRESS_PARTS: u32 = 3;
 
-/// How long messages that are on their way are waited for after the last pull, to give them back.
-const STRAGGLERS: Duration = Duration::from_millis(250);
+/// How long it may take to give messages back.
+const GIVING_BACK: Duration = EXPIRES.saturating_mul(2);
 
 type Settling = BoxFuture<'static, (Vec<Place>, Result<(), EventFluxError>)>;
 
@@ -96,7 +96,7 @@ impl<'w> Session<'w> {
         let statistics = connection.client().statistics();
         Ok(Self {
             inbox: Inbox::open(connection.client(), &config).await?,
-            pulls: Pulls::new(config.fetch_messages, config.fetch_bytes, super::pulls::EXPIRES),
+            pulls: Pulls::new(config.fetch_messages, config.fetch_bytes, EXPIRES),
             ledger: Ledger::new(config.max_ack_pending),
             waiting: VecDeque::new(),
             delivery: Delivery::new(work.context.metadata.clone()),
@@ -351,15 +351,17 @@ impl<'w> Session<'w> {
     /// Waits until what was handed over is settled, when `is_orderly`, as long as there is time to stop; gives the rest
     /// back, so that it comes again at once, here or elsewhere.
     pub(super) async fn finish(&mut self, is_orderly: bool) {
-        self.inbox.close().await;
         if is_orderly {
             let limit = self.work.stop_by.time_left(Duration::MAX);
             let _ = tokio::time::timeout(limit, self.settle_all()).await;
         }
         self.waiting.clear();
-        self.take_stragglers().await;
-        self.say_nothing_more();
-        let limit = self.work.stop_by.time_left(STRAGGLERS);
+        if self.ledger.len() > 0 {
+            let limit = self.work.stop_by.time_left(GIVING_BACK);
+            let _ = tokio::time::timeout(limit, self.give_back()).await;
+        }
+        // Acknowledgements may be left where there was nothing to give back.
+        let limit = self.work.stop_by.time_left(GIVING_BACK);
         let _ = tokio::time::timeout(limit, self.inbox.send()).await;
         self.report.under_way(0);
     }
@@ -375,31 +377,28 @@ impl<'w> Session<'w> {
                         return;
                     }
                 }
-                result = self.inbox.send(), if has_outgoing => {
-                    if result.is_err() {
-                        return;
-                    }
-                }
+                happened = send_or_receive(&mut self.inbox, has_outgoing) => match happened {
+                    Happened::Message(Some(message)) => self.receive(message),
+                    Happened::Sent(Ok(())) => {}
+                    _ => return,
+                },
                 () = progress => self.say_progress(),
             }
         }
     }
 
-    /// What was on its way when nothing more was asked for.
-    async fn take_stragglers(&mut self) {
-        let limit = self.work.stop_by.time_left(STRAGGLERS);
-        let taking = async {
-            while let Some(message) = self.inbox.next().await {
-                self.take(message);
-            }
-        };
-        let _ = tokio::time::timeout(limit, taking).await;
-    }
-
-    fn say_nothing_more(&mut self) {
+    /// Gives everything back that is not settled. Only when no pull waits any more: the server would send it to that one,
+    /// and one that nobody listens to confuses servers (2.9 counts such deliveries wrong, and forgets one until the time
+    /// for its acknowledgement is over).
+    async fn give_back(&mut self) {
         self.inbox.forget_pulls();
+        while !self.pulls.is_empty() {
+            let Some(message) = self.inbox.next().await else { return };
+            self.take(message);
+        }
         let open: Vec<_> = self.ledger.replies().cloned().collect();
         open.into_iter().for_each(|reply| self.inbox.say(reply, NAK));
+        let _ = self.inbox.send().await;
     }
 }
 

@@ -68,3 +68,52 @@ impl fmt::Debug for Progress {
         f.debug_struct("Progress").field("messages", &self.messages).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn part(next: u64) -> Part {
+        Part { partition: 0, term: Term::default(), next, messages: 10 }
+    }
+
+    fn pushed(progress: &mut Progress, next: u64) -> oneshot::Sender<Result<(), EventFluxError>> {
+        let (sender, receiver) = oneshot::channel();
+        progress.push(vec![part(next)], Box::pin(async move { receiver.await.unwrap() }));
+        sender
+    }
+
+    #[test]
+    fn deliveries_settle_in_order_and_make_room() {
+        let mut progress = Progress::new(20);
+        let first = pushed(&mut progress, 10);
+        assert!(progress.has_room());
+        let second = pushed(&mut progress, 20);
+        assert!(!progress.has_room());
+        second.send(Ok(())).unwrap();
+        assert!(progress.next().now_or_never().is_none());
+        first.send(Ok(())).unwrap();
+        assert_eq!(progress.next().now_or_never(), Some(Ok(vec![part(10)])));
+        assert!(progress.has_room());
+        assert_eq!(progress.next().now_or_never(), Some(Ok(vec![part(20)])));
+        assert!(progress.is_empty() && progress.next().now_or_never().is_none());
+    }
+
+    #[test]
+    fn what_does_not_settle_is_told() {
+        let mut progress = Progress::new(20);
+        pushed(&mut progress, 10).send(Err(EventFluxError::Stopped)).unwrap();
+        assert_eq!(progress.next().now_or_never(), Some(Err(EventFluxError::Stopped)));
+    }
+
+    #[test]
+    fn the_number_of_deliveries_is_bounded_too() {
+        let mut progress = Progress::new(usize::MAX);
+        let senders: Vec<_> = (0..MAX_DELIVERIES as u64).map(|next| pushed(&mut progress, next)).collect();
+        assert!(!progress.has_room());
+        drop(senders);
+    }
+}

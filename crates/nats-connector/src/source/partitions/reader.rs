@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use async_nats::{HeaderMap, Message, StatusCode};
-use eventflux_core::EventFluxError;
+use async_nats::{HeaderMap, Message, StatusCode, jetstream};
 use eventflux_nats::leases::Term;
 
 use super::consumers::Opened;
@@ -213,18 +212,120 @@ impl Reader {
     }
 }
 
-impl Place {
-    /// Reads a reply subject.
-    ///
-    /// # Errors
-    /// For what is no message of a consumer.
-    pub(super) fn read(message: &async_nats::jetstream::Message) -> Result<Self, EventFluxError> {
-        let info = message.info().map_err(|error| EventFluxError::mapping(None, error.to_string()))?;
-        Ok(Self {
+impl From<&jetstream::message::Info<'_>> for Place {
+    fn from(info: &jetstream::message::Info<'_>) -> Self {
+        Self {
             stream_sequence: info.stream_sequence,
             consumer_sequence: info.consumer_sequence,
             pending: info.pending,
             published_ms: i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
-        })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        reader: Reader,
+        now: Instant,
+    }
+
+    impl Bench {
+        /// At sequence 10 of the stream, with a consumer that begins at `first`.
+        fn open(first: u64) -> Self {
+            let mut reader = Reader::new(Term::default(), 10);
+            reader.opened(Opened { name: "c".to_owned(), first, pending: 5 }, 100, 10_000);
+            let mut bench = Self { reader, now: Instant::now() };
+            assert!(bench.reader.ask(100, bench.now).is_some());
+            bench
+        }
+
+        fn receive(&mut self, stream_sequence: u64, consumer_sequence: u64) -> Meaning {
+            let place = Place { stream_sequence, consumer_sequence, pending: 1, published_ms: 7 };
+            self.reader.receive(&message(None, &[]), 0, Some(place), self.now)
+        }
+
+        fn heartbeat(&mut self, consumer_sequence: u64, stream_sequence: u64) -> Meaning {
+            let headers = [(LAST_CONSUMER, consumer_sequence), (LAST_STREAM, stream_sequence)];
+            self.reader.receive(&message(Some(100), &headers), 1, None, self.now)
+        }
+    }
+
+    fn message(status: Option<u16>, headers: &[(&str, u64)]) -> Message {
+        let headers = headers.iter().fold(HeaderMap::new(), |mut all, (name, value)| {
+            all.insert(*name, value.to_string());
+            all
+        });
+        Message {
+            subject: "s".into(),
+            reply: None,
+            payload: bytes::Bytes::new(),
+            headers: Some(headers),
+            status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+            description: None,
+            length: 10,
+        }
+    }
+
+    #[test]
+    fn messages_in_order_are_next_and_one_that_is_missing_needs_another_consumer() {
+        let mut bench = Bench::open(10);
+        assert_eq!(bench.receive(10, 1), Meaning::Next { sequence: 10, published_ms: 7 });
+        assert_eq!(bench.receive(13, 2), Meaning::Next { sequence: 13, published_ms: 7 });
+        assert!(matches!(bench.receive(20, 4), Meaning::Reopen(_)));
+        assert_eq!(bench.reader.next(), 14, "from behind the last one that came");
+    }
+
+    #[test]
+    fn what_was_removed_is_known_when_the_consumer_is_there() {
+        let mut reader = Reader::new(Term::default(), 10);
+        let opened = |first| Opened { name: "c".to_owned(), first, pending: 0 };
+        assert_eq!(reader.opened(opened(10), 1, 1), 0);
+        assert_eq!(reader.opened(opened(25), 1, 1), 15);
+        assert_eq!(reader.next(), 25);
+        assert_eq!((reader.close().as_deref(), reader.close()), (Some("c"), None));
+    }
+
+    #[test]
+    fn a_heartbeat_moves_what_is_idle_and_nothing_else() {
+        let mut bench = Bench::open(10);
+        assert_eq!(bench.heartbeat(0, 30), Meaning::Idle(31));
+        assert_eq!(bench.heartbeat(0, 30), Meaning::None, "once");
+        bench.receive(31, 1);
+        assert_eq!(bench.heartbeat(1, 40), Meaning::None, "a message waits");
+        bench.reader.delivered(1);
+        assert_eq!(bench.heartbeat(1, 40), Meaning::None, "it is not settled");
+        bench.reader.settled(1);
+        assert_eq!(bench.heartbeat(1, 40), Meaning::Idle(41));
+        assert!(matches!(bench.heartbeat(3, 50), Meaning::Reopen(_)), "messages did not come");
+    }
+
+    #[test]
+    fn nothing_more_is_asked_for_than_twice_the_share() {
+        let mut reader = Reader::new(Term::default(), 1);
+        assert_eq!(reader.ask(100, Instant::now()), None, "there is no consumer");
+        let mut bench = Bench::open(10);
+        for number in 1..=100 {
+            bench.receive(9 + number, number);
+        }
+        assert_eq!(bench.reader.ask(100, bench.now).map(|request| request.messages), Some(100));
+        for number in 101..=200 {
+            bench.receive(9 + number, number);
+        }
+        assert_eq!(bench.reader.ask(100, bench.now), None);
+        bench.reader.delivered(200);
+        assert!(bench.reader.ask(100, bench.now).is_some());
+    }
+
+    #[test]
+    fn one_that_is_given_back_asks_for_nothing() {
+        let mut bench = Bench::open(10);
+        bench.receive(10, 1);
+        bench.reader.is_releasing = true;
+        bench.reader.drop_waiting();
+        assert_eq!(bench.reader.ask(100, bench.now), None);
+        assert!(bench.reader.is_settled());
     }
 }

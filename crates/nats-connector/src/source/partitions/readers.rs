@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use async_nats::Message;
 use eventflux_nats::leases::Term;
 
 use super::reader::Reader;
@@ -13,6 +12,9 @@ pub(super) struct Readers {
     held: BTreeMap<u32, Held>,
     /// What the subjects at which messages come begin with, with the last dot.
     prefix: String,
+    /// Those that have a consumer, by its name: messages say it.
+    consumers: HashMap<String, u32>,
+    /// The same by the token behind the prefix: what the server says about pulls comes there.
     tokens: HashMap<u64, u32>,
     next_token: u64,
 }
@@ -20,13 +22,21 @@ pub(super) struct Readers {
 #[derive(Debug)]
 struct Held {
     reader: Reader,
-    /// The token behind the prefix that its present consumer's messages have.
+    /// The token of its present consumer.
     token: u64,
+}
+
+/// Whose message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Receiver {
+    pub(super) partition: u32,
+    /// Which pull the server speaks of, when it does.
+    pub(super) pull: u64,
 }
 
 impl Readers {
     pub(super) fn new(prefix: String) -> Self {
-        Self { held: BTreeMap::new(), prefix, tokens: HashMap::new(), next_token: 1 }
+        Self { held: BTreeMap::new(), prefix, consumers: HashMap::new(), tokens: HashMap::new(), next_token: 1 }
     }
 
     /// The subject at which everything comes.
@@ -34,17 +44,14 @@ impl Readers {
         format!("{}>", self.prefix)
     }
 
-    /// Holds a partition; returns the reader it had.
-    pub(super) fn insert(&mut self, partition: u32, reader: Reader) -> Option<Reader> {
-        let before = self.remove(partition);
+    /// Holds a partition that was not held before.
+    pub(super) fn insert(&mut self, partition: u32, reader: Reader) {
         self.held.insert(partition, Held { reader, token: 0 });
-        before
     }
 
     pub(super) fn remove(&mut self, partition: u32) -> Option<Reader> {
-        let held = self.held.remove(&partition)?;
-        self.tokens.remove(&held.token);
-        Some(held.reader)
+        self.close(partition);
+        self.held.remove(&partition).map(|held| held.reader)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,14 +71,23 @@ impl Readers {
         self.held.get_mut(&partition).map(|held| &mut held.reader).filter(|reader| reader.term == term)
     }
 
-    /// What comes for a partition comes at a new subject from now on, and what comes at the old one is nothing.
-    pub(super) fn renew_subject(&mut self, partition: u32) {
-        if let Some(held) = self.held.get_mut(&partition) {
-            self.tokens.remove(&held.token);
-            held.token = self.next_token;
-            self.next_token += 1;
-            self.tokens.insert(held.token, partition);
-        }
+    /// A partition has a consumer: what comes from there is for it, from now on.
+    pub(super) fn opened(&mut self, partition: u32) {
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        let Some(name) = held.reader.consumer() else { return };
+        self.consumers.insert(name.to_owned(), partition);
+        held.token = self.next_token;
+        self.next_token += 1;
+        self.tokens.insert(held.token, partition);
+    }
+
+    /// A partition has none any more: what still comes from there is for nobody. Returns its name.
+    pub(super) fn close(&mut self, partition: u32) -> Option<String> {
+        let held = self.held.get_mut(&partition)?;
+        self.tokens.remove(&held.token);
+        let name = held.reader.close()?;
+        self.consumers.remove(&name);
+        Some(name)
     }
 
     /// Where the answers to a pull of a partition come.
@@ -80,11 +96,57 @@ impl Readers {
         format!("{}{token}.{pull}", self.prefix)
     }
 
-    /// Whose message it is, and which pull it answers; `None` for one that comes too late.
-    pub(super) fn receiver(&mut self, message: &Message) -> Option<(u32, u64, &mut Reader)> {
-        let (token, pull) = message.subject.strip_prefix(&*self.prefix)?.split_once('.')?;
+    /// Whose message of that consumer it is; `None` for one that comes too late.
+    pub(super) fn of_consumer(&self, name: &str) -> Option<Receiver> {
+        self.consumers.get(name).map(|partition| Receiver { partition: *partition, pull: 0 })
+    }
+
+    /// Whom it concerns what the server says at that subject; `None` when it comes too late.
+    pub(super) fn of_subject(&self, subject: &str) -> Option<Receiver> {
+        let (token, pull) = subject.strip_prefix(&*self.prefix)?.split_once('.')?;
         let partition = *self.tokens.get(&token.parse().ok()?)?;
-        let held = self.held.get_mut(&partition)?;
-        Some((partition, pull.parse().ok()?, &mut held.reader))
+        Some(Receiver { partition, pull: pull.parse().ok()? })
+    }
+
+    /// The present one of a partition.
+    pub(super) fn present(&mut self, partition: u32) -> Option<&mut Reader> {
+        self.held.get_mut(&partition).map(|held| &mut held.reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::consumers::Opened;
+    use super::*;
+
+    fn open(readers: &mut Readers, partition: u32, name: &str) {
+        let reader = readers.present(partition).unwrap();
+        reader.opened(Opened { name: name.to_owned(), first: 1, pending: 0 }, 1, 1);
+        readers.opened(partition);
+    }
+
+    #[test]
+    fn what_comes_is_for_the_present_consumer_of_a_partition_only() {
+        let mut readers = Readers::new("inbox.".to_owned());
+        readers.insert(3, Reader::new(Term::default(), 1));
+        assert_eq!(readers.of_consumer("a"), None);
+        open(&mut readers, 3, "a");
+        let reply = readers.reply(3, 7);
+        assert_eq!(readers.of_consumer("a"), Some(Receiver { partition: 3, pull: 0 }));
+        assert_eq!(readers.of_subject(&reply), Some(Receiver { partition: 3, pull: 7 }));
+        assert_eq!(readers.close(3).as_deref(), Some("a"));
+        open(&mut readers, 3, "b");
+        assert_eq!((readers.of_consumer("a"), readers.of_subject(&reply)), (None, None));
+        assert!(readers.of_consumer("b").is_some() && readers.of_subject(&readers.reply(3, 1)).is_some());
+        readers.remove(3);
+        assert_eq!((readers.of_consumer("b"), readers.len()), (None, 0));
+    }
+
+    #[test]
+    fn other_subjects_are_for_nobody() {
+        let readers = Readers::new("inbox.".to_owned());
+        for subject in ["", "inbox.", "inbox.1", "inbox.x.y", "other.1.1"] {
+            assert_eq!(readers.of_subject(subject), None, "{subject}");
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Report {
         self.held.set(held.len() as u64);
         self.members.set(members as u64);
         let what = if held.is_empty() { "no partition".to_owned() } else { format!("partitions {}", ranges(held)) };
-        let detail = format!("holds {what} of {partitions}; {members} instances");
+        let instances = if members == 1 { "instance" } else { "instances" };
+        let detail = format!("holds {what} of {partitions}; {members} {instances}");
         self.context.health.explain(ConnectionState::Connected, detail);
     }
 

@@ -2,6 +2,7 @@
 
 mod position;
 
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::{Info, Stream};
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::position::{Arrival, Described, Position, Turn};
 use super::follow::Reader;
+use super::order::Order;
 use super::pull::{Lost, Pulled, Puller};
 use super::teller::Told;
 use super::{BusConfig, DUPLICATE_WINDOW};
@@ -27,6 +29,7 @@ pub(super) struct Log {
     /// Whether the stream was compared with what is said of it.
     known: bool,
     position: Position,
+    order: Order,
     tell: mpsc::Sender<Vec<Told>>,
     /// Set once the stream is there.
     there: watch::Sender<bool>,
@@ -72,6 +75,7 @@ impl Log {
             of: observer.stream.clone(),
             known: false,
             position: Position::default(),
+            order: Order::default(),
             tell,
             there,
             gone: observer.registry.counter(GONE, &labels),
@@ -111,6 +115,7 @@ impl Log {
                 if !fresh {
                     self.gone.add(before + 1 - next);
                 }
+                self.order.forget();
                 Ok(vec![self.begin(before)])
             }
         }
@@ -125,10 +130,14 @@ impl Log {
                 Arrival::Next => {}
                 Arrival::Gap { before } => {
                     self.gone.add(before + 1 - next);
+                    self.order.forget();
                     told.push(self.begin(before));
                 }
             }
-            told.push(Told::Entry(entry.sequence, entry.payload));
+            let id = entry.headers.as_ref().and_then(|headers| headers.get(NATS_MESSAGE_ID));
+            if id.is_none_or(|id| self.order.accepts(id.as_str())) {
+                told.push(Told::Entry(entry.sequence, entry.payload));
+            }
             if self.position.catches_up(false) {
                 told.push(Told::CaughtUp);
             }
@@ -178,10 +187,10 @@ impl Reader for Log {
 }
 
 /// When a stream was created is the same for everybody, and another time for each stream of this name.
+pub(super) fn epoch(info: &Info) -> String {
+    format!("{:x}", info.created.unix_timestamp_nanos())
+}
+
 fn describe(info: &Info) -> Described {
-    Described {
-        epoch: format!("{:x}", info.created.unix_timestamp_nanos()),
-        first: info.state.first_sequence,
-        last: info.state.last_sequence,
-    }
+    Described { epoch: epoch(info), first: info.state.first_sequence, last: info.state.last_sequence }
 }

@@ -69,9 +69,8 @@ impl Bucket {
 
     /// Writes; takes at most `timeout`.
     pub(super) async fn write(self, request: Request, timeout: Duration) -> Done {
-        let result = match tokio::time::timeout(timeout, self.try_write(&request)).await {
-            Ok(result) => result,
-            Err(_) => return Done { request, outcome: Outcome::Unknown, is_missing: false },
+        let Ok(result) = tokio::time::timeout(timeout, self.try_write(&request)).await else {
+            return Done { request, outcome: Outcome::Unknown, is_missing: false };
         };
         let is_missing = result.as_ref().is_err_and(is_missing);
         let outcome = match result {

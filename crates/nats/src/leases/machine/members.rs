@@ -104,7 +104,9 @@ impl Members {
         }
         let gone = self.others.iter().filter(|(_, sign)| now >= sign.at + after).map(|(id, _)| id.clone());
         let gone: Vec<_> = gone.take(MAX_REMOVALS).collect();
-        gone.iter().for_each(|id| drop(self.others.remove(id)));
+        for id in &gone {
+            self.others.remove(id);
+        }
         gone
     }
 

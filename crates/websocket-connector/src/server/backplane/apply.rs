@@ -212,3 +212,114 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use eventflux_gateway::dialects;
+    use eventflux_gateway::{HistoryLimits, HubConfig, Origin, Publication};
+
+    use super::super::entry::Writer;
+    use super::*;
+
+    /// The age at which channels forget.
+    const AGE: Duration = Duration::from_secs(60);
+
+    struct World {
+        hub: Arc<Hub>,
+        applier: Applier,
+        metrics: Metrics,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let metrics = Metrics::default();
+            let config = HubConfig { shared: true, presence: true, ..HubConfig::default() };
+            let origin = Origin { path: "/ws", metrics: &metrics, epoch: "" };
+            let hub = Hub::new(dialects::named("channels").unwrap(), config, &origin);
+            let applier = Applier::new("/ws", hub.clone(), &metrics);
+            Self { hub, applier, metrics }
+        }
+
+        /// An entry of somebody, published so long ago.
+        fn entry(&self, origin: Uuid, ago: Duration) -> Bytes {
+            let time_ms = (SystemTime::now() - ago).duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+            let history = Some(HistoryLimits { events: 10, bytes: 1000, age: AGE });
+            let retention = Retention { history, ..Retention::default() };
+            let mut writer = Writer::new(&Header { origin, stream: "S", time_ms, retention });
+            let to = Address::Channel("a");
+            writer.push(&Publication { to, payload: b"1", binary: false, key: None, correlation: None });
+            Bytes::from(writer.finish())
+        }
+
+        fn metric(&self, name: &str) -> u64 {
+            self.metrics.samples().iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
+        }
+    }
+
+    #[test]
+    fn what_nobody_hears_counts_for_whoever_published_it() {
+        let world = World::new();
+        let unheard = Counter::default();
+        world.applier.count_at("S", Counted { losses: Losses::default(), unheard: unheard.clone() });
+        world.applier.begin("log", 0);
+        world.applier.entry(1, &world.entry(Uuid::from_u128(1), Duration::ZERO));
+        assert_eq!(unheard.value(), 0);
+        world.applier.entry(2, &world.entry(world.applier.origin, Duration::ZERO));
+        assert_eq!((unheard.value(), world.metric(APPLIED)), (1, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_and_counted() {
+        let world = World::new();
+        world.applier.begin("log", 0);
+        for (sequence, bad) in [(1, &b""[..]), (2, b"\x01nonsense"), (3, b"\x07of the future")] {
+            world.applier.entry(sequence, &Bytes::copy_from_slice(bad));
+        }
+        assert_eq!((world.metric(UNREADABLE), world.metric(APPLIED)), (3, 0));
+        assert!(!world.hub.begin("log", 3), "their numbers are used up");
+        world.applier.present("a", "other", Some(&Bytes::from_static(b"{")));
+        assert_eq!(world.metric(UNREADABLE), 4);
+        world.applier.present("a", "other", Some(&Bytes::from_static(b"[[\"s\",null]]")));
+        assert!(world.hub.present_here("a", 9).is_empty());
+    }
+
+    #[test]
+    fn what_was_published_long_ago_is_as_old_when_a_process_begins() {
+        let world = World::new();
+        world.applier.begin("log", 0);
+        world.applier.entry(1, &world.entry(Uuid::nil(), AGE * 2));
+        assert!(!world.applier.is_ready());
+        let begun = Instant::now();
+        assert!(world.applier.published_at(0) < begun - AGE);
+        world.applier.caught_up();
+        assert!(world.applier.is_ready() && world.applier.published_at(0) >= begun);
+    }
+
+    #[test]
+    fn another_log_or_a_hole_in_it_is_counted_once_clients_may_miss_something() {
+        let world = World::new();
+        world.applier.begin("log", 0);
+        assert_eq!(world.metric(HOLES), 0);
+        world.applier.entry(1, &world.entry(Uuid::nil(), Duration::ZERO));
+        world.applier.begin("log", 1);
+        assert_eq!(world.metric(HOLES), 0);
+        world.applier.begin("log", 5);
+        world.applier.begin("log-2", 0);
+        assert_eq!(world.metric(HOLES), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_awaited_until_it_has_come_back() {
+        use futures_util::FutureExt;
+        let world = World::new();
+        world.applier.begin("log", 0);
+        assert!(world.applier.returned().now_or_never().is_some());
+        world.applier.stored(1);
+        assert!(world.applier.returned().now_or_never().is_none());
+        world.applier.entry(1, &world.entry(world.applier.origin, Duration::ZERO));
+        assert!(world.applier.returned().now_or_never().is_some());
+        world.applier.stored(2);
+        world.applier.begin("log-2", 0);
+        assert!(world.applier.returned().now_or_never().is_some(), "it will not come back");
+    }
+}

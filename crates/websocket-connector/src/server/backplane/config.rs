@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use eventflux_core::{EventFluxError, Properties};
 use eventflux_gateway::Retention;
-use eventflux_nats::ConnectionConfig;
 use eventflux_nats::bus::BusConfig;
+use eventflux_nats::{Connection, ConnectionConfig};
 
 use crate::config::{at_least_one_byte, positive};
 
@@ -75,6 +75,14 @@ impl BackplaneConfig {
             return Err(error.with_hint("remove it, or set websocket.presence='true'"));
         }
         Ok(())
+    }
+
+    /// Tries once whether NATS can be used.
+    ///
+    /// # Errors
+    /// [`EventFluxError::ConnectionUnavailable`] when not.
+    pub(crate) fn validate(&self) -> Result<(), EventFluxError> {
+        Connection::validate(&self.bus.connection)
     }
 
     /// Whether what a sink remembers is in the log for as long.
