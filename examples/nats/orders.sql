@@ -32,7 +32,7 @@ CREATE STREAM Received (id STRING, symbol STRING, quantity DOUBLE);
 @source(
     type='nats',
     nats.url='${env:NATS_URL:nats://127.0.0.1:4222}',
-    nats.subject='orders.*',
+    nats.subject='orders',
     nats.stream='ORDERS',
     partition.count='16',
     partition.group='desk',

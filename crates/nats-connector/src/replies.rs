@@ -221,7 +221,7 @@ pub(crate) fn describe(registry: &Metrics) {
     registry.describe(UNHEARD, "Answers to requests that were dropped because the source that hears them had ended.");
 }
 
-/// The source: delivers answers until it is stopped.
+/// The source: delivers answers until it is stopped. What waits then is counted as unheard.
 ///
 /// # Errors
 /// What the pipeline answered.
@@ -231,23 +231,38 @@ pub(crate) async fn run(
     signal: &StopSignal,
     callback: &dyn SourceCallback,
 ) -> Result<(), EventFluxError> {
+    describe(&context.registry);
     context.health.set(ConnectionState::Connected, format!("hears the answers of '{}'", receiving.name));
-    let mut delivery = Delivery::new(context.metadata.clone());
     let mut answers = Vec::new();
+    let result = hear(&mut receiving, &mut answers, context, signal, callback).await;
+    receiving.answers.close();
+    let mut unheard = answers.len();
+    while receiving.answers.try_recv().is_ok() {
+        unheard += 1;
+    }
+    let labels = [("stream", &*context.stream), ("type", &*context.connector)];
+    context.registry.counter(UNHEARD, &labels).add(unheard as u64);
+    result
+}
+
+async fn hear(
+    receiving: &mut Receiving,
+    answers: &mut Vec<Answer>,
+    context: &ConnectorContext,
+    signal: &StopSignal,
+    callback: &dyn SourceCallback,
+) -> Result<(), EventFluxError> {
+    let mut delivery = Delivery::new(context.metadata.clone());
     loop {
+        let some = async {
+            let count = receiving.answers.recv_many(answers, DELIVERY_ANSWERS).await;
+            callback.ready().await;
+            count > 0
+        };
         tokio::select! {
             biased;
             () = signal.stopped() => return Ok(()),
-            () = callback.ready() => {}
-        }
-        tokio::select! {
-            biased;
-            () = signal.stopped() => return Ok(()),
-            count = receiving.answers.recv_many(&mut answers, DELIVERY_ANSWERS) => {
-                if count == 0 {
-                    return Ok(());
-                }
-            }
+            some = some => if !some { return Ok(()) },
         }
         for Answer { message, correlation, status } in answers.drain(..) {
             delivery.push_answer(message, Answered { correlation: &correlation, status });

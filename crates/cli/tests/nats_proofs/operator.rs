@@ -1,8 +1,8 @@
 //! Somebody at the NATS server: looks at streams, deletes them, makes new ones.
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::stream::{Config, Info};
 use async_nats::jetstream::{self, Context};
-use async_nats::ConnectOptions;
 use eventflux_testkit::nats::NatsServer;
 use tokio::runtime::Runtime;
 
@@ -51,6 +51,7 @@ impl Operator {
     }
 
     fn info(&self, stream: &str) -> Option<Info> {
-        self.runtime.block_on(async { self.context.get_stream(stream).await.ok().map(|stream| stream.cached_info().clone()) })
+        self.runtime
+            .block_on(async { self.context.get_stream(stream).await.ok().map(|stream| stream.cached_info().clone()) })
     }
 }

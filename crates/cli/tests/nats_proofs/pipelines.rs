@@ -10,8 +10,7 @@ pub(crate) const STREAM: &str = "NUMBERS";
 pub(crate) const SUBJECT: &str = "numbers";
 
 /// Where producers connect to.
-pub(crate) const PRODUCED: &str =
-    "type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/in', @map(type='json')";
+pub(crate) const PRODUCED: &str = "type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/in', @map(type='json')";
 
 /// A connection that soon knows that it is dead, and is soon back.
 pub(crate) fn connection(server: SocketAddr) -> String {

@@ -28,11 +28,7 @@ struct Shared {
 impl Producer {
     /// Connects; sends the event that `text` makes of each number from 0, at most `rate` a second, as far as it is
     /// [allowed](Self::allow).
-    pub(crate) fn start(
-        address: SocketAddr,
-        rate: u64,
-        text: impl Fn(u64) -> String + Send + 'static,
-    ) -> Self {
+    pub(crate) fn start(address: SocketAddr, rate: u64, text: impl Fn(u64) -> String + Send + 'static) -> Self {
         let shared = Arc::<Shared>::default();
         let seen = shared.clone();
         let thread = thread::spawn(move || {

@@ -16,7 +16,7 @@ pub(super) const SUBSCRIBING: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.subject",
         PropertyKind::Text,
-        "What to receive: a subject, in which `*` stands for one token and a last `>` for all that follow; several separated by commas (with nats.stream: one, and default is the whole stream). Required without nats.stream and nats.replies.",
+        "What to receive: a subject, in which `*` stands for one token and a last `>` for all that follow; several separated by commas, each of which keeps its order (with nats.stream: one, and default is the whole stream). Required without nats.stream and nats.replies.",
     )
     .example("blob.>"),
     PropertySpec::new(

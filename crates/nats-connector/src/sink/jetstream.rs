@@ -88,13 +88,16 @@ async fn store(config: &JetStreamSinkConfig, work: &Work, connection: &Connectio
             biased;
             outcome = storing.publisher.next(), if !storing.publisher.is_empty() => {
                 storing.decided(outcome);
-                missing.reset();
             }
             () = work.outbox.work(), if storing.publisher.has_room() => {}
             () = work.signal.stopped(), if work.outbox.len() == 0 => {}
-            () = &mut look_again, if config.stream.create.is_some() && storing.publisher.lacks_stream() => {
-                // Others see by the publisher's own report that it is missing.
-                let _ = config.stream.open(connection, &work.context.stream).await;
+            () = &mut look_again, if config.stream.create.is_some() => {
+                if storing.publisher.lacks_stream() {
+                    // What comes of it, the publisher sees.
+                    let _ = config.stream.open(connection, &work.context.stream).await;
+                } else {
+                    missing.reset();
+                }
                 look_again.as_mut().reset(tokio::time::Instant::now() + missing.next_cap());
             }
         }

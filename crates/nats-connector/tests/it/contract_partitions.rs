@@ -108,10 +108,6 @@ impl SourceHarness for Source {
             ("partition.lease", "1ms"),
             ("nats.start", "last_per_subject"),
             ("nats.fetch.bytes", "0"),
-            ("nats.consumer", "c"),
-            ("nats.max.deliver", "3"),
-            ("nats.ack.wait", "3s"),
-            ("nats.queue", "workers"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .to_vec()

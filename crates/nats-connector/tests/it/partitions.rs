@@ -1,12 +1,14 @@
 //! Keys in partitions, and sources that share them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use eventflux_core::health::ConnectionState;
+use eventflux_core::{EventFluxError, MessageMetadata, SourceCallback, ValueRef};
+use eventflux_nats_connector::METADATA;
 use eventflux_testkit::log_capture::LogCapture;
 use eventflux_testkit::nats::NatsServer;
 use eventflux_testkit::proxy::ChaosProxy;
@@ -120,6 +122,20 @@ fn waits_to_hold(source: &TestSource, partitions: u64) {
     eventually_blocking(LEASE + DEADLINE, || held(source) == partitions);
 }
 
+/// The sequences of what came, with their partitions.
+fn sequences(source: &TestSource) -> HashMap<u64, usize> {
+    let field = |name| METADATA.iter().position(|spec| spec.name == name).unwrap();
+    let (sequence, partition) = (field("sequence"), field("partition"));
+    let of = |metadata: Option<MessageMetadata>| {
+        let metadata = metadata.unwrap();
+        match (metadata.value(sequence), metadata.value(partition)) {
+            (ValueRef::Long(sequence), ValueRef::Int(partition)) => (sequence as u64, partition as usize),
+            other => panic!("{other:?}"),
+        }
+    };
+    source.recorder.metadata().into_iter().map(of).collect()
+}
+
 /// Numbers by key, in the order in which they came.
 fn by_key<'a>(texts: impl IntoIterator<Item = &'a String>) -> HashMap<String, Vec<usize>> {
     let mut keys = HashMap::<String, Vec<usize>>::new();
@@ -174,7 +190,7 @@ fn one_source_reads_all_partitions_with_the_order_of_each_key_and_goes_on_where_
     assert_complete(&by_key(&texts), 50);
     assert_eq!(held(&first), 8);
     let detail = first.context.health.current().detail.unwrap();
-    assert_eq!(detail, "holds partitions 0-7 of 8; 1 instances");
+    assert_eq!(detail, "holds partitions 0-7 of 8; 1 instance");
     for message in 0..texts.len() {
         let subject = first.metadata(message, "subject").unwrap();
         let partition = first.metadata(message, "partition").unwrap();
@@ -203,24 +219,30 @@ fn sources_share_partitions_and_what_a_dead_one_held_moves_with_the_order_of_eac
     eventually_blocking(DEADLINE, || {
         others.iter().chain([&doomed]).map(|source| source.recorder.count()).sum::<usize>() >= NUMBERS / 3 * KEYS
     });
-    let publisher = std::thread::scope(|scope| {
+    let stored = std::thread::scope(|scope| {
         let publishing = scope.spawn(|| bench.publish(NUMBERS / 3..NUMBERS, 9));
         eventually_blocking(DEADLINE, || doomed.recorder.count() > NUMBERS / 3 * KEYS / 9);
+        let stored: Vec<_> = (0..9).map(|partition| bench.record(partition)["position"].as_u64().unwrap()).collect();
         // No goodbye comes through.
         proxy.blackhole();
         let began = Instant::now();
         eventually_blocking(LEASE + DEADLINE, || others.iter().map(held).sum::<u64>() == 9);
         let taken = began.elapsed();
         assert!(taken < LEASE + Duration::from_secs(2), "{taken:?}");
-        publishing.join()
+        publishing.join().unwrap();
+        stored
     });
-    publisher.unwrap();
     let complete = || {
         let texts: Vec<_> = others.iter().chain([&doomed]).flat_map(TestSource::texts).collect();
         by_key(&texts).values().all(|numbers| (0..NUMBERS).all(|number| numbers.contains(&number)))
     };
     eventually_blocking(DEADLINE, complete);
     assert_eq!(held(&doomed), 0, "it stopped by itself");
+    let before = sequences(&doomed);
+    for (sequence, partition) in others.iter().flat_map(sequences) {
+        let is_repeated = before.contains_key(&sequence);
+        assert!(!is_repeated || sequence >= stored[partition], "{sequence} of {partition} was stored: {stored:?}");
+    }
     let doomed = by_key(&doomed.texts());
     for other in &others {
         for (key, numbers) in by_key(&other.texts()) {
@@ -278,6 +300,52 @@ fn a_partition_is_not_given_away_before_what_was_begun_is_settled() {
     bench.store("trades.x.1", &["d"]);
     eventually_blocking(DEADLINE, || first.recorder.count() + second.recorder.count() == 4);
     assert_eq!((first.recorder.count(), second.recorder.count()), (3, 1), "nothing came twice");
+}
+
+/// A pipeline that takes as long for a delivery as the test wants.
+struct Slow {
+    deliveries: Mutex<Vec<usize>>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl SourceCallback for Slow {
+    fn on_data(&self, _: &[u8]) -> Result<(), EventFluxError> {
+        self.deliveries.lock().unwrap().push(1);
+        // The test ends when it does not say so.
+        let _ = self.go_on.lock().unwrap().recv();
+        Ok(())
+    }
+
+    fn on_error(&self, error: EventFluxError, _: &[u8]) -> Result<(), EventFluxError> {
+        Err(error)
+    }
+
+    fn on_end(&self, _: Result<(), EventFluxError>) {}
+}
+
+#[test]
+fn a_delivery_that_takes_longer_than_a_lease_does_not_cost_the_partition() {
+    let bench = Bench::start();
+    let url = bench.server.url();
+    let raw = [&[("nats.url", &*url)], &QUICK[..], &properties("1", &[])].concat();
+    let mut slow = Registry::new().source(&raw, &[]);
+    let (go_on, told) = mpsc::channel();
+    let pipeline = Arc::new(Slow { deliveries: Mutex::default(), go_on: Mutex::new(told) });
+    slow.source.start(pipeline.clone()).unwrap();
+    waits_to_hold(&slow, 1);
+    bench.store("trades.x.0", &["a"]);
+    eventually_blocking(DEADLINE, || pipeline.deliveries.lock().unwrap().len() == 1);
+    let other = reader(&url, "1");
+    let began = Instant::now();
+    eventually_blocking(DEADLINE, || began.elapsed() > 2 * LEASE);
+    assert_eq!((held(&other), other.recorder.count()), (0, 0));
+    go_on.send(()).unwrap();
+    bench.waits_for_position(0, 2);
+    drop(go_on);
+    slow.source.stop(DEADLINE);
+    waits_to_hold(&other, 1);
+    bench.store("trades.x.0", &["b"]);
+    assert_eq!(other.wait_for(1), ["b"]);
 }
 
 #[test]
@@ -452,13 +520,9 @@ fn a_thousand_partitions_are_held_by_one_source() {
     waits_to_hold(&source, 1024);
     bench.publish(0..20, 1024);
     assert_complete(&by_key(&source.wait_for(20 * KEYS)), 20);
-    let renewals = Arc::<Mutex<u64>>::default();
     let began = Instant::now();
     // Longer than a lease: all are renewed in time.
-    eventually_blocking(DEADLINE, || {
-        *renewals.lock().unwrap() += 1;
-        began.elapsed() > Duration::from_secs(6)
-    });
+    eventually_blocking(DEADLINE, || began.elapsed() > Duration::from_secs(6));
     assert_eq!(held(&source), 1024);
     assert_eq!(counted(&source.context, "eventflux_nats_partitions_moved_total", None), 1024);
 }

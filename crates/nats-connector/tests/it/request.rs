@@ -240,8 +240,12 @@ fn answers_for_a_source_that_has_ended_are_counted() {
     let server = NatsServer::start();
     TestClient::connect(&server).serve("quotes.x", |request| Some(request.payload.clone()));
     let (sink, mut source) = exchange(&server.url(), &[]);
+    source.recorder.close_gate();
+    ask(&sink, "quotes.x", "0", "waits");
+    sink.settle().unwrap();
     source.source.stop(PROMPTLY);
-    assert_eq!(source.recorder.ends(), [Ok(())]);
+    assert_eq!((source.recorder.ends(), source.recorder.count()), (vec![Ok(())], 0));
+    assert_eq!(counted(&source.context, "eventflux_nats_answers_unheard_total", None), 1);
     ask(&sink, "quotes.x", "1", "a");
     sink.settle().unwrap();
     assert_eq!(counted(&sink.context, "eventflux_nats_answers_unheard_total", None), 1);

@@ -241,9 +241,10 @@ async fn a_newer_stream_ends_what_works_on_the_older_one_and_begins_at_its_first
     new.waits_for(1).await;
     eventually(SOON, || !other.lock().unwrap().is_empty()).await;
     assert_eq!(other.lock().unwrap()[0], ("new".to_owned(), 0, 1));
-    let late = Process::join(&server, "late", 1, &diary).await;
-    new.die().await;
-    // Its lease ends, and the one that knows the old stream does not take it.
-    tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
-    assert_eq!(late.holds(), 0);
+    let late = open(&eager(&server.url(), &[]), &observer("late")).await.unwrap();
+    let config = LeaseConfig { group: "g".to_owned(), partitions: 1, lease: LEASE, replicas: 1 };
+    let late = Leases::open(&late, &config, ORIGIN, "late").await.unwrap();
+    let changes = tokio::time::timeout(SOON, late.changed()).await.unwrap();
+    assert_eq!(changes, [Change::Outdated]);
+    assert_eq!(late.held(), Vec::<u32>::new());
 }

@@ -157,6 +157,8 @@ async fn find_or_create(
 }
 
 fn wanted(config: &JetStreamConfig, deliver_policy: DeliverPolicy) -> pull::Config {
+    // Servers want to be told of which subjects they are to send the last.
+    let everything = if matches!(deliver_policy, DeliverPolicy::LastPerSubject) { ">" } else { "" };
     pull::Config {
         durable_name: Some(config.consumer.clone()),
         deliver_policy,
@@ -164,7 +166,7 @@ fn wanted(config: &JetStreamConfig, deliver_policy: DeliverPolicy) -> pull::Conf
         ack_wait: config.ack_wait,
         // Without an end: what was delivered too often has to go to the error strategy, and not nowhere.
         max_deliver: -1,
-        filter_subject: config.filter.clone().unwrap_or_default(),
+        filter_subject: config.filter.clone().unwrap_or(everything.to_owned()),
         max_ack_pending: i64::try_from(config.max_ack_pending).unwrap_or(i64::MAX),
         ..pull::Config::default()
     }

@@ -81,9 +81,15 @@ impl Inbox {
         !self.outgoing.is_empty()
     }
 
-    /// Forgets pulls that were not sent: the consumer is another one, or the connection.
-    pub(super) fn forget_pulls(&mut self) {
-        self.outgoing.retain(|message| message.reply.is_none());
+    /// Takes back pulls that were not sent: the consumer is another one, or the connection. Returns which.
+    pub(super) fn withdraw_pulls(&mut self) -> Vec<u64> {
+        let (prefix, mut withdrawn) = (&*self.prefix, Vec::new());
+        self.outgoing.retain(|message| {
+            let id: Option<u64> = message.reply.as_ref().and_then(|reply| reply.strip_prefix(prefix)?.parse().ok());
+            withdrawn.extend(id);
+            id.is_none()
+        });
+        withdrawn
     }
 
     /// Gives what waits to the client, as far as it has room. Resolves when it has taken everything. Cancel safe.

@@ -12,7 +12,7 @@ use eventflux_core::backoff::{Backoff, Growth};
 
 /// How long a pull waits for messages at the server. Short, because a pull cannot be taken back: who stops has to wait for
 /// its end before he gives messages back, or they would be sent to him.
-pub(in crate::source) const EXPIRES: Duration = Duration::from_secs(10);
+pub(in crate::source) const EXPIRES: Duration = Duration::from_secs(1);
 
 /// How much later than that the server may say so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -67,6 +67,8 @@ struct Pull {
     id: u64,
     until: Instant,
     began: Instant,
+    messages: usize,
+    bytes: usize,
 }
 
 impl Pulls {
@@ -114,9 +116,10 @@ impl Pulls {
         let id = self.next_id;
         self.next_id += 1;
         let (messages, bytes) = if self.large { (1, None) } else { (messages, Some(self.bytes)) };
+        let asked = bytes.unwrap_or(usize::MAX);
         self.missing_messages += messages;
-        self.missing_bytes = self.missing_bytes.saturating_add(bytes.unwrap_or(usize::MAX));
-        self.waiting.push_back(Pull { id, until: now + self.expires + GRACE, began: now });
+        self.missing_bytes = self.missing_bytes.saturating_add(asked);
+        self.waiting.push_back(Pull { id, until: now + self.expires + GRACE, began: now, messages, bytes: asked });
         Some(Request { id, messages, bytes, expires: self.expires })
     }
 
@@ -162,6 +165,15 @@ impl Pulls {
             End::Refused(_) | End::Gone(_) => self.not_before = Some(now + self.backoff.next_equal_jitter()),
         }
         Some(end)
+    }
+
+    /// The pull was not sent, and will not be.
+    pub(in crate::source) fn withdraw(&mut self, id: u64) {
+        let Some(place) = self.waiting.iter().position(|pull| pull.id == id) else { return };
+        if let Some(pull) = self.waiting.remove(place) {
+            self.missing_messages = self.missing_messages.saturating_sub(pull.messages);
+            self.missing_bytes = self.missing_bytes.saturating_sub(pull.bytes);
+        }
     }
 
     /// The connection was lost: the server does not know of any pull any more.
@@ -317,6 +329,19 @@ mod tests {
         bench.end(2, (100, 1_000), End::TooLarge);
         bench.ask(100);
         assert!(matches!(bench.end(3, (1, 0), End::TooLarge), Some(End::Refused(_))));
+    }
+
+    #[test]
+    fn a_pull_that_was_not_sent_is_taken_back() {
+        let mut bench = Bench::new();
+        bench.ask(100);
+        bench.receive(60, 1);
+        bench.ask(100);
+        bench.pulls.withdraw(2);
+        assert_eq!((bench.pulls.missing(), bench.pulls.is_empty()), (40, false));
+        bench.pulls.withdraw(2);
+        bench.pulls.withdraw(1);
+        assert!(bench.pulls.is_empty());
     }
 
     #[test]

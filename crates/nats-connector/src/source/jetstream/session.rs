@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The part of the time for an acknowledgement after which the server is told that messages are being worked on.
 const PROGRESS_PARTS: u32 = 3;
 
+/// How long messages may be on their way that the server has sent already.
+const STRAGGLERS: Duration = Duration::from_millis(100);
+
 /// How long it may take to give messages back.
 const GIVING_BACK: Duration = EXPIRES.saturating_mul(2);
 
@@ -304,7 +307,7 @@ impl<'w> Session<'w> {
     fn reopen(&mut self) {
         if matches!(self.state, State::Reading) {
             self.pulls.lost_consumer();
-            self.inbox.forget_pulls();
+            self.inbox.withdraw_pulls();
             self.state = open(&self.config, self.work, self.connection, self.position);
         }
     }
@@ -314,7 +317,7 @@ impl<'w> Session<'w> {
         let connects = self.statistics.connects.load(Ordering::Relaxed);
         if std::mem::replace(&mut self.connects, connects) != connects {
             self.pulls.lost();
-            self.inbox.forget_pulls();
+            self.inbox.withdraw_pulls();
         }
     }
 
@@ -356,6 +359,9 @@ impl<'w> Session<'w> {
             let _ = tokio::time::timeout(limit, self.settle_all()).await;
         }
         self.waiting.clear();
+        self.inbox.withdraw_pulls().into_iter().for_each(|id| self.pulls.withdraw(id));
+        let limit = self.work.stop_by.time_left(STRAGGLERS);
+        let _ = tokio::time::timeout(limit, self.end_pulls()).await;
         if self.ledger.len() > 0 {
             let limit = self.work.stop_by.time_left(GIVING_BACK);
             let _ = tokio::time::timeout(limit, self.give_back()).await;
@@ -391,14 +397,20 @@ impl<'w> Session<'w> {
     /// and one that nobody listens to confuses servers (2.9 counts such deliveries wrong, and forgets one until the time
     /// for its acknowledgement is over).
     async fn give_back(&mut self) {
-        self.inbox.forget_pulls();
-        while !self.pulls.is_empty() {
-            let Some(message) = self.inbox.next().await else { return };
-            self.take(message);
-        }
+        self.end_pulls().await;
         let open: Vec<_> = self.ledger.replies().cloned().collect();
         open.into_iter().for_each(|reply| self.inbox.say(reply, NAK));
         let _ = self.inbox.send().await;
+    }
+
+    /// Takes what still comes, until every pull has ended. For ever when the connection has.
+    async fn end_pulls(&mut self) {
+        while !self.pulls.is_empty() {
+            match self.inbox.next().await {
+                Some(message) => drop(self.take(message)),
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl PartitionsConfig {
         let subject = subject_of(properties)?;
         let fetch_bytes = properties.size("nats.fetch.bytes")?;
         if fetch_bytes == 0 {
-            let error = EventFluxError::property("nats.fetch.bytes", "leaves no room for a message");
+            let error = EventFluxError::property("nats.fetch.bytes", "'0' leaves no room for a message");
             return Err(error.with_hint("for example 4MiB"));
         }
         if properties.is_given(RETENTION) && properties.text(RETENTION)? != "limits" {

@@ -20,9 +20,12 @@ pub(super) struct Part {
     pub(super) messages: usize,
 }
 
+/// What a delivery was, and whether it is safe.
+type Settled = (Vec<Part>, Result<(), EventFluxError>);
+
 /// See the module.
 pub(super) struct Progress {
-    marks: FuturesOrdered<BoxFuture<'static, (Vec<Part>, Result<(), EventFluxError>)>>,
+    marks: FuturesOrdered<BoxFuture<'static, Settled>>,
     messages: usize,
     most: usize,
 }

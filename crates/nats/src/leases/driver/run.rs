@@ -25,17 +25,25 @@ struct Driver {
     bucket: Bucket,
     writes: FuturesUnordered<BoxFuture<'static, Done>>,
     watch: Option<Watch>,
+    /// While the bucket is found again, or a watch is begun: what is held is renewed all the same.
+    renewal: Option<BoxFuture<'static, Result<Renewed, EventFluxError>>>,
     /// The bucket may be another one, or be gone.
     is_suspect: bool,
 }
 
+/// The bucket, and a watch of it.
+struct Renewed {
+    bucket: Bucket,
+    is_another: bool,
+    watch: Watch,
+}
+
 /// Runs until it is dropped, or everything has been given back.
 pub(super) async fn run(shared: Arc<Shared>, bucket: Bucket) {
-    let mut driver = Driver { shared, bucket, writes: FuturesUnordered::new(), watch: None, is_suspect: false };
+    let (writes, is_suspect) = (FuturesUnordered::new(), false);
+    let mut driver = Driver { shared, bucket, writes, watch: None, renewal: None, is_suspect };
+    driver.renew(Duration::ZERO);
     while !driver.shared.machine().has_left() {
-        if driver.is_suspect || driver.watch.is_none() {
-            driver.renew_watch().await;
-        }
         driver.poll();
         driver.wait().await;
     }
@@ -44,28 +52,33 @@ pub(super) async fn run(shared: Arc<Shared>, bucket: Bucket) {
 }
 
 impl Driver {
-    /// Finds the bucket again when that is needed, and watches it. Writes go on meanwhile: what is held stays held.
-    async fn renew_watch(&mut self) {
-        let renewed = {
-            let (bucket, is_suspect) = (&mut self.bucket, self.is_suspect);
-            let renewal = async move {
+    /// Begins to find the bucket again where that is needed, and to watch it, after a pause.
+    fn renew(&mut self, pause: Duration) {
+        let (mut bucket, is_suspect) = (self.bucket.clone(), self.is_suspect);
+        self.renewal = Some(
+            async move {
+                tokio::time::sleep(pause).await;
                 let is_another = is_suspect && bucket.reopen().await?;
-                Ok::<_, EventFluxError>((is_another, bucket.watch().await?))
-            };
-            renewal.await
-        };
+                let watch = bucket.watch().await?;
+                Ok(Renewed { bucket, is_another, watch })
+            }
+            .boxed(),
+        );
+    }
+
+    fn renewed(&mut self, renewed: Result<Renewed, EventFluxError>) {
+        self.renewal = None;
         match renewed {
-            Ok((is_another, watch)) => {
+            Ok(Renewed { bucket, is_another, watch }) => {
                 if is_another {
                     log::warn!("[{}] the bucket of leases was replaced by another one", self.shared.of);
                     self.forget();
                 }
-                self.watch = Some(watch);
-                self.is_suspect = false;
+                (self.bucket, self.watch, self.is_suspect) = (bucket, Some(watch), false);
             }
             Err(error) => {
                 log::warn!("[{}] {error}; trying again", self.shared.of);
-                tokio::time::sleep(RETRY).await;
+                self.renew(RETRY);
             }
         }
     }
@@ -84,6 +97,9 @@ impl Driver {
             self.forget();
             self.watch = None;
         }
+        if self.renewal.is_none() && (self.is_suspect || self.watch.is_none()) {
+            self.renew(RETRY);
+        }
         let mut machine = self.shared.machine();
         let (requests, timeout) = (machine.poll(now), machine.write_timeout());
         let is_news = machine.has_changes() || machine.has_left();
@@ -100,9 +116,9 @@ impl Driver {
     async fn wait(&mut self) {
         let deadline = self.shared.machine().deadline();
         let pause = deadline.map(|at| at.saturating_sub(clock::now()));
-        let Some(watch) = &mut self.watch else { return };
         tokio::select! {
-            entry = watch.next() => self.entry(entry),
+            entry = next(&mut self.watch) => self.entry(entry),
+            Some(renewed) = finished(&mut self.renewal) => self.renewed(renewed),
             Some(done) = self.writes.next() => self.done(&done),
             () = self.shared.input.notified() => {}
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
@@ -153,5 +169,20 @@ impl Driver {
             Request::Leave(_) => machine.leave_written(now, outcome),
             Request::Remove(_) => {}
         }
+    }
+}
+
+/// What the watch shows next; never while there is none.
+async fn next(watch: &mut Option<Watch>) -> Option<Result<Entry, WatcherError>> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished<T>(future: &mut Option<BoxFuture<'static, T>>) -> Option<T> {
+    match future {
+        Some(future) => Some(future.await),
+        None => None,
     }
 }

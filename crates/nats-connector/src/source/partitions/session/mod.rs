@@ -14,8 +14,8 @@ use eventflux_core::health::ConnectionState;
 use eventflux_core::{BoxFuture, EventFluxError, runtime};
 use eventflux_nats::Connection;
 use eventflux_nats::leases::{Leases, Term};
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 
 use super::config::PartitionsConfig;
 use super::consumers::Opened;
@@ -55,7 +55,7 @@ pub(super) struct Session<'a> {
     readers: Readers,
     /// Partitions that need a consumer.
     closed: VecDeque<(u32, Term)>,
-    opening: FuturesUnordered<BoxFuture<'static, (u32, Term, Result<Opened, EventFluxError>)>>,
+    opening: FuturesUnordered<BoxFuture<'static, Opening>>,
     /// Whether the stream is another one; consumers wait for the answer.
     checking: FuturesUnordered<BoxFuture<'static, bool>>,
     /// What is sent to the server, and needs no answer.
@@ -74,6 +74,9 @@ struct Waiting {
     published_ms: i64,
     message: Message,
 }
+
+/// A consumer that was to be created, and of what.
+type Opening = (u32, Term, Result<Opened, EventFluxError>);
 
 type Reconnected = Pin<Box<dyn Future<Output = ()> + Send>>;
 
