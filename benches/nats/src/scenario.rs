@@ -10,6 +10,9 @@ const PACED_RATE: u32 = 20;
 /// Part of the paced messages that warms caches up, as a divisor.
 const WARM_UP_DIVISOR: u64 = 20;
 
+/// Part of the clients that there are where there are few, as a divisor.
+const FEW_DIVISOR: usize = 100;
+
 /// Clients that publish, where there are several.
 const SEVERAL: usize = 4;
 
@@ -26,6 +29,8 @@ pub enum Scenario {
     Latency,
     /// A gateway with 1,000 clients, by itself, with a backplane, and with a second gateway on it: as fast as possible
     GatewaysFanOut,
+    /// The same with few clients, where the backplane is most of the cost
+    GatewaysFew,
     /// The same at 20 messages a second
     GatewaysLatency,
 }
@@ -145,14 +150,19 @@ impl Scenario {
     /// What its table is called.
     #[must_use]
     pub fn title(self, size: Size) -> String {
-        let (in_flight, subscribers) = (size.in_flight, size.subscribers);
+        let in_flight = size.in_flight;
+        let subscribers = match self.subscribers(size) {
+            1 => "1 client".to_owned(),
+            subscribers @ ..1_000 => format!("{subscribers} clients"),
+            subscribers => format!("{},{:03} clients", subscribers / 1_000, subscribers % 1_000),
+        };
         match self {
             Self::StoreMemory => format!("To a stream in memory, {in_flight} messages unconfirmed"),
             Self::StoreFile => format!("To a stream on disk, {in_flight} messages unconfirmed"),
-            Self::FanOut => format!("From a subject to {subscribers} clients"),
-            Self::Latency => format!("{PACED_RATE} messages/s from a subject to {subscribers} clients"),
-            Self::GatewaysFanOut => format!("{subscribers} clients of a gateway"),
-            Self::GatewaysLatency => format!("{PACED_RATE} messages/s to {subscribers} clients of a gateway"),
+            Self::FanOut => format!("From a subject to {subscribers}"),
+            Self::Latency => format!("{PACED_RATE} messages/s from a subject to {subscribers}"),
+            Self::GatewaysFanOut | Self::GatewaysFew => format!("{subscribers} of a gateway"),
+            Self::GatewaysLatency => format!("{PACED_RATE} messages/s to {subscribers} of a gateway"),
         }
     }
 
@@ -161,8 +171,12 @@ impl Scenario {
         match self {
             Self::StoreMemory | Self::StoreFile => "floor",
             Self::FanOut | Self::Latency => "nats-server",
-            Self::GatewaysFanOut | Self::GatewaysLatency => "one",
+            Self::GatewaysFanOut | Self::GatewaysFew | Self::GatewaysLatency => "one",
         }
+    }
+
+    fn subscribers(self, size: Size) -> usize {
+        if self == Self::GatewaysFew { (size.subscribers / FEW_DIVISOR).max(1) } else { size.subscribers }
     }
 
     /// Whether messages come at a fixed rate.
@@ -178,7 +192,7 @@ impl Scenario {
             Self::StoreMemory => deposits(size, Storage::Memory),
             Self::StoreFile => deposits(size, Storage::File),
             Self::FanOut | Self::Latency => fan_outs(
-                size,
+                self.subscribers(size),
                 task,
                 [
                     ("nats-server", Gateway::ServerWebSocket),
@@ -187,8 +201,8 @@ impl Scenario {
                     ("nats-server-tcp", Gateway::ServerTcp),
                 ],
             ),
-            Self::GatewaysFanOut | Self::GatewaysLatency => fan_outs(
-                size,
+            Self::GatewaysFanOut | Self::GatewaysFew | Self::GatewaysLatency => fan_outs(
+                self.subscribers(size),
                 task,
                 [
                     ("one", Gateway::Backplane { storage: Storage::File, second: false }),
@@ -233,10 +247,10 @@ fn deposits(size: Size, storage: Storage) -> Vec<Case> {
     .to_vec()
 }
 
-fn fan_outs(size: Size, task: Task, gateways: [(&str, Gateway); 4]) -> Vec<Case> {
+fn fan_outs(subscribers: usize, task: Task, gateways: [(&str, Gateway); 4]) -> Vec<Case> {
     let case = |(label, gateway): (&str, Gateway)| Case {
         label: label.to_owned(),
-        work: Work::FanOut(FanOut { gateway, subscribers: size.subscribers, task }),
+        work: Work::FanOut(FanOut { gateway, subscribers, task }),
     };
     gateways.map(case).to_vec()
 }
@@ -264,6 +278,14 @@ mod tests {
             assert_eq!(unique.len(), labels.len(), "{scenario:?}");
             assert!(labels.iter().any(|label| label == scenario.baseline()), "{scenario:?}");
         }
+    }
+
+    #[test]
+    fn titles_say_how_many_clients_there_are() {
+        let size = |subscribers| Size { subscribers, ..Size::QUICK };
+        assert_eq!(Scenario::FanOut.title(size(1_000)), "From a subject to 1,000 clients");
+        assert_eq!(Scenario::GatewaysFew.title(size(1_000)), "10 clients of a gateway");
+        assert_eq!(Scenario::GatewaysFew.title(size(20)), "1 client of a gateway");
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub fn table(scenario: Scenario, size: Size, rows: &[Row]) -> Table {
     let columns = columns(scenario);
     match scenario {
         Scenario::StoreMemory | Scenario::StoreFile => saturated_table(&title, "messages/s", rows, baseline, columns),
-        Scenario::FanOut | Scenario::GatewaysFanOut => saturated_table(&title, "deliveries/s", rows, baseline, columns),
+        Scenario::FanOut | Scenario::GatewaysFanOut | Scenario::GatewaysFew => {
+            saturated_table(&title, "deliveries/s", rows, baseline, columns)
+        }
         Scenario::Latency | Scenario::GatewaysLatency => latency_table(&title, rows, baseline, columns),
     }
 }
@@ -29,7 +31,7 @@ fn columns(scenario: Scenario) -> &'static [Figure] {
             &[("publisher", Outcome::first_us), ("server", Outcome::server_us)]
         }
         Scenario::FanOut | Scenario::Latency => &[("gateway", Outcome::first_us), ("server", Outcome::server_us)],
-        Scenario::GatewaysFanOut | Scenario::GatewaysLatency => {
+        Scenario::GatewaysFanOut | Scenario::GatewaysFew | Scenario::GatewaysLatency => {
             &[("first", Outcome::first_us), ("second", Outcome::second_us), ("server", Outcome::server_us)]
         }
     }

@@ -63,8 +63,8 @@ fn everything_that_is_published_reaches_all_clients_once() {
 #[test]
 fn gateways_lose_nothing_with_a_backplane_and_without() {
     runs_clean(
-        &["gateways-fan-out", "gateways-latency"],
-        &["20 clients of a gateway", "20 messages/s to 20 clients of a gateway"],
+        &["gateways-fan-out", "gateways-few", "gateways-latency"],
+        &["20 clients of a gateway", "1 client of a gateway", "20 messages/s to 20 clients of a gateway"],
         &["one", "two", "one-memory", "embedded"],
     );
 }

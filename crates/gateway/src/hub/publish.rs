@@ -80,7 +80,8 @@ impl Hub {
     /// Publishes events in order, and wakes those who have something to read when all are there. Calls `each` with what
     /// became of each.
     ///
-    /// `time_ms` is the time as milliseconds since 1970-01-01T00:00:00Z.
+    /// `time_ms` is the time as milliseconds since 1970-01-01T00:00:00Z. Not for a hub that shares a log with others: what it
+    /// publishes comes from there ([`Hub::apply`]).
     pub fn publish<'a>(
         &self,
         retention: &Retention,

@@ -4,4 +4,5 @@
 mod bus;
 mod connection;
 mod leases;
+mod publisher;
 mod stream;

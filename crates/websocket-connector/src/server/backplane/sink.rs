@@ -15,6 +15,9 @@ use super::entry::{Header, Writer};
 use super::outcome::Kept;
 use crate::blocking;
 
+/// How long what is in the log may take to come back when a sink stops: the bus may be away by then.
+const RETURN_LIMIT: Duration = Duration::from_secs(2);
+
 /// See the module.
 pub(in crate::server) struct SharedSink {
     backplane: Arc<Backplane>,
@@ -108,7 +111,7 @@ impl SharedSink {
         let drained = async move {
             let returned = async {
                 if settled.await.is_ok() {
-                    applier.returned().await;
+                    let _ = timeout(RETURN_LIMIT, applier.returned()).await;
                 }
             };
             // What is left is counted below.
