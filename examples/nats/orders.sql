@@ -34,6 +34,7 @@ CREATE STREAM Received (id STRING, symbol STRING, quantity DOUBLE);
     nats.url='${env:NATS_URL:nats://127.0.0.1:4222}',
     nats.subject='orders',
     nats.stream='ORDERS',
+    nats.stream.create='true',
     partition.count='16',
     partition.group='desk',
     partition.lease='5s',

@@ -40,7 +40,7 @@ impl NatsServer {
     /// Port, host and the directory of JetStream are there already.
     #[must_use]
     pub fn start_with(config: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
         let server = Self { port: free_port(), directory, config: config.to_owned(), process: Mutex::new(None) };
         server.restart();
         server
@@ -137,7 +137,7 @@ impl NatsServer {
             store.display(),
             self.config
         );
-        fs::write(&path, text).expect("nats.conf");
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
     }
 
@@ -204,7 +204,8 @@ fn has_stopped(process: u32) -> bool {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    bound.unwrap_or_else(|error| panic!("no free port: {error}")).port()
 }
 
 #[cfg(test)]

@@ -220,7 +220,7 @@ fn when_the_log_is_gone_clients_are_told_to_come_back_and_that_they_miss_somethi
     assert!(!complete);
     one.publish("a", &number(1));
     let event = client.next();
-    assert_eq!(numbers(&[event.clone()]), [1]);
+    assert_eq!(numbers(std::slice::from_ref(&event)), [1]);
     assert_ne!(place(&event).0, at.0);
     one.stop();
     other.stop();

@@ -10,19 +10,22 @@ use super::clients::Crowd;
 use super::node::Node;
 use super::pipelines::connection;
 use super::producer::Producer;
-use super::{extent, folder, wait_until};
+use super::{extent, folder, wait_until, weather};
 
 /// Among the tests.
 const SHORT_CLIENTS: usize = 300;
 const SHORT_KILLS: u64 = 1;
+
+/// How long events flow between two kills, in milliseconds.
+const FLOWING_MS: std::ops::Range<u64> = 500..1_500;
 
 const GATEWAYS: usize = 3;
 
 /// What clients follow: each one of them.
 const CHANNELS: u64 = 20;
 
-/// Events per second, of all channels together.
-const RATE: u64 = 200;
+/// Events per second that all clients get together, as far as two cores that other things run on are good for.
+const DELIVERIES: u64 = 15_000;
 
 #[test]
 fn clients_of_a_killed_gateway_go_on_at_the_others_without_a_gap() {
@@ -37,11 +40,13 @@ fn clients_of_a_killed_gateway_go_on_at_the_others_without_a_gap() {
         .collect();
     let crowd = Crowd::start(number, CHANNELS, gateways.iter().map(Node::listens).collect());
     wait_until("all clients follow their channels", || crowd.following() == number);
-    let producer = Producer::start(publisher.listens(), RATE, |number| format!("{{\"n\":{number}}}"));
+    let rate = (DELIVERIES * CHANNELS / number as u64).max(CHANNELS);
+    let producer = Producer::start(publisher.listens(), rate, |number| format!("{{\"n\":{number}}}"));
     producer.go();
     let mut moved = 0;
     for _ in 0..kills {
         crowd.wait_for_one_more_each();
+        weather::pass(&mut random, FLOWING_MS);
         let victim = random.usize(..GATEWAYS);
         let killed = Instant::now();
         moved += crowd.at(victim);
@@ -77,7 +82,8 @@ fn clients_of_a_killed_gateway_go_on_at_the_others_without_a_gap() {
 fn path(server: &NatsServer) -> Arc<str> {
     format!(
         "type='websocket', websocket.mode='server', websocket.listen='127.0.0.1:0', websocket.path='/ws', \
-         websocket.protocol='channels', websocket.max.connections='5000', gateway.backplane='nats', \
+         websocket.protocol='channels', websocket.max.connections='5000', \
+         websocket.max.connections.per.address='5000', gateway.backplane='nats', \
          gateway.backplane.name='proof', {}",
         connection(server.address())
     )

@@ -16,10 +16,13 @@ use super::producer::Producer;
 use super::sql::{keeper, relay};
 use super::tally::text;
 use super::watch::Watch;
-use super::{RATE, extent, folder, weather};
+use super::{extent, folder, weather};
 
 /// Among the tests.
 const SHORT_KILLS: u64 = 3;
+
+/// Events per second: enough for batches, and for something to be under way at each moment.
+const RATE: u64 = 5_000;
 
 /// How long events flow between two kills, in milliseconds: also within one batch.
 const FLOWING_MS: Range<u64> = 100..700;

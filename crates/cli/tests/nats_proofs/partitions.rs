@@ -84,7 +84,7 @@ fn writes(server: &NatsServer) -> String {
 
 fn reads(server: &NatsServer, file: &Path) -> String {
     format!(
-        "@source(type='nats', {}, nats.subject='{SUBJECT}.*', nats.stream='NUMBERS', partition.count='{PARTITIONS}', \
+        "@source(type='nats', {}, nats.subject='{SUBJECT}', nats.stream='NUMBERS', partition.count='{PARTITIONS}', \
          partition.group='proof', partition.lease='{}ms', nats.max.ack.pending='{WINDOW}', @map(type='json'))\n\
          CREATE STREAM Read (n BIGINT, symbol STRING);\n\
          @sink(type='file', file.path='{}', @map(type='json', json.timestamp.format='us'))\n\

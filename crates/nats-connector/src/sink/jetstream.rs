@@ -22,7 +22,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How a sink has a stream store events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JetStreamSinkConfig {
+pub(crate) struct JetStreamSinkConfig {
     stream: StreamConfig,
     /// Most events that were sent and are not confirmed.
     in_flight: usize,

@@ -108,6 +108,6 @@ impl Feed {
     /// Of the log that is there now; `None`: it is not there, or nobody answers.
     async fn find_epoch(&mut self) -> Option<String> {
         let stream = self.jetstream.get_stream(&self.stream).await.ok()?;
-        Some(log::epoch(stream.cached_info()))
+        log::epoch(stream.cached_info())
     }
 }

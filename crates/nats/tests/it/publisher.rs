@@ -363,7 +363,6 @@ async fn asking_for_outcomes_may_be_cancelled_at_any_time() {
 /// Measures; run with `--release -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stderr, reason = "a measurement")]
 async fn speed() {
     use async_nats::jetstream::stream::StorageType;
     let server = NatsServer::start();

@@ -105,10 +105,10 @@ impl Log {
         self.jetstream.get_stream(&self.stream.name).await.map_err(Lost::from_error)
     }
 
-    /// Compares the position with what is there; what it tells of that is what is to be told.
-    fn attach(&mut self, stream: &Stream) -> Result<Vec<Told>, u64> {
+    /// Compares the position with what is there: what is to be told of that, or from where its numbers have to go on.
+    fn attach(&mut self, log: Described) -> Result<Vec<Told>, u64> {
         let next = self.position.next();
-        match self.position.attach(describe(stream.cached_info())) {
+        match self.position.attach(log) {
             Turn::Continue => Ok(Vec::new()),
             Turn::Rewound { next } => Err(next),
             Turn::Begin { fresh, before } => {
@@ -162,11 +162,12 @@ impl Reader for Log {
         let mut stream = self.find().await?;
         // Nothing is awaited between a change of the position and telling of it: this may be dropped at any time.
         let permit = self.tell.clone().reserve_owned().await.map_err(Lost::from_error)?;
-        let told = match self.attach(&stream) {
+        let told = match self.attach(describe(stream.cached_info())?) {
             Ok(told) => told,
             Err(next) => {
                 stream = self.skip(&stream, next).await?;
-                self.attach(&stream).map_err(|_| Lost("it loses entries".to_owned()))?
+                let log = describe(stream.cached_info())?;
+                self.attach(log).map_err(|_| Lost("it loses entries".to_owned()))?
             }
         };
         permit.send(told);
@@ -186,11 +187,14 @@ impl Reader for Log {
     }
 }
 
-/// When a stream was created is the same for everybody, and another time for each stream of this name.
-pub(super) fn epoch(info: &Info) -> String {
-    format!("{:x}", info.created.unix_timestamp_nanos())
+/// When a stream was created is the same for everybody, and another time for each stream of this name. `None`: the server is
+/// still at it, and says that it was in the year 1.
+pub(super) fn epoch(info: &Info) -> Option<String> {
+    let nanoseconds = info.created.unix_timestamp_nanos();
+    (nanoseconds > 0).then(|| format!("{nanoseconds:x}"))
 }
 
-fn describe(info: &Info) -> Described {
-    Described { epoch: epoch(info), first: info.state.first_sequence, last: info.state.last_sequence }
+fn describe(info: &Info) -> Result<Described, Lost> {
+    let epoch = epoch(info).ok_or_else(|| Lost("it is being created".to_owned()))?;
+    Ok(Described { epoch, first: info.state.first_sequence, last: info.state.last_sequence })
 }
