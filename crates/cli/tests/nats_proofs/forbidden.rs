@@ -111,6 +111,7 @@ fn a_reader_that_may_not_read_any_more_says_so_and_goes_on_later() {
         server.reload(&users(WRITES, NOTHING));
         wait_until("it is said", || reader.metric("eventflux_nats_errors_total", "kind=\"permissions\"") > before);
         wait_until("it gets nothing any more", || producer.sent() > watch.distinct() + PART);
+        eprintln!("HEALTH {}", reader.health());
         server.reload(&users(WRITES, READS));
         watch.wait_for_more(PART);
     }
