@@ -5,11 +5,12 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventflux_testkit::nats::NatsServer;
+use eventflux_testkit::proxy::ChaosProxy;
 use eventflux_testkit::wait::eventually_blocking;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::instance::{Instance, number, numbers, remembering};
+use super::instance::{Instance, number, numbers, remembering, sharing_at};
 use super::support::DEADLINE;
 
 fn place(event: &Value) -> (String, u64) {
@@ -140,6 +141,32 @@ fn clients_of_a_gateway_that_stops_go_on_at_the_others() {
     }
     stopping.join().unwrap();
     other.stop();
+}
+
+#[test]
+fn a_client_that_is_ahead_of_a_gateway_gets_nothing_twice() {
+    let nats = NatsServer::start();
+    let network = ChaosProxy::start(nats.address());
+    let ahead = remembering(&nats).start();
+    let behind = sharing_at(&format!("nats://{}", network.address()), "channels")
+        .publishing("websocket.history.events='10000'")
+        .start();
+    let clients = [ahead.subscriber(&["a"]), behind.subscriber(&["a"])];
+    ahead.publish_all("a", (0..10).map(number));
+    for client in &clients {
+        assert_eq!(numbers(&client.take(10)), (0..10).collect::<Vec<_>>());
+    }
+    network.freeze();
+    ahead.publish_all("a", (10..20).map(number));
+    let at = place(&clients[0].take(10)[9]);
+    let (client, complete) = recover(&behind, &at);
+    assert!(complete, "it will have what follows");
+    network.resume().blocking();
+    ahead.publish_all("a", (20..25).map(number));
+    assert_eq!(numbers(&client.take(5)), (20..25).collect::<Vec<_>>());
+    assert_eq!(numbers(&clients[1].take(15)), (10..25).collect::<Vec<_>>());
+    ahead.stop();
+    behind.stop();
 }
 
 /// A stream of server-sent events; returns everything until `count` events with a place have come.

@@ -33,7 +33,12 @@ pub(super) struct Instance {
 
 /// A path that is one with the same path of others that know this server.
 pub(super) fn sharing(nats: &NatsServer, protocol: &'static str) -> Plan {
-    let place = format!("gateway.backplane='nats', nats.url='{}', {QUICK}", nats.url());
+    sharing_at(&nats.url(), protocol)
+}
+
+/// The same, where the server is reached by another URL.
+pub(super) fn sharing_at(url: &str, protocol: &'static str) -> Plan {
+    let place = format!("gateway.backplane='nats', nats.url='{url}', {QUICK}");
     Plan { protocol, place, sink: "websocket.channel='${channel}'".to_owned() }
 }
 

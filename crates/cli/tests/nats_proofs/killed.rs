@@ -65,6 +65,7 @@ fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
         server.kill();
         weather::pass(&mut random, AWAY_MS);
         server.restart();
+        eprintln!("DBG distinct {} after restart {}", watch.distinct(), Operator::connect(&server).consumer(STREAM, "reader"));
     }
     watch.wait_for_more(BETWEEN);
     let sent = producer.finish();

@@ -90,11 +90,21 @@ impl Node {
         assert_eq!(status.code(), None, "it had ended before it was killed");
     }
 
+    /// It does nothing from now on, as a process that is starved or a machine that hangs.
+    pub(crate) fn suspend(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Stops it as an operator would; it ends in order, with everything delivered.
     #[track_caller]
     pub(crate) fn stop(&mut self) {
+        self.signal(Signal::TERM);
         let mut child = self.child.take().unwrap();
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let mut status = None;
         wait_until(&format!("{} ends", self.file.display()), || {
             status = child.try_wait().unwrap();
@@ -103,6 +113,10 @@ impl Node {
         assert_eq!(status.unwrap().code(), Some(0), "{}:\n{}", self.file.display(), self.tail());
         // One that is contained ends a connection and nothing else, and all would come right again.
         assert!(!fs::read_to_string(&self.log).unwrap().contains("panicked"), "{}", self.log.display());
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
     /// The address that follows `words` in its log.

@@ -50,6 +50,17 @@ impl Operator {
         self.runtime.block_on(self.context.create_stream(config)).unwrap();
     }
 
+    /// DBG
+    pub(crate) fn consumer(&self, stream: &str, consumer: &str) -> String {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.unwrap();
+            match stream.consumer_info(consumer).await {
+                Ok(info) => format!("delivered {:?} floor {:?} pending {} ackpending {} redelivered {}", info.delivered, info.ack_floor, info.num_pending, info.num_ack_pending, info.num_redelivered),
+                Err(error) => format!("{error}"),
+            }
+        })
+    }
+
     fn info(&self, stream: &str) -> Option<Info> {
         self.runtime
             .block_on(async { self.context.get_stream(stream).await.ok().map(|stream| stream.cached_info().clone()) })

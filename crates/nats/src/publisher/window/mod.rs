@@ -335,5 +335,4 @@ fn pop_over(ends: &mut VecDeque<End>, now: Instant) -> Option<End> {
 }
 
 #[cfg(test)]
-#[path = "window_tests.rs"]
 mod tests;
