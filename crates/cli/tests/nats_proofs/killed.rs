@@ -59,13 +59,17 @@ fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
     let (mut random, folder) = (extent::random(proof), folder());
     let (server, kills) = (NatsServer::start(), extent::kills(SHORT_KILLS));
     let Chain { mut writer, mut reader, producer, watch } = Chain::start(folder.path(), &server);
+    let mut forgotten = 0;
     for _ in 0..kills {
         watch.wait_for_more(BETWEEN);
         weather::pass(&mut random, FLOWING_MS);
         server.kill();
         weather::pass(&mut random, AWAY_MS);
+        // It writes down now and then how far a consumer is. What it has forgotten is seen before the reader is back.
+        reader.suspend();
         server.restart();
-        eprintln!("DBG distinct {} after restart {}", watch.distinct(), Operator::connect(&server).consumer(STREAM, "reader"));
+        forgotten += watch.distinct().saturating_sub(Operator::connect(&server).acknowledged(STREAM, "reader"));
+        reader.resume();
     }
     watch.wait_for_more(BETWEEN);
     let sent = producer.finish();
@@ -75,13 +79,14 @@ fn a_server_that_is_killed_loses_nothing_it_acknowledged() {
     reader.stop();
     let verdict = watch.assert_nothing_lost_or_invented(sent);
     let stored = Operator::connect(&server).messages(STREAM);
-    assert!(verdict.duplicates <= kills * WINDOW, "{verdict:?}");
+    assert!(verdict.duplicates <= forgotten + kills * WINDOW, "{verdict:?}, {forgotten} forgotten");
     // Ids: what was sent again and was there already is not stored again.
     assert_eq!(stored, sent, "stored twice or not at all");
     extent::figures(
         proof,
         &format!(
-            "{sent} events, {kills} kills: lost 0, invented 0, duplicates {}, stored twice 0, sent again {resent}, longest pause {:.1?}",
+            "{sent} events, {kills} kills: lost 0, invented 0, duplicates {} (acknowledgements forgotten by \
+             the server {forgotten}), stored twice 0, sent again {resent}, longest pause {:.1?}",
             verdict.duplicates,
             watch.longest_pause()
         ),

@@ -50,15 +50,14 @@ impl Operator {
         self.runtime.block_on(self.context.create_stream(config)).unwrap();
     }
 
-    /// DBG
-    pub(crate) fn consumer(&self, stream: &str, consumer: &str) -> String {
-        self.runtime.block_on(async {
+    /// How many messages of a stream the server knows to be acknowledged by a consumer.
+    #[track_caller]
+    pub(crate) fn acknowledged(&self, stream: &str, consumer: &str) -> u64 {
+        let info = self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.unwrap();
-            match stream.consumer_info(consumer).await {
-                Ok(info) => format!("delivered {:?} floor {:?} pending {} ackpending {} redelivered {}", info.delivered, info.ack_floor, info.num_pending, info.num_ack_pending, info.num_redelivered),
-                Err(error) => format!("{error}"),
-            }
-        })
+            stream.consumer_info(consumer).await.unwrap()
+        });
+        info.delivered.stream_sequence - info.num_ack_pending as u64
     }
 
     fn info(&self, stream: &str) -> Option<Info> {

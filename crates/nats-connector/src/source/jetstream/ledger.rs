@@ -5,6 +5,10 @@ use std::collections::{HashMap, VecDeque};
 
 use async_nats::Subject;
 
+/// Least that is remembered of what was settled. A server that crashes forgets acknowledgements: it writes down how far a
+/// consumer is now and then, and sends again what came since.
+const LEAST_REMEMBERED: usize = 16_384;
+
 /// A place in a stream. One that was deleted and created again has the same sequences at other times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -42,7 +46,12 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(super) fn new(remembered: usize) -> Self {
+    /// Of a consumer with so many messages under way at most.
+    pub(super) fn new(under_way: usize) -> Self {
+        Self::remembering(under_way.max(LEAST_REMEMBERED))
+    }
+
+    fn remembering(remembered: usize) -> Self {
         Self { open: HashMap::new(), settled: HashMap::new(), order: VecDeque::new(), remembered }
     }
 
@@ -138,7 +147,7 @@ mod tests {
 
     #[test]
     fn it_forgets_what_was_settled_long_ago() {
-        let mut ledger = Ledger::new(2);
+        let mut ledger = Ledger::remembering(2);
         for sequence in 1..=3 {
             ledger.receive(place(sequence), &reply("a"));
             ledger.settle(place(sequence));
