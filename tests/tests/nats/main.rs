@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on panics")]
 
+mod dead_letters;
 mod example;
 mod requests;
 #[path = "../support/mod.rs"]
