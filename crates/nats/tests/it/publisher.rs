@@ -88,7 +88,7 @@ fn outgoing(subject: &str, payload: impl ToString) -> Outgoing {
 }
 
 async fn next(publisher: &mut Publisher) -> Outcome {
-    timeout(SOON, publisher.next()).await.expect("an outcome")
+    timeout(SOON, publisher.next()).await.unwrap()
 }
 
 async fn next_stored(publisher: &mut Publisher) -> (u64, u64, bool) {
