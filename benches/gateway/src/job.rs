@@ -74,7 +74,7 @@ pub enum Protocol {
 
 /// Messages of one topic that follow each other: with many subscribers as with few, a write to one of them can carry so
 /// many, and what differs is the cost of finding them.
-pub(crate) const RUN: u64 = 32;
+pub const RUN: u64 = 32;
 
 /// Who gets what. Messages have topics, numbered from 0, and go through them in turn, a [`RUN`] of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

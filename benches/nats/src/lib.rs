@@ -1,6 +1,6 @@
 //! The NATS benchmark: what EventFlux costs between WebSockets and NATS, beside NATS without it.
 //!
-//! A run starts a nats-server, what is to be measured, and who loads it: WebSocket clients that publish ([`mod@job`]), or the
+//! A run starts a nats-server, what is to be measured, and who loads it: WebSocket clients that publish, or the
 //! crowd of the gateway benchmark, which publishes and subscribes. [`run`] conducts runs, [`scenario`] lists what is
 //! measured, [`table`] prints it; the binary `nats-bench` chooses.
 //!

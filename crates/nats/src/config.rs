@@ -83,12 +83,15 @@ impl ConnectionConfig {
     /// ways to authenticate, a certificate without its key, a file that cannot be read is no error here.
     pub fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
         let inbox_prefix = properties.text("nats.inbox.prefix")?.to_owned();
-        subject::check(&inbox_prefix).map_err(|reason| EventFluxError::property("nats.inbox.prefix", reason))?;
+        subject::check(&inbox_prefix).map_err(|reason| {
+            EventFluxError::property("nats.inbox.prefix", reason).with_hint("tokens separated by dots: _INBOX_orders")
+        })?;
+        let servers = servers::parse(properties.text("nats.url")?)?;
         Ok(Self {
-            servers: servers::parse(properties.text("nats.url")?)?,
             name: properties.optional_text("nats.name").map(str::to_owned),
             auth: Auth::from_properties(properties)?,
-            tls: Tls::from_properties(properties)?,
+            tls: Tls::from_properties(properties, &servers)?,
+            servers,
             connect_timeout: positive(properties, "nats.connect.timeout")?,
             reconnect: Reconnect::from_properties(properties)?,
             ping_interval: positive(properties, "nats.ping.interval")?,
@@ -137,7 +140,7 @@ fn nkey(seed: &str) -> Result<Auth, EventFluxError> {
 }
 
 impl Tls {
-    fn from_properties(properties: &Properties) -> Result<Self, EventFluxError> {
+    fn from_properties(properties: &Properties, servers: &[String]) -> Result<Self, EventFluxError> {
         let path = |key| properties.optional_text(key).map(PathBuf::from);
         let identity = match (path("nats.tls.cert"), path("nats.tls.key")) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -150,9 +153,14 @@ impl Tls {
         let implied = [("nats.tls.ca", ca.is_some()), ("nats.tls.cert", identity.is_some()), ("nats.tls.first", first)];
         let implied = implied.into_iter().find(|(_, is_given)| *is_given).map(|(key, _)| key);
         let wanted = properties.flag(TLS)?;
-        if let Some(key) = implied.filter(|_| properties.is_given(TLS) && !wanted) {
+        let refused = properties.is_given(TLS) && !wanted;
+        if let Some(key) = implied.filter(|_| refused) {
             let reason = format!("is false, and {key} asks for TLS");
             return Err(EventFluxError::property(TLS, reason).with_hint(format!("leave {TLS} or {key} out")));
+        }
+        if refused && servers.iter().any(|server| server.starts_with("tls://")) {
+            let error = EventFluxError::property(TLS, "is false, and nats.url has a server with tls://");
+            return Err(error.with_hint(format!("leave {TLS} out, or write nats:// in nats.url")));
         }
         Ok(Self { required: wanted || implied.is_some(), first, ca, identity })
     }

@@ -167,9 +167,13 @@ pub(super) fn hide_secrets(file: &mut SourceFile, document: &Document, context: 
     }
 }
 
-/// Whether a URL has parts that may be secret.
+/// Whether a URL, or a list of them, has parts that may be secret.
 fn shows_credentials(spec: &PropertySpec, value: &str) -> bool {
-    matches!(spec.kind, PropertyKind::Url(_)) && redact_url(value) != value
+    match spec.kind {
+        PropertyKind::Url(_) => redact_url(value) != value,
+        PropertyKind::Text => value.contains('@') && (value.contains("://") || spec.key.ends_with("url")),
+        _ => false,
+    }
 }
 
 /// Every property the connector of an annotation knows, its mapper's included.

@@ -117,12 +117,16 @@ fn whoever_says_how_to_do_tls_does_it() {
     assert_eq!(tls(&[("nats.tls.first", "true")]), Tls { first: true, ..required.clone() });
     assert_eq!(tls(&[("nats.tls.ca", "/ca")]), Tls { ca: Some("/ca".into()), ..required.clone() });
     let identity = [("nats.tls.cert", "/c"), ("nats.tls.key", "/k")];
-    assert_eq!(tls(&identity), Tls { identity: Some(("/c".into(), "/k".into())), ..required });
+    assert_eq!(tls(&identity), Tls { identity: Some(("/c".into(), "/k".into())), ..required.clone() });
 
     assert_refused(&identity[..1], "nats.tls.cert", "nats.tls.key");
     assert_refused(&identity[1..], "nats.tls.key", "nats.tls.cert");
     assert_refused(&[("nats.tls", "false"), ("nats.tls.ca", "/ca")], "nats.tls", "nats.tls.ca");
     assert_refused(&[("nats.tls", "false"), ("nats.tls.first", "true")], "nats.tls", "nats.tls.first");
+    let servers = ("nats.url", "nats://a, tls://b");
+    assert_refused(&[servers, ("nats.tls", "false")], "nats.tls", "tls://");
+    assert_eq!(tls(&[servers, ("nats.tls", "true")]), required);
+    assert_eq!(tls(&[servers]), Tls::default());
 }
 
 #[test]
@@ -149,6 +153,7 @@ fn times_of_nothing_and_bad_prefixes_are_refused() {
     }
     for bad in ["", "a b", "a.*", "a.", ">"] {
         assert_refused(&[("nats.inbox.prefix", bad)], "nats.inbox.prefix", "a subject");
+        assert!(read(&[("nats.inbox.prefix", bad)]).unwrap_err().to_string().contains("_INBOX_orders"));
     }
     assert_eq!(read(&[("nats.inbox.prefix", "team.inbox")]).unwrap().inbox_prefix, "team.inbox");
 }
