@@ -139,6 +139,15 @@ fn a_secret_never_appears_in_a_report() {
 }
 
 #[test]
+fn credentials_in_a_list_of_servers_never_appear_in_a_report() {
+    for servers in ["nats://a:1,nats://ann:hunter2@b", "ann:hunter2@b"] {
+        let sql = format!("@source(type='memory', memory.url='{servers}', memory.delay='x') CREATE STREAM S (a INT);");
+        let report = EventFlux::from_sql(&sql, &World::new().context()).unwrap_err().render(false);
+        assert!(report.contains("memory.delay") && !report.contains("hunter"), "{report}");
+    }
+}
+
+#[test]
 fn properties_from_outside_replace_and_add_and_are_checked() {
     let context = World::new().context();
     let plan = |given: &str| {

@@ -201,6 +201,7 @@ const SOURCE: &[PropertySpec] = &[
     PropertySpec::new("memory.delay", PropertyKind::Duration, "Unused pause.").default("1s"),
     PropertySpec::new("memory.token", PropertyKind::Text, "A secret.").secret(),
     PropertySpec::new("memory.pattern", PropertyKind::Template, "Where a source has no use for a column."),
+    PropertySpec::new("memory.url", PropertyKind::Text, "Servers, separated by commas."),
 ];
 
 pub const METADATA: &[MetadataSpec] = &[

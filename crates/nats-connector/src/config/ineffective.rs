@@ -57,6 +57,8 @@ pub(super) const SOURCE: &[Rule] = &[
         &[REPLIES],
     ),
     rule(&["nats.queue", "nats.pending.messages", "nats.pending.bytes"], &[], &[REPLIES, STREAM]),
+    // Subscriptions ask nobody, so nobody answers.
+    rule(&["nats.inbox.prefix"], &[STREAM], &[]),
     rule(&["nats.consumer", "nats.ack.wait", "nats.max.deliver"], &[STREAM], &[PARTITIONS]),
     rule(
         &[

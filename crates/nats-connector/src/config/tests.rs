@@ -77,6 +77,8 @@ fn what_belongs_together_is_taken() {
         &["nats.url", "nats.subject", "nats.queue", "nats.pending.messages", "nats.pending.bytes"][..],
         &["nats.url", "nats.subject", "nats.stream", "nats.consumer", "nats.ack.wait", "nats.fetch.bytes"],
         &["nats.url", "nats.stream", "partition.count", "partition.group", "partition.lease", "nats.fetch.messages"],
+        &["nats.url", "nats.stream", "nats.consumer", "nats.inbox.prefix"],
+        &["nats.url", "nats.stream", "partition.count", "nats.inbox.prefix"],
         &["nats.replies"],
     ] {
         verdict(SOURCE_PROPERTIES, ineffective::refuse_of_source, keys).unwrap().unwrap();
@@ -90,6 +92,13 @@ fn what_belongs_together_is_taken() {
     ] {
         verdict(SINK_PROPERTIES, ineffective::refuse_of_sink, keys).unwrap().unwrap();
     }
+}
+
+#[test]
+fn a_subscription_has_no_answers_whose_subjects_could_be_named() {
+    let keys = ["nats.url", "nats.subject", "nats.inbox.prefix"];
+    let error = verdict(SOURCE_PROPERTIES, ineffective::refuse_of_source, &keys).unwrap().unwrap_err().to_string();
+    assert!(error.contains("'nats.inbox.prefix': has no effect without nats.stream"), "{error}");
 }
 
 #[test]

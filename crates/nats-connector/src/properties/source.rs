@@ -81,16 +81,16 @@ pub(super) const JETSTREAM: &[PropertySpec] = &[
     PropertySpec::new(
         "nats.max.deliver",
         PropertyKind::Integer { min: 0, max: 1_000_000 },
-        "How often a message is delivered. One that was delivered so often without being acknowledged goes to the error strategy (error.strategy='dlq' keeps it), and is acknowledged after that. 0 for no end.",
+        "How often a message is delivered; 0 for no end. One that was delivered so often without being acknowledged goes to the error strategy, and is acknowledged after that. Every delivery counts, also to an instance that crashed or was stopped before it worked on the message: choose it generously, with error.strategy='dlq', which keeps the message.",
     )
-    .default("5"),
+    .default("0"),
     PropertySpec::new(
         "nats.fetch.messages",
         PropertyKind::Integer { min: 1, max: 65_536 },
         "Most messages that are asked for at a time.",
     )
     .default("512"),
-    PropertySpec::new("nats.fetch.bytes", PropertyKind::Size, "Most bytes that are asked for at a time.").default("4MiB"),
+    PropertySpec::new("nats.fetch.bytes", PropertyKind::Size, "Most bytes that are asked for at a time. Nothing is asked for while more than that waits for the pipeline.").default("4MiB"),
 ];
 
 /// How several instances share the work by key.

@@ -9,6 +9,9 @@ use crate::METADATA;
 /// The header that tells a stream what is the same message.
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 
+/// Bytes of payloads after which messages of a stream are handed over, though more wait.
+pub(super) const STORED_DELIVERY_BYTES: usize = 4 << 20;
+
 /// Number of fields in [`METADATA`], and where each stands.
 mod field {
     pub(super) const SUBJECT: usize = 0;

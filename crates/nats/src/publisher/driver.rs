@@ -42,7 +42,7 @@ pub(super) struct Driver {
     stream: HeaderValue,
     config: PublisherConfig,
     window: Window<Outgoing>,
-    /// What the ids begin with of messages that brought none.
+    /// What the ids begin with of messages that brought none: short, for the server keeps all of them for a while.
     ids: String,
     /// Where answers come, with the last dot.
     inbox: String,
@@ -84,7 +84,7 @@ impl Driver {
             connection: connection.clone(),
             stream: HeaderValue::from(config.stream.as_str()),
             window: Window::new(limits),
-            ids: format!("{}-", uuid::Uuid::new_v4().simple()),
+            ids: format!("{:x}-", uuid::Uuid::new_v4().as_u64_pair().0),
             reconnected: connection.reconnected().boxed(),
             violated: violation(connection.violations()).boxed(),
             unwritten: 0,
@@ -266,7 +266,7 @@ impl Driver {
                 let mut headers = message.headers.clone().unwrap_or_default();
                 match &message.id {
                     Some(id) => headers.insert(NATS_MESSAGE_ID, id.as_str()),
-                    None => headers.insert(NATS_MESSAGE_ID, format!("{}{number}", self.ids)),
+                    None => headers.insert(NATS_MESSAGE_ID, format!("{}{number:x}", self.ids)),
                 }
                 headers.insert(NATS_EXPECTED_STREAM, self.stream.clone());
                 self.unwritten += message.payload.len() + size(&headers) + OVERHEAD_BYTES;

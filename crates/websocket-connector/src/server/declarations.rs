@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use eventflux_core::{EventFluxError, Properties, PropertySpec};
 
+use super::backplane::BackplaneConfig;
 use super::config::{ListenerConfig, PathConfig};
 use super::ineffective::refuse_ineffective;
 use crate::config::ConnectionConfig;
@@ -62,7 +63,8 @@ impl Declarations {
         // Another way to write the same.
         let listen = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
         let declaration = Declaration { listen, path: path.to_owned(), properties: properties.clone(), specs };
-        self.together(&declaration)?;
+        let together = self.together(&declaration)?;
+        self.refuse_other_place_of_log(&declaration, &together)?;
         let declaration = Arc::new(declaration);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
@@ -84,9 +86,31 @@ impl Declarations {
         })
     }
 
+    /// Two places of one process are not one, also where other processes have their part of each.
+    fn refuse_other_place_of_log(&self, declaration: &Declaration, said: &Properties) -> Result<(), EventFluxError> {
+        let Some(log) = BackplaneConfig::log(said) else { return Ok(()) };
+        let is_elsewhere =
+            |other: &Arc<Declaration>| (&other.listen, &other.path) != (&declaration.listen, &declaration.path);
+        let others: Vec<_> = self.all().into_iter().filter(is_elsewhere).collect();
+        for other in others {
+            if self.together(&other).is_ok_and(|said| BackplaneConfig::log(&said).as_ref() == Some(&log)) {
+                let reason = format!(
+                    "'{}' is the name of what {} shares: what is published there would come here too",
+                    log.1, other.path
+                );
+                let error = EventFluxError::property("gateway.backplane.name", reason);
+                return Err(error.with_hint("give each path a name of its own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Declaration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
     fn together(&self, declaration: &Declaration) -> Result<Properties, EventFluxError> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = all.iter().filter_map(Weak::upgrade).filter(|other| other.listen == declaration.listen);
+        let others = self.all().into_iter().filter(|other| other.listen == declaration.listen);
         others.into_iter().try_fold(declaration.properties.clone(), |properties, other| {
             let keys = if other.path == declaration.path { shared() } else { OF_ADDRESS.to_vec() };
             let place = if other.path == declaration.path { &declaration.path } else { &declaration.listen };
@@ -144,6 +168,24 @@ mod tests {
         // Defaults go with what was said.
         let per_address = place.path.gateway.hub.max_connections_per_address;
         assert_eq!((place.path.gateway.dialect.name(), per_address), ("channels", Some(10)));
+    }
+
+    #[test]
+    fn two_paths_have_two_logs() {
+        let declarations = Declarations::default();
+        let add = |path, name: &[(&str, &str)]| {
+            let backplane =
+                [("websocket.protocol", "channels"), ("gateway.backplane", "nats"), ("nats.url", "nats://a")];
+            let path_is = ("websocket.path", path);
+            let raw: Vec<_> = backplane.into_iter().chain([path_is]).chain(name.iter().copied()).collect();
+            declarations.add("a", path, &properties(SINK_PROPERTIES, &raw), SINK_PROPERTIES)
+        };
+        let _trades = add("/trades", &[]).unwrap();
+        let _of_the_same_path = add("/trades", &[]).unwrap();
+        let _orders = add("/orders", &[]).unwrap();
+        let error = add("/other", &[("gateway.backplane.name", "orders")]).unwrap_err().to_string();
+        assert!(error.contains("'gateway.backplane.name'") && error.contains("/orders shares"), "{error}");
+        assert!(add("/other", &[("gateway.backplane.name", "other")]).is_ok());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Reader {
     next: u64,
     /// Messages that came and are not delivered.
     waiting: usize,
+    /// Their bytes, as the server counts them.
+    waiting_bytes: usize,
     /// Messages that are delivered and not settled.
     unsettled: usize,
     /// Messages of the partition behind those that came.
@@ -79,6 +81,7 @@ impl Reader {
             stage: Stage::Closed,
             next: position.max(1),
             waiting: 0,
+            waiting_bytes: 0,
             unsettled: 0,
             pending: 0,
             is_releasing: false,
@@ -124,10 +127,11 @@ impl Reader {
         }
     }
 
-    /// What to ask for now, while at most `messages` may be here.
-    pub(super) fn ask(&mut self, messages: usize, now: Instant) -> Option<Request> {
+    /// What to ask for now, when `messages` and `bytes` are what is asked for at a time: while what waits is not more bytes, and
+    /// at most twice the messages are here.
+    pub(super) fn ask(&mut self, messages: usize, bytes: usize, now: Instant) -> Option<Request> {
         let Stage::Open(open) = &mut self.stage else { return None };
-        if self.is_releasing {
+        if self.is_releasing || self.waiting_bytes > bytes {
             return None;
         }
         let room = (2 * messages).saturating_sub(self.waiting + open.pulls.missing());
@@ -172,6 +176,7 @@ impl Reader {
         self.next = place.stream_sequence + 1;
         self.pending = place.pending;
         self.waiting += 1;
+        self.waiting_bytes += message.length;
         Meaning::Next { sequence: place.stream_sequence, published_ms: place.published_ms }
     }
 
@@ -190,10 +195,11 @@ impl Reader {
         Meaning::Idle(self.next)
     }
 
-    /// Messages are delivered.
-    pub(super) fn delivered(&mut self, messages: usize) {
-        self.waiting = self.waiting.saturating_sub(messages);
-        self.unsettled += messages;
+    /// A message of so many bytes is delivered.
+    pub(super) fn delivered(&mut self, bytes: usize) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        self.unsettled += 1;
     }
 
     /// Messages are settled.
@@ -203,7 +209,7 @@ impl Reader {
 
     /// Messages that came are not delivered any more.
     pub(super) fn drop_waiting(&mut self) {
-        self.waiting = 0;
+        (self.waiting, self.waiting_bytes) = (0, 0);
     }
 
     /// Whether everything that was delivered is settled.
@@ -238,7 +244,7 @@ mod tests {
             let mut reader = Reader::new(Term::default(), 10);
             reader.opened(Opened { name: "c".to_owned(), first, pending: 5 }, 100, 10_000);
             let mut bench = Self { reader, now: Instant::now() };
-            assert!(bench.reader.ask(100, bench.now).is_some());
+            assert!(bench.reader.ask(100, 10_000, bench.now).is_some());
             bench
         }
 
@@ -295,7 +301,7 @@ mod tests {
         assert_eq!(bench.heartbeat(0, 30), Meaning::None, "once");
         bench.receive(31, 1);
         assert_eq!(bench.heartbeat(1, 40), Meaning::None, "a message waits");
-        bench.reader.delivered(1);
+        bench.reader.delivered(10);
         assert_eq!(bench.heartbeat(1, 40), Meaning::None, "it is not settled");
         bench.reader.settled(1);
         assert_eq!(bench.heartbeat(1, 40), Meaning::Idle(41));
@@ -305,18 +311,33 @@ mod tests {
     #[test]
     fn nothing_more_is_asked_for_than_twice_the_share() {
         let mut reader = Reader::new(Term::default(), 1);
-        assert_eq!(reader.ask(100, Instant::now()), None, "there is no consumer");
+        assert_eq!(reader.ask(100, 10_000, Instant::now()), None, "there is no consumer");
         let mut bench = Bench::open(10);
         for number in 1..=100 {
             bench.receive(9 + number, number);
         }
-        assert_eq!(bench.reader.ask(100, bench.now).map(|request| request.messages), Some(100));
+        assert_eq!(bench.reader.ask(100, 10_000, bench.now).map(|request| request.messages), Some(100));
         for number in 101..=200 {
             bench.receive(9 + number, number);
         }
-        assert_eq!(bench.reader.ask(100, bench.now), None);
-        bench.reader.delivered(200);
-        assert!(bench.reader.ask(100, bench.now).is_some());
+        assert_eq!(bench.reader.ask(100, 10_000, bench.now), None);
+        (0..200).for_each(|_| bench.reader.delivered(10));
+        assert!(bench.reader.ask(100, 10_000, bench.now).is_some());
+    }
+
+    #[test]
+    fn nothing_more_is_asked_for_while_many_bytes_wait() {
+        let mut bench = Bench::open(10);
+        for number in 1..=60 {
+            bench.receive(9 + number, number);
+        }
+        assert_eq!(bench.reader.ask(100, 599, bench.now), None);
+        bench.reader.delivered(10);
+        assert!(bench.reader.ask(100, 599, bench.now).is_some());
+        bench.reader.is_releasing = true;
+        bench.reader.drop_waiting();
+        bench.reader.is_releasing = false;
+        assert_eq!((bench.reader.waiting, bench.reader.waiting_bytes), (0, 0));
     }
 
     #[test]
@@ -325,7 +346,7 @@ mod tests {
         bench.receive(10, 1);
         bench.reader.is_releasing = true;
         bench.reader.drop_waiting();
-        assert_eq!(bench.reader.ask(100, bench.now), None);
+        assert_eq!(bench.reader.ask(100, 10_000, bench.now), None);
         assert!(bench.reader.is_settled());
     }
 }

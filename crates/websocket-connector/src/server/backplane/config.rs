@@ -12,6 +12,7 @@ use crate::config::{at_least_one_byte, positive};
 const BACKPLANE: &str = "gateway.backplane";
 const NAME: &str = "gateway.backplane.name";
 const TTL: &str = "gateway.backplane.presence.ttl";
+const MAX_AGE: &str = "gateway.backplane.max.age";
 const HISTORY_AGE: &str = "websocket.history.age";
 
 /// The longest name, in bytes.
@@ -43,12 +44,19 @@ impl BackplaneConfig {
             memory: properties.text("gateway.backplane.storage")? == "memory",
             replicas: properties.integer("gateway.backplane.replicas")?,
             max_bytes: at_least_one_byte(properties, "gateway.backplane.max.bytes")? as u64,
-            max_age: positive(properties, "gateway.backplane.max.age")?,
+            max_age: max_age(properties)?,
             in_flight: properties.integer("gateway.backplane.in.flight")?,
             queue_bytes: at_least_one_byte(properties, "gateway.backplane.queue.bytes")?,
             presence: if presence { Some(positive(properties, TTL)?) } else { None },
         };
         Ok(Some(Self { bus }))
+    }
+
+    /// Which log a place shares with those in other processes: server and name; `None` where it is for itself.
+    pub(crate) fn log(properties: &Properties) -> Option<(String, String)> {
+        is_wanted(properties).then(|| {
+            Some((properties.optional_text("nats.url").unwrap_or_default().to_owned(), name(properties).ok()?))
+        })?
     }
 
     /// Refuses what has no effect. `is_settled` tells of a property whether nobody at the path will say otherwise.
@@ -90,18 +98,30 @@ impl BackplaneConfig {
     /// # Errors
     /// [`EventFluxError::Configuration`] when not.
     pub(crate) fn check(&self, retention: &Retention) -> Result<(), EventFluxError> {
-        let age = retention.history.map_or(Duration::ZERO, |history| history.age);
-        if age <= self.bus.max_age {
-            return Ok(());
-        }
-        let reason = "is longer than gateway.backplane.max.age: a process that begins would not find that much";
-        Err(EventFluxError::property(HISTORY_AGE, reason)
-            .with_hint("make it shorter, or gateway.backplane.max.age longer"))
+        remembers_at_most(self.bus.max_age, retention.history.map_or(Duration::ZERO, |history| history.age))
     }
 }
 
 fn is_wanted(properties: &Properties) -> bool {
     properties.optional_text(BACKPLANE) == Some("nats")
+}
+
+/// How long the log keeps what is published. Others at the path may say it too: what a sink remembers is compared here only
+/// where both are said in one place, which is told with that place, before anything starts.
+fn max_age(properties: &Properties) -> Result<Duration, EventFluxError> {
+    let max_age = positive(properties, MAX_AGE)?;
+    if properties.is_given(MAX_AGE) && properties.is_given(HISTORY_AGE) {
+        remembers_at_most(max_age, properties.duration(HISTORY_AGE)?)?;
+    }
+    Ok(max_age)
+}
+
+fn remembers_at_most(max_age: Duration, age: Duration) -> Result<(), EventFluxError> {
+    if age <= max_age {
+        return Ok(());
+    }
+    let reason = format!("is longer than {MAX_AGE} ({max_age:?}): a process that begins would not find that much");
+    Err(EventFluxError::property(HISTORY_AGE, reason).with_hint(format!("make it shorter, or {MAX_AGE} longer")))
 }
 
 fn name(properties: &Properties) -> Result<String, EventFluxError> {
@@ -217,5 +237,19 @@ mod tests {
         };
         assert_eq!((of(3600), config.check(&Retention::default())), (Ok(()), Ok(())));
         assert!(of(3601).unwrap_err().to_string().contains("'websocket.history.age'"));
+    }
+
+    #[test]
+    fn a_history_longer_than_the_log_is_refused_where_one_sink_says_both() {
+        let sink = |age, max_age| {
+            let channels = [("websocket.protocol", "channels"), ("websocket.history.events", "5")];
+            config(&[&channels[..], &[(HISTORY_AGE, age), (MAX_AGE, max_age)]].concat())
+        };
+        let error = sink("2h", "90m").unwrap_err().to_string();
+        assert!(error.contains("'websocket.history.age'") && error.contains("max.age (5400s)"), "{error}");
+        assert_eq!(sink("90m", "90m").unwrap().max_age, Duration::from_secs(5400));
+        let others_may_say =
+            [("websocket.protocol", "channels"), ("websocket.history.events", "5"), (HISTORY_AGE, "2h")];
+        assert_eq!(config(&others_may_say).unwrap().max_age, Duration::from_secs(3600));
     }
 }

@@ -24,6 +24,7 @@ impl Session<'_> {
             let _ = timeout(limit, self.settle_all()).await;
         }
         self.waiting.clear();
+        self.waiting_bytes = 0;
         self.inbox.withdraw_pulls().into_iter().for_each(|id| self.pulls.withdraw(id));
         let limit = self.work.stop_by.time_left(STRAGGLERS);
         let _ = timeout(limit, self.end_pulls()).await;

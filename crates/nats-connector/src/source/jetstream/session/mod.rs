@@ -16,7 +16,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Sleep;
 
 use super::super::Work;
-use super::super::message::{Delivery, Stored};
+use super::super::message::{Delivery, STORED_DELIVERY_BYTES, Stored};
 use super::config::JetStreamConfig;
 use super::consumer::{self, Consumer, Position};
 use super::inbox::{ACK, Inbox, PROGRESS};
@@ -43,6 +43,8 @@ pub(super) struct Session<'w> {
     ledger: Ledger,
     /// What the pipeline has not taken yet.
     waiting: VecDeque<Received>,
+    /// Bytes of that, as the server counts them.
+    waiting_bytes: usize,
     delivery: Delivery,
     /// Deliveries whose marks are not passed.
     settling: FuturesUnordered<Settling>,
@@ -98,6 +100,7 @@ impl<'w> Session<'w> {
             pulls: Pulls::new(config.fetch_messages, config.fetch_bytes, EXPIRES),
             ledger: Ledger::new(config.max_ack_pending),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             delivery: Delivery::new(work.context.metadata.clone()),
             settling: FuturesUnordered::new(),
             state: open(&config, work, connection, None),
@@ -176,14 +179,17 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Hands over what waits, if the pipeline takes it now; says whether it did.
+    /// Hands over what waits, up to a size, if the pipeline takes it now; says whether it did.
     fn deliver(&mut self) -> Result<bool, EventFluxError> {
         let callback = self.work.callback.clone();
         if self.waiting.is_empty() || !callback.is_ready() || self.work.signal.is_stopped() {
             return Ok(false);
         }
         let mut places = Vec::with_capacity(self.waiting.len());
-        for Received { message, receipt } in std::mem::take(&mut self.waiting) {
+        while self.delivery.bytes() < STORED_DELIVERY_BYTES
+            && let Some(Received { message, receipt }) = self.waiting.pop_front()
+        {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(message.length);
             places.push(receipt.place);
             if self.config.max_deliver.is_some_and(|most| receipt.deliveries > most) {
                 self.delivery.hand_over(&*callback)?;
@@ -255,7 +261,10 @@ impl<'w> Session<'w> {
             self.report.redelivered.increment();
         }
         match self.ledger.receive(receipt.place, &reply) {
-            Verdict::New => self.waiting.push_back(Received { message, receipt }),
+            Verdict::New => {
+                self.waiting_bytes += message.length;
+                self.waiting.push_back(Received { message, receipt });
+            }
             Verdict::UnderWay => self.report.known.increment(),
             Verdict::Settled => {
                 self.report.known.increment();
@@ -285,7 +294,8 @@ impl<'w> Session<'w> {
         }
         let here = self.ledger.len() + self.pulls.missing();
         // What the pipeline has not taken counts as missing: it is not to grow while the pipeline stands still.
-        let is_backed_up = self.waiting.len() * 2 > self.config.fetch_messages;
+        let is_backed_up = self.waiting.len() * 2 > self.config.fetch_messages
+            || self.waiting_bytes > self.config.fetch_bytes;
         let room = if is_backed_up { 0 } else { self.config.max_ack_pending.saturating_sub(here) };
         if let Some(request) = self.pulls.ask(room, now()) {
             self.inbox.ask(request);

@@ -10,10 +10,7 @@ use super::super::progress::Part;
 use super::super::reader::{Meaning, Place};
 use super::super::readers::Receiver;
 use super::{Session, Waiting};
-use crate::source::message::Stored;
-
-/// Bytes of payloads after which a delivery is handed over.
-const DELIVERY_BYTES: usize = 4 << 20;
+use crate::source::message::{STORED_DELIVERY_BYTES, Stored};
 
 impl Session<'_> {
     pub(super) fn receive_all(&mut self, first: Message) {
@@ -56,6 +53,9 @@ impl Session<'_> {
             }
         }
         while let Some(Waiting { partition, term, sequence, published_ms, message }) = self.waiting.pop_front() {
+            if let Some(reader) = self.readers.of(partition, term) {
+                reader.delivered(message.length);
+            }
             match parts.iter_mut().find(|part| part.partition == partition) {
                 Some(part) => (part.next, part.messages) = (sequence + 1, part.messages + 1),
                 None => parts.push(Part { partition, term, next: sequence + 1, messages: 1 }),
@@ -63,17 +63,12 @@ impl Session<'_> {
             let stream = &*self.config.stream.name;
             let partition = Some(partition);
             self.delivery.push_stored(message, Stored { stream, sequence, published_ms, deliveries: 1, partition });
-            if self.delivery.len() >= self.config.fetch_messages || self.delivery.bytes() >= DELIVERY_BYTES {
+            if self.delivery.len() >= self.config.fetch_messages || self.delivery.bytes() >= STORED_DELIVERY_BYTES {
                 break;
             }
         }
         if parts.is_empty() {
             return Ok(());
-        }
-        for part in &parts {
-            if let Some(reader) = self.readers.of(part.partition, part.term) {
-                reader.delivered(part.messages);
-            }
         }
         self.delivery.hand_over(&*self.work.callback)?;
         self.progress.push(parts, self.work.callback.settled());

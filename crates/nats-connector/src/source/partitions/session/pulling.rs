@@ -35,7 +35,7 @@ impl Session<'_> {
             if reader.expire(now) {
                 late.push((partition, reader.term));
             }
-            if let (Some(request), Some(consumer)) = (reader.ask(messages, now), reader.consumer()) {
+            if let (Some(request), Some(consumer)) = (reader.ask(messages, bytes, now), reader.consumer()) {
                 asks.push((partition, consumer.to_owned(), request));
             }
             deadline = [deadline, reader.deadline(now)].into_iter().flatten().min();
