@@ -136,7 +136,7 @@ impl Addressing {
     }
 
     fn headers(&self, batch: &EncodedBatch, row: usize) -> Result<Option<HeaderMap>, EventFluxError> {
-        let mut headers = None;
+        let mut headers = self.partition.as_ref().map(Partition::headers);
         for (name, template) in &*self.headers {
             let text = template.text(batch, row);
             if !text.is_empty() {

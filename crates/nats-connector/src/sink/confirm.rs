@@ -6,6 +6,8 @@
 //!
 //! Where we may not subscribe to our own subject, what the kernel has accepted counts as taken.
 
+use std::collections::VecDeque;
+
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use eventflux_core::EventFluxError;
@@ -25,6 +27,8 @@ pub(super) struct Marks {
     confirmed: u64,
     /// Whether we may subscribe to our own subject.
     are_permitted: bool,
+    /// The numbers of those that have not come back.
+    under_way: VecDeque<u64>,
 }
 
 impl Marks {
@@ -35,7 +39,7 @@ impl Marks {
     pub(super) async fn begin(client: &Client, confirmed: u64) -> Result<Self, EventFluxError> {
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(format!("{inbox}.*")).await.map_err(closed)?;
-        Ok(Self { inbox, subscriber, marked: confirmed, confirmed, are_permitted: true })
+        Ok(Self { inbox, subscriber, marked: confirmed, confirmed, are_permitted: true, under_way: VecDeque::new() })
     }
 
     /// Publishes a mark that stands for everything up to event number `last`.
@@ -46,6 +50,7 @@ impl Marks {
         self.marked = self.marked.max(last);
         if self.are_permitted {
             client.publish(format!("{}.{last}", self.inbox), Bytes::new()).await.map_err(closed)?;
+            self.under_way.push_back(last);
         }
         // Into the socket.
         client.flush().await.map_err(closed)?;
@@ -65,6 +70,9 @@ impl Marks {
     pub(super) fn returned(&mut self, subject: &str) -> Option<u64> {
         let number: u64 = subject.strip_prefix(&*self.inbox)?.strip_prefix('.')?.parse().ok()?;
         self.confirmed = self.confirmed.max(number);
+        while self.under_way.front().is_some_and(|under_way| *under_way <= number) {
+            self.under_way.pop_front();
+        }
         Some(number)
     }
 
@@ -75,6 +83,7 @@ impl Marks {
             Operation::Subscribe if violation.subject.starts_with(&self.inbox) => {
                 self.are_permitted = false;
                 self.confirmed = self.marked;
+                self.under_way.clear();
                 Refused::Subscription
             }
             Operation::Subscribe => Refused::Other,
@@ -89,6 +98,11 @@ impl Marks {
     /// Number of the last event that the server has taken.
     pub(super) fn confirmed(&self) -> u64 {
         self.confirmed
+    }
+
+    /// Marks that have not come back.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Whether a mark has not come back.

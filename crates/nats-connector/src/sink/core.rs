@@ -3,6 +3,13 @@
 //! What the server has not confirmed ([`Marks`]) when a connection is lost is sent again on the next one. So events may
 //! come twice, and the first copies of some of them early: the library sends what it still holds before we hear that it
 //! has connected again.
+//!
+//! What the server does not permit it says once for each event, and of more such errors than [`LIBRARY_KEEPS`] at a time
+//! the library drops some. So when there were many, nothing counts as confirmed: when the last mark has come back, what
+//! is left is sent again (also what arrived), in bursts so small that no error is lost.
+//!
+//! The order of errors and marks is known only where the library's tasks and ours share a thread: this way of sending
+//! has one of its own.
 
 use std::time::Duration;
 
@@ -12,6 +19,7 @@ use eventflux_core::EventFluxError;
 use eventflux_nats::Connection;
 use eventflux_nats::connection::{Operation, Violation};
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::confirm::{Marks, Refused};
@@ -33,7 +41,23 @@ const MARK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// How often others may run before a confirmation counts, so that a violation that came before it is seen before it.
+/// Errors that the library keeps until its task tells us of them; further ones are dropped.
+const LIBRARY_KEEPS: usize = 128;
+
+/// With so many errors since the last mark some may have been dropped.
+const MANY_ERRORS: usize = LIBRARY_KEEPS / 2;
+
+/// Most marks that are under way: each may be an error, and among those that the library keeps many must be of events.
+const MAX_MARKS: usize = LIBRARY_KEEPS / 4;
+
+/// Events that are sent between two marks while errors are to be expected, and no others then: fewer than are many.
+const CAREFUL_EVENTS: usize = LIBRARY_KEEPS / 4;
+
+/// How long errors are to be expected after there were many.
+const CAREFUL: Duration = Duration::from_secs(60);
+
+/// How often the other tasks of this thread run before a confirmation counts, so that a violation that came before it is
+/// seen before it.
 const TURNS: usize = 4;
 
 /// Runs until it is stopped or gives up.
@@ -56,7 +80,20 @@ async fn serve(connection: &Connection, work: &Work) -> Result<(), EventFluxErro
     let violations = connection.violations();
     let marks = Marks::begin(client, work.outbox.settled_up_to()).await?;
     let connects = connects(client);
-    Session { connection, client, work, marks, violations, connects, renew_at: Instant::now() }.run().await
+    let renew_at = Instant::now();
+    let mut session = Session {
+        connection,
+        client,
+        work,
+        marks,
+        violations,
+        connects,
+        renew_at,
+        careful_until: None,
+        errors: 0,
+        doubts: false,
+    };
+    session.run().await
 }
 
 /// One client of the library, over all its connections.
@@ -70,12 +107,18 @@ struct Session<'a> {
     connects: u64,
     /// When marks that are under way are lost.
     renew_at: Instant,
+    /// How long bursts are small, and one at a time.
+    careful_until: Option<Instant>,
+    /// Events that were not permitted since the last mark.
+    errors: usize,
+    /// Whether errors may have been dropped: marks prove nothing until everything is sent again.
+    doubts: bool,
 }
 
 enum Happened {
     Reconnected,
     Returned(String),
-    Violation(Violation),
+    Violation(Option<Violation>),
     Work,
     Overdue,
     Done,
@@ -87,6 +130,11 @@ impl Session<'_> {
         loop {
             if self.work.signal.is_stopped() && self.work.outbox.len() == 0 {
                 return Ok(());
+            }
+            if self.doubts && !self.marks.are_under_way() {
+                // All errors that were not dropped are here.
+                self.errors = 0;
+                self.start_over().await?;
             }
             let may_send = self.may_send();
             if may_send && self.work.outbox.has_work() {
@@ -117,7 +165,7 @@ impl Session<'_> {
                     self.work.context.metrics.reconnects.increment();
                     self.begin_again().await?;
                 }
-                Happened::Violation(violation) => self.refused(&violation),
+                Happened::Violation(violation) => self.refused(violation.as_ref()),
                 Happened::Returned(subject) => self.returned(&subject).await,
                 Happened::Work => {}
                 Happened::Overdue => self.renew().await?,
@@ -128,13 +176,19 @@ impl Session<'_> {
     /// Whether the server is there, and has confirmed enough.
     fn may_send(&self) -> bool {
         let unconfirmed = self.marks.marked().saturating_sub(self.marks.confirmed());
-        self.connection.is_connected() && unconfirmed < MAX_UNCONFIRMED_EVENTS
+        let (most, marks) = if self.is_careful() { (1, 1) } else { (MAX_UNCONFIRMED_EVENTS, MAX_MARKS) };
+        !self.doubts && self.connection.is_connected() && unconfirmed < most && self.marks.under_way() < marks
+    }
+
+    fn is_careful(&self) -> bool {
+        self.careful_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Sends some events, and a mark behind them.
     async fn send(&mut self) -> Result<(), EventFluxError> {
         self.begin_again().await?;
-        let events = self.work.outbox.take(BURST_EVENTS, BURST_BYTES);
+        let most = if self.is_careful() { CAREFUL_EVENTS } else { BURST_EVENTS };
+        let events = self.work.outbox.take(most, BURST_BYTES);
         let Some(last) = events.last().map(|event| event.number) else { return Ok(()) };
         let was_idle = !self.marks.are_under_way();
         for event in events {
@@ -145,7 +199,7 @@ impl Session<'_> {
             self.renew_at = Instant::now() + MARK_TIMEOUT;
         }
         self.settle();
-        Ok(())
+        self.begin_again().await
     }
 
     async fn publish(&self, event: Event) -> Result<(), EventFluxError> {
@@ -172,13 +226,23 @@ impl Session<'_> {
 
     /// When there was another connection meanwhile, what the earlier one has not confirmed is sent again.
     async fn begin_again(&mut self) -> Result<(), EventFluxError> {
-        let connects = connects(self.client);
-        if connects != self.connects {
-            self.connects = connects;
-            self.work.outbox.rewind();
-            self.marks = Marks::begin(self.client, self.work.outbox.settled_up_to()).await?;
+        if self.is_same_connection() {
+            return Ok(());
         }
+        self.start_over().await
+    }
+
+    /// What is not settled is sent again.
+    async fn start_over(&mut self) -> Result<(), EventFluxError> {
+        self.connects = connects(self.client);
+        self.doubts = false;
+        self.work.outbox.rewind();
+        self.marks = Marks::begin(self.client, self.work.outbox.settled_up_to()).await?;
         Ok(())
+    }
+
+    fn is_same_connection(&self) -> bool {
+        connects(self.client) == self.connects
     }
 
     /// A mark came back.
@@ -187,28 +251,39 @@ impl Session<'_> {
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
         }
-        while let Ok(violation) = self.violations.try_recv() {
-            self.refused(&violation);
+        loop {
+            match self.violations.try_recv() {
+                Ok(violation) => self.refused(Some(&violation)),
+                Err(TryRecvError::Lagged(_)) => self.refused(None),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
         }
-        // On another connection it would stand for events that were lost with the earlier one.
-        if connects(self.client) == self.connects && self.marks.returned(subject).is_some() {
+        if self.marks.returned(subject).is_some() {
             self.renew_at = Instant::now() + MARK_TIMEOUT;
+            self.errors = 0;
             self.settle();
         }
     }
 
     fn settle(&self) {
-        self.work.outbox.done_up_to(self.marks.confirmed());
+        // On another connection marks stand for events that were lost with the earlier one, and so does a flush.
+        if !self.doubts && self.is_same_connection() {
+            self.work.outbox.done_up_to(self.marks.confirmed());
+        }
     }
 
-    fn refused(&mut self, violation: &Violation) {
+    /// `None`: some were dropped.
+    fn refused(&mut self, violation: Option<&Violation>) {
+        let Some(violation) = violation else { return self.count(MANY_ERRORS) };
         let stream = &self.work.context.stream;
         match self.marks.refused(violation) {
-            Refused::Mark(_) => {}
+            Refused::Mark(_) if self.marks.are_under_way() => {}
+            Refused::Mark(_) => self.errors = 0,
             Refused::Subscription => log::warn!(
                 "[{stream}] {violation}: events count as delivered when they are written to the connection (permit it, or set nats.inbox.prefix)"
             ),
             Refused::Other if violation.operation == Operation::Publish => {
+                self.count(1);
                 let error = EventFluxError::Send { reason: violation.to_string(), retryable: false };
                 for number in self.work.outbox.taken_to(&violation.subject) {
                     self.work.outbox.failed(number, error.clone());
@@ -219,11 +294,19 @@ impl Session<'_> {
         self.settle();
     }
 
+    fn count(&mut self, errors: usize) {
+        self.errors += errors;
+        self.doubts |= self.errors >= MANY_ERRORS;
+        if self.doubts || self.is_careful() {
+            self.careful_until = Some(Instant::now() + CAREFUL);
+        }
+    }
+
     /// Marks do not come back: perhaps the server has forgotten our subscription.
     async fn renew(&mut self) -> Result<(), EventFluxError> {
         self.renew_at = Instant::now() + MARK_TIMEOUT;
-        if !self.connection.is_connected() {
-            return Ok(());
+        if !self.connection.is_connected() || !self.is_same_connection() {
+            return self.begin_again().await;
         }
         let (last, confirmed) = (self.marks.marked(), self.marks.confirmed());
         let renewed = async {

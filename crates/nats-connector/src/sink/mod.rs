@@ -6,11 +6,12 @@ mod confirm;
 mod core;
 mod jetstream;
 mod outbox;
-mod partition;
+pub(crate) mod partition;
 mod request;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use eventflux_core::runtime::{self, StopSignal};
 use eventflux_core::{BoxFuture, ConnectorContext, EncodedBatch, EventFluxError, RowFailure, Sink, SinkCallback};
 use eventflux_nats::connection::Violation;
 use eventflux_nats::{Connection, ConnectionConfig, Observer};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -99,7 +101,7 @@ impl Sink for NatsSink {
             SinkMode::Request(request) => request.max_requests,
             SinkMode::Core | SinkMode::JetStream(_) => usize::MAX,
         };
-        let runtime = runtime::shared()?;
+        let place = Place::of(&self.config.mode)?;
         let outbox = Arc::new(Outbox::new(self.config.queue_bytes, max_events, self.context.clone(), callback));
         let (stop, signal) = StopSignal::new();
         let (finished, done) = mpsc::channel();
@@ -112,10 +114,10 @@ impl Sink for NatsSink {
         };
         let mode = self.config.mode.clone();
         let finished = Finished { outbox: outbox.clone(), context: self.context.clone(), sender: finished };
-        runtime.spawn(async move {
+        place.spawn(async move {
             let _finished = finished;
             run(mode, asking, work).await;
-        });
+        })?;
         // Nobody else can have set it: the lock is held.
         let _ = self.running.set(Running { outbox, stop, done: Mutex::new(done) });
         Ok(())
@@ -198,6 +200,38 @@ impl Running {
     }
 }
 
+/// Where the task of a sink runs, and those of the library that belong to it.
+enum Place {
+    Shared(&'static Handle),
+    /// In a thread of its own.
+    Own(Runtime),
+}
+
+impl Place {
+    fn of(mode: &SinkMode) -> Result<Self, EventFluxError> {
+        match mode {
+            // It depends on the order in which the library's tasks run.
+            SinkMode::Core => Builder::new_current_thread().enable_all().build().map(Self::Own).map_err(no_thread),
+            SinkMode::JetStream(_) | SinkMode::Request(_) => runtime::shared().map(Self::Shared),
+        }
+    }
+
+    fn spawn(self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), EventFluxError> {
+        match self {
+            Self::Shared(runtime) => drop(runtime.spawn(task)),
+            Self::Own(runtime) => {
+                let thread = thread::Builder::new().name("nats-sink".to_owned());
+                thread.spawn(move || runtime.block_on(task)).map_err(no_thread)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_thread(error: std::io::Error) -> EventFluxError {
+    EventFluxError::configuration(format!("cannot start a thread: {error}"))
+}
+
 /// Runs until it is stopped, one series of attempts after the other.
 async fn run(mode: SinkMode, asking: Option<Asking>, work: Work) {
     let context = &work.context;
@@ -264,15 +298,13 @@ fn connects(client: &async_nats::Client) -> u64 {
     client.statistics().connects.load(Ordering::Acquire)
 }
 
-/// Waits for what the server does not permit. Cancel safe.
-async fn next_violation(violations: &mut broadcast::Receiver<Violation>) -> Violation {
-    loop {
-        match violations.recv().await {
-            Ok(violation) => return violation,
-            // The newest are still there.
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
+/// Waits for what the server does not permit; `None`: some were lost. Cancel safe.
+async fn next_violation(violations: &mut broadcast::Receiver<Violation>) -> Option<Violation> {
+    match violations.recv().await {
+        Ok(violation) => Some(violation),
+        // The newest are still there.
+        Err(RecvError::Lagged(_)) => None,
+        Err(RecvError::Closed) => std::future::pending().await,
     }
 }
 

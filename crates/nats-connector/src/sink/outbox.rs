@@ -29,6 +29,10 @@ const OVERFILL_FACTOR: usize = 16;
 /// a dead letter for each of its messages.
 const MIN_OVERFILL_BYTES: usize = 16 << 20;
 
+/// Where events are settled out of order, it is full at this many times `max_events` with those that are settled behind
+/// one that is not.
+const SPREAD_FACTOR: usize = 8;
+
 /// The events of a sink that are not settled.
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -76,11 +80,13 @@ struct State {
     stop_by: Option<Instant>,
 }
 
-struct Slot {
+/// An event; `None` when it is settled, so that nothing of it is kept behind one that is not.
+type Slot = Option<Open>;
+
+struct Open {
     address: Address,
     batch: Arc<EncodedBatch>,
     row: usize,
-    is_settled: bool,
 }
 
 /// How far everything is settled.
@@ -142,7 +148,7 @@ impl Outbox {
         let mut slots = Vec::with_capacity(batch.len());
         for row in 0..batch.len() {
             match addressing.address(&batch, row) {
-                Ok(address) => slots.push(Slot { address, batch: batch.clone(), row, is_settled: false }),
+                Ok(address) => slots.push(Open { address, batch: batch.clone(), row }),
                 Err(error) => {
                     refused = Err(RowFailure { row, error });
                     break;
@@ -176,11 +182,16 @@ impl Outbox {
         Ok(())
     }
 
-    fn accept(&self, slots: Vec<Slot>) {
+    fn accept(&self, events: Vec<Open>) {
         let mut state = self.lock();
-        state.cost += slots.iter().map(Slot::cost).sum::<usize>();
-        state.open += slots.len();
-        state.slots.extend(slots);
+        if matches!(state.phase, Phase::Failed(_)) {
+            // It gave up meanwhile, and did not see these.
+            state.phase = Phase::Running;
+            self.retry.notify_one();
+        }
+        state.cost += events.iter().map(Open::cost).sum::<usize>();
+        state.open += events.len();
+        state.slots.extend(events.into_iter().map(Some));
         self.changed(&state);
         drop(state);
         self.work.notify_one();
@@ -193,9 +204,8 @@ impl Outbox {
         let mut events = Vec::new();
         let mut bytes = 0;
         while events.len() < max && state.taken < state.slots.len() {
-            let slot = &state.slots[state.taken];
-            if !slot.is_settled {
-                let event = slot.event(state.first + state.taken as u64);
+            if let Some(open) = &state.slots[state.taken] {
+                let event = open.event(state.first + state.taken as u64);
                 if !events.is_empty() && bytes + event.payload.len() > max_bytes {
                     break;
                 }
@@ -271,13 +281,10 @@ impl Outbox {
         let state = self.lock();
         let mut runs: Vec<(Arc<EncodedBatch>, Range<usize>)> = Vec::new();
         for number in numbers.start.max(state.first)..numbers.end {
-            let Some(slot) = state.index_of(number).map(|index| &state.slots[index]).filter(|slot| !slot.is_settled)
-            else {
-                continue;
-            };
+            let Some(open) = state.index_of(number).and_then(|index| state.slots[index].as_ref()) else { continue };
             match runs.last_mut() {
-                Some((batch, rows)) if Arc::ptr_eq(batch, &slot.batch) && rows.end == slot.row => rows.end += 1,
-                _ => runs.push((slot.batch.clone(), slot.row..slot.row + 1)),
+                Some((batch, rows)) if Arc::ptr_eq(batch, &open.batch) && rows.end == open.row => rows.end += 1,
+                _ => runs.push((open.batch.clone(), open.row..open.row + 1)),
             }
         }
         drop(state);
@@ -336,7 +343,7 @@ impl Outbox {
         let state = self.lock();
         let taken = (state.first..).zip(state.slots.iter().take(state.taken));
         taken
-            .filter(|(_, slot)| !slot.is_settled && slot.address.subject.as_str() == subject)
+            .filter(|(_, slot)| slot.as_ref().is_some_and(|open| open.address.subject.as_str() == subject))
             .map(|(number, _)| number)
             .collect()
     }
@@ -387,7 +394,10 @@ impl Outbox {
     fn changed(&self, state: &State) {
         self.context.metrics.queue_bytes.set(state.cost as u64);
         let running = matches!(state.phase, Phase::Running);
-        let ready = !running || (state.cost < self.max_bytes && state.open < self.max_events);
+        let has_room = state.cost < self.max_bytes
+            && state.open < self.max_events
+            && state.slots.len() < self.max_events.saturating_mul(SPREAD_FACTOR);
+        let ready = !running || has_room;
         if ready != self.ready.swap(ready, Ordering::AcqRel) && ready {
             self.room.notify_waiters();
         }
@@ -395,7 +405,7 @@ impl Outbox {
 
     /// Something was settled.
     fn moved_on(&self, state: &mut State) {
-        while state.slots.front().is_some_and(|slot| slot.is_settled) {
+        while state.slots.front().is_some_and(Option::is_none) {
             state.slots.pop_front();
             state.first += 1;
             state.taken = state.taken.saturating_sub(1);
@@ -434,16 +444,14 @@ impl State {
     }
 
     fn settle(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        if !slot.is_settled {
-            slot.is_settled = true;
-            self.cost -= slot.cost();
+        if let Some(open) = self.slots[index].take() {
+            self.cost -= open.cost();
             self.open -= 1;
         }
     }
 }
 
-impl Slot {
+impl Open {
     fn cost(&self) -> usize {
         self.batch.payload(self.row).len() + EVENT_OVERHEAD_BYTES
     }

@@ -180,3 +180,39 @@ fn events_are_found_by_their_subject() {
     bench.outbox.done(1);
     assert_eq!((bench.outbox.taken_to("out"), bench.outbox.taken_to("other")), (vec![2], vec![]));
 }
+
+#[test]
+fn an_event_that_is_settled_out_of_order_is_not_kept_and_those_behind_one_that_is_not_are_bounded() {
+    let context = ConnectorContext::new(&Metrics::default(), ConnectorRole::Sink, "Out", "nats");
+    let Bench { addressing, recorder, .. } = bench(1);
+    let outbox = Outbox::new(usize::MAX, 2, context, recorder);
+    let publish = |payload: Bytes| outbox.publish(&EncodedBatch::single(payload, 1), &addressing).unwrap();
+    publish("first".into());
+    for number in 2..=2 * SPREAD_FACTOR as u64 {
+        assert!(outbox.is_ready(), "{number}");
+        let payload = Bytes::from(vec![0; 1000]);
+        publish(payload.clone());
+        assert_eq!(outbox.take(2, usize::MAX).last().map(|event| event.number), Some(number));
+        outbox.done(number);
+        assert!(payload.is_unique(), "nobody else keeps it");
+    }
+    assert_eq!(outbox.len(), 1);
+    assert!(!outbox.is_ready());
+    outbox.done(1);
+    assert!(outbox.is_ready());
+}
+
+#[test]
+fn what_is_accepted_while_the_sink_gives_up_is_tried() {
+    let bench = bench(10);
+    let _settled = bench.publish("a");
+    // Between the two steps of publishing.
+    bench.outbox.accepts().unwrap();
+    bench.outbox.give_up(&gone());
+    let batch = Arc::new(EncodedBatch::single("b".into(), 1));
+    let address = bench.addressing.address(&batch, 0).unwrap();
+    bench.outbox.accept(vec![Open { address, batch, row: 0 }]);
+    assert_ready!(task::spawn(bench.outbox.retried()).poll());
+    assert_eq!((bench.failed(), bench.take(10)), (vec!["a".to_owned()], "b".to_owned()));
+    bench.try_publish("c").unwrap();
+}

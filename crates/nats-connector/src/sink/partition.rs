@@ -5,11 +5,15 @@
 //! producers, and servers that map their subjects, put the same key into the same partition. Values:
 //! `fnv1a("") = 0x811c9dc5`, `fnv1a("a") = 0xe40c292c`, `fnv1a("foobar") = 0xbf9cf968`.
 
+use async_nats::HeaderMap;
 use eventflux_core::template::COLUMN_SEPARATOR;
 use eventflux_core::{EncodedBatch, EventFluxError, Properties, Template};
 
 const BY: &str = "partition.by";
 const COUNT: &str = "partition.count";
+
+/// Tells in each message among how many partitions it was put: a source that counts on another number would miss some.
+const COUNT_HEADER: &str = "Eventflux-Partitions";
 
 const OFFSET_BASIS: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
@@ -47,10 +51,31 @@ impl Partition {
         Ok(Some(Self { key, count }))
     }
 
+    /// What each message says of the partitions.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(COUNT_HEADER, self.count.to_string());
+        headers
+    }
+
     /// The partition of row number `row`, below the number of partitions.
     pub(crate) fn of(&self, batch: &EncodedBatch, row: usize) -> u32 {
         number(self.key.text(batch, row), self.count)
     }
+}
+
+/// A message that was put among another number of partitions than the source counts on. Other producers need not say it.
+///
+/// # Errors
+/// [`EventFluxError::Configuration`]
+pub(crate) fn refuse_other_count(headers: Option<&HeaderMap>, count: u32) -> Result<(), EventFluxError> {
+    let Some(said) = headers.and_then(|headers| headers.get(COUNT_HEADER)) else { return Ok(()) };
+    if said.as_str().parse() == Ok(count) {
+        return Ok(());
+    }
+    let reason = format!("is {count}, and the sink that wrote these messages says '{}'", said.as_str().escape_debug());
+    Err(EventFluxError::property(COUNT, reason)
+        .with_hint("say the same number at both; another one needs another subject and another partition.group"))
 }
 
 /// The partition of a key: the values of the columns, separated by [`COLUMN_SEPARATOR`], which is not hashed.
@@ -76,6 +101,15 @@ mod tests {
                 assert_eq!(number(key, count), hash % count, "{key} of {count}");
             }
         }
+    }
+
+    #[test]
+    fn a_source_that_counts_on_another_number_is_told() {
+        let partition = read(&[("partition.by", "symbol"), ("partition.count", "16")]).unwrap().unwrap();
+        let headers = partition.headers();
+        assert!(refuse_other_count(Some(&headers), 16).is_ok() && refuse_other_count(None, 16).is_ok());
+        let error = refuse_other_count(Some(&headers), 8).unwrap_err().to_string();
+        assert!(error.contains("'partition.count'") && error.contains("is 8") && error.contains("'16'"), "{error}");
     }
 
     #[test]

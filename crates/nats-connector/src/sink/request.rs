@@ -138,7 +138,7 @@ enum Happened {
     GaveUp(EventFluxError),
     Reconnected,
     Look,
-    Violation(Violation),
+    Violation(Option<Violation>),
     Answer(Option<Message>),
     Always(Always),
 }
@@ -190,7 +190,9 @@ impl Desk<'_> {
                 }
                 Happened::Look if connection.is_connected() => {}
                 Happened::Look => self.lost(None),
-                Happened::Violation(violation) => self.refused(&violation, &line),
+                Happened::Violation(Some(violation)) => self.refused(&violation, &line),
+                // Those requests have no answer in time.
+                Happened::Violation(None) => {}
                 Happened::Answer(Some(message)) => self.answered(message, &line),
                 Happened::Answer(None) => break Err(closed("the connection has ended")),
                 Happened::Always(happened) => self.handle(happened),

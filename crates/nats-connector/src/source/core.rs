@@ -231,11 +231,12 @@ impl Session<'_> {
         if violation.operation == Operation::Subscribe && self.subscriptions.refuse(&violation.subject) {
             let health = &self.work.context.health;
             let before = health.current();
+            // Said once, not with each attempt.
             if before.state == ConnectionState::Connected {
                 self.healthy = Some(before);
+                log::error!("[{}] {violation}; trying again", self.work.context.stream);
             }
             health.set(ConnectionState::Reconnecting, violation.to_string());
-            log::error!("[{}] {violation}; trying again", self.work.context.stream);
         }
     }
 

@@ -17,8 +17,8 @@ use eventflux_nats::{Connection, ConnectionConfig, Observer};
 use tokio::time::Instant;
 
 pub(crate) use self::core::CoreConfig;
-pub(crate) use self::message::{Answered, Delivery};
 pub(crate) use self::jetstream::JetStreamConfig;
+pub(crate) use self::message::{Answered, Delivery};
 pub(crate) use self::partitions::PartitionsConfig;
 use crate::config::{NatsSourceConfig, SourceMode};
 use crate::presence::Presence;
@@ -177,5 +177,74 @@ impl StopBy {
     /// How long it may still take, `limit` at most: nine tenths of what is left, so that `stop` returns in time.
     pub(crate) fn time_left(&self, limit: Duration) -> Duration {
         self.0.get().map_or(limit, |by| (by.saturating_duration_since(Instant::now()) * 9 / 10).min(limit))
+    }
+
+    /// What becomes of `future` within `limit`, and within what is left of the time to stop: also when `signal` is raised only
+    /// meanwhile. `None` when it takes longer.
+    pub(crate) async fn within<F: Future>(&self, signal: &StopSignal, limit: Duration, future: F) -> Option<F::Output> {
+        let until = Instant::now() + limit;
+        tokio::pin!(future);
+        tokio::select! {
+            biased;
+            output = &mut future => return Some(output),
+            () = signal.stopped() => {}
+            () = tokio::time::sleep_until(until) => return None,
+        }
+        let left = self.time_left(until.saturating_duration_since(Instant::now()));
+        tokio::time::timeout(left, future).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// How long what never ends may take, when the source is told `before` or meanwhile that it is to stop within a second.
+    async fn time_of_one_that_never_ends(told_after: Option<Duration>) -> Duration {
+        let (stop_by, (stop, signal)) = (StopBy::default(), StopSignal::new());
+        let began = Instant::now();
+        let told = async {
+            match told_after {
+                Some(after) => sleep(after).await,
+                None => pending().await,
+            }
+            stop_by.set(Instant::now() + Duration::from_secs(1));
+            stop.send_replace(true);
+            pending::<()>().await;
+        };
+        tokio::select! {
+            output = stop_by.within(&signal, LIMIT, pending::<()>()) => assert_eq!(output, None),
+            () = told => {}
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_that_comes_meanwhile_shortens_what_is_left() {
+        assert_eq!(time_of_one_that_never_ends(None).await.as_secs_f64().round(), 5.0);
+        let told_late = time_of_one_that_never_ends(Some(Duration::from_secs(2))).await;
+        assert!((2_900..=3_000).contains(&told_late.as_millis()), "{told_late:?}");
+        let told_at_last = time_of_one_that_never_ends(Some(Duration::from_millis(4_900))).await;
+        assert!((4_900..=5_000).contains(&told_at_last.as_millis()), "{told_at_last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_in_time_is_told_whether_the_source_is_to_stop_or_not() {
+        let (stop_by, (stop, signal)) = (StopBy::default(), StopSignal::new());
+        let work = || async {
+            sleep(Duration::from_millis(500)).await;
+            7
+        };
+        assert_eq!(stop_by.within(&signal, LIMIT, work()).await, Some(7));
+        stop_by.set(Instant::now() + Duration::from_secs(1));
+        stop.send_replace(true);
+        assert_eq!(stop_by.within(&signal, LIMIT, work()).await, Some(7));
+        assert_eq!(stop_by.within(&signal, LIMIT, work()).await, None, "less than that is left");
     }
 }

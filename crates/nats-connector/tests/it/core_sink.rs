@@ -1,11 +1,13 @@
 //! Publishing to subjects.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use eventflux_core::health::ConnectionState;
 use eventflux_core::{EventFluxError, FaultClass, Properties};
 use eventflux_nats_connector::SINK_PROPERTIES;
 use eventflux_testkit::nats::NatsServer;
+use eventflux_testkit::proxy::ChaosProxy;
 use eventflux_testkit::wait::eventually_blocking;
 
 use crate::support::{DEADLINE, NatsPeer, PROMPTLY, TestClient, batch, counted, sink};
@@ -138,6 +140,64 @@ fn events_settle_also_where_marks_are_not_permitted() {
         recording.wait_for(expected);
         assert!(sink.recorder.failed().is_empty());
     }
+}
+
+#[test]
+fn each_event_arrives_or_is_reported_when_permissions_are_revoked_under_load() {
+    const BATCHES: usize = 120;
+    const BATCH: usize = 100;
+    let config = |deny: &str| {
+        format!(
+            "authorization {{ users = [
+                {{ user: all, password: all }}
+                {{ user: limited, password: limited, permissions: {{ publish: {{ deny: '{deny}' }} }} }}
+            ] }}"
+        )
+    };
+    let mut server = NatsServer::start_with(&config("nothing"));
+    let recording = TestClient::connect_as(&server, "all", "all").subscribe(">");
+    let sink = sink(&server.url(), &[&[("nats.subject", "${what}.${id}")][..], &as_user("limited")].concat());
+    for first in 0..BATCHES {
+        if first == BATCHES / 4 {
+            server.reload(&config("secret.*"));
+        }
+        let subject = |number| format!("{}.{number}", if number % 3 == 0 { "open" } else { "secret" });
+        let subjects: Vec<_> = (first * BATCH..(first + 1) * BATCH).map(subject).collect();
+        let texts: Vec<_> = subjects.iter().map(|subject| [("nats.subject", &**subject)]).collect();
+        let rows: Vec<_> = subjects.iter().zip(&texts).map(|(subject, text)| (&**subject, &text[..])).collect();
+        sink.publish(&rows).unwrap();
+    }
+    sink.settle().unwrap();
+    let failed: HashSet<_> =
+        sink.recorder.failed().iter().map(|(payload, _)| String::from_utf8_lossy(payload).into_owned()).collect();
+    assert!(failed.len() > BATCH && failed.iter().all(|subject| subject.starts_with("secret.")), "{}", failed.len());
+    let decided = || failed.iter().cloned().chain(recording.texts()).collect::<HashSet<_>>();
+    eventually_blocking(DEADLINE, || {
+        decided().iter().filter(|text| text.starts_with("open.") || text.starts_with("secret.")).count()
+            == BATCHES * BATCH
+    });
+}
+
+/// What the kernel has accepted counts as delivered there; this has not been, for there is more of it than it takes.
+#[test]
+fn what_was_not_written_when_the_connection_was_cut_is_sent_again_also_where_marks_are_not_permitted() {
+    let config = format!("max_payload: {}\n{LIMITED}", 64 << 20);
+    let server = NatsServer::start_with(&config);
+    let proxy = ChaosProxy::start(server.address());
+    let recording = TestClient::connect_as(&server, "all", "all").subscribe("out.a");
+    let url = format!("nats://{}", proxy.address());
+    let sink = sink(&url, &[&[("nats.subject", "out.a")][..], &as_user("mute")].concat());
+    sink.sink.publish(b"first").unwrap();
+    sink.settle().unwrap();
+    recording.wait_for(1);
+    proxy.bandwidth(Some(1 << 20));
+    sink.sink.publish(&vec![b'x'; 40 << 20]).unwrap();
+    proxy.wait_for("a part of it", |traffic| traffic.to_upstream_bytes > 100 << 10).blocking();
+    proxy.reset();
+    proxy.bandwidth(None);
+    sink.settle().unwrap();
+    assert_eq!(recording.wait_for(2)[1].payload.len(), 40 << 20);
+    assert!(sink.recorder.failed().is_empty());
 }
 
 #[test]

@@ -74,6 +74,20 @@ impl Bench {
         source
     }
 
+    fn not_started(&self, more: &[(&str, &str)]) -> TestSource {
+        let url = self.server.url();
+        Registry::new().source(&[&[("nats.url", &*url)], &QUICK[..], &ORDERS, more].concat(), &[])
+    }
+
+    fn store(&self, payloads: &[String]) {
+        block_on(async {
+            for payload in payloads {
+                let payload = payload.clone().into_bytes();
+                self.context.publish("orders.new", payload.into()).await.unwrap().await.unwrap();
+            }
+        });
+    }
+
     fn consumer(&self) -> Option<Info> {
         block_on(async { self.context.get_stream("ORDERS").await.ok()?.consumer_info("work").await.ok() })
     }
@@ -225,6 +239,62 @@ fn a_message_that_was_delivered_too_often_goes_to_the_error_strategy() {
     assert_eq!(error.to_string(), "was delivered 2 times and not acknowledged (nats.max.deliver is 2)");
     bench.wait_until_acknowledged(2);
     assert_eq!(counted(&last.context, "eventflux_nats_undeliverable_total", None), 1);
+}
+
+#[test]
+fn what_crashed_or_was_stopped_often_is_worked_on_all_the_same() {
+    let bench = Bench::new();
+    bench.publish(1..=1);
+    for _ in 0..6 {
+        let mut source = bench.source_that(&[("nats.ack.wait", "300ms")], Ok(0));
+        source.wait_for(1);
+        // No time to give anything back.
+        source.source.stop(Duration::ZERO);
+        eventually_blocking(DEADLINE, || !source.recorder.ends().is_empty());
+    }
+    let last = bench.source(&[("nats.ack.wait", "300ms")]);
+    assert_eq!(last.wait_for(1), ["1"]);
+    // That of each of them, and perhaps more where one took its time.
+    let deliveries = last.metadata(0, "deliveries").unwrap();
+    let deliveries: u32 = deliveries.trim_start_matches("Long(").trim_end_matches(')').parse().unwrap();
+    assert!(deliveries >= 7, "{deliveries}");
+    bench.wait_until_acknowledged(1);
+    assert!(last.recorder.errors().is_empty());
+}
+
+#[test]
+fn what_waits_for_the_pipeline_is_bounded_by_bytes_too() {
+    let bench = Bench::new();
+    let mut source = bench.not_started(&[("nats.fetch.bytes", "64KiB")]);
+    source.recorder.close_gate();
+    source.start().unwrap();
+    let payloads: Vec<_> = (0..200).map(|number| format!("{number:10240}")).collect();
+    bench.store(&payloads);
+    let taken = || bench.consumer().map_or(0, |info| info.num_ack_pending);
+    eventually_blocking(DEADLINE, || taken() > 6);
+    let began = std::time::Instant::now();
+    // Longer than a pull waits at the server.
+    eventually_blocking(DEADLINE, || began.elapsed() > Duration::from_millis(1_500));
+    assert!((7..=20).contains(&taken()), "{}", taken());
+    source.recorder.open_gate();
+    assert_eq!(source.wait_for(200), payloads);
+    bench.wait_until_acknowledged(200);
+}
+
+#[test]
+fn large_messages_that_wait_come_in_several_deliveries() {
+    let bench = Bench::new();
+    let mut source = bench.not_started(&[("nats.fetch.bytes", "64MiB")]);
+    source.recorder.close_gate();
+    source.start().unwrap();
+    let payloads: Vec<_> =
+        (0..12).map(|number: u32| number.to_string().repeat(1_000_000 / number.to_string().len())).collect();
+    bench.store(&payloads);
+    eventually_blocking(DEADLINE, || counted(&source.context, "eventflux_nats_unacknowledged", None) == 12);
+    source.recorder.open_gate();
+    assert_eq!(source.wait_for(12), payloads);
+    assert_eq!(source.recorder.deliveries(), 3, "of five, five and two");
+    bench.wait_until_acknowledged(12);
 }
 
 #[test]

@@ -401,6 +401,55 @@ fn a_stream_that_is_deleted_and_made_again_is_read_from_its_beginning() {
 }
 
 #[test]
+fn a_stream_that_is_replaced_at_once_is_read_from_its_beginning() {
+    let bench = Bench::start();
+    bench.store("trades.x.0", &["a", "b", "c"]);
+    let source = reader(&bench.server.url(), "1");
+    source.wait_for(3);
+    bench.waits_for_position(0, 4);
+    block_on(async {
+        bench.jetstream.delete_stream("TRADES").await.unwrap();
+        let config = Config { name: "TRADES".to_owned(), subjects: vec!["trades.>".to_owned()], ..Config::default() };
+        bench.jetstream.create_stream(config).await.unwrap();
+    });
+    bench.store("trades.x.0", &["d", "e"]);
+    assert_eq!(source.wait_for(5), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn a_stream_that_is_older_than_what_the_positions_are_of_is_read_all_the_same() {
+    let bench = Bench::start();
+    let url = bench.server.url();
+    bench.store("trades.x.0", &["a", "b"]);
+    let mut first = reader(&url, "2");
+    first.wait_for(2);
+    bench.waits_for_position(0, 3);
+    let epoch = bench.record(0)["epoch"].as_u64().unwrap();
+    first.source.stop(DEADLINE);
+    for partition in 0..2 {
+        let record = serde_json::json!({"owner": null, "position": 900, "epoch": epoch + 1_000, "write": 1});
+        block_on(async {
+            let store = bench.jetstream.get_key_value("eventflux-leases-g").await.unwrap();
+            store.put(format!("partition.{partition}"), record.to_string().into()).await.unwrap();
+        });
+    }
+    let logs = LogCapture::start().containing("the stream is older");
+    let second = reader(&url, "2");
+    waits_to_hold(&second, 2);
+    assert_eq!(second.wait_for(2), ["a", "b"]);
+    bench.store("trades.x.1", &["c"]);
+    assert_eq!(second.wait_for(3), ["a", "b", "c"]);
+    assert_eq!((0..2).map(|partition| bench.record(partition)["epoch"].as_u64()).collect::<Vec<_>>(), [Some(epoch); 2]);
+    assert_eq!(logs.lines().len(), 1);
+    // Another one neither minds nor begins again.
+    let third = reader(&url, "2");
+    waits_to_hold(&third, 1);
+    bench.store("trades.x.0", &["d"]);
+    bench.store("trades.x.1", &["e"]);
+    eventually_blocking(DEADLINE, || second.recorder.count() + third.recorder.count() == 5);
+}
+
+#[test]
 fn messages_that_were_removed_before_they_were_read_are_a_gap() {
     let bench = Bench::start();
     bench.store("trades.x.0", &["a", "b"]);
@@ -486,6 +535,52 @@ fn what_is_delivered_and_not_settled_is_bounded() {
 }
 
 #[test]
+fn what_waits_for_the_pipeline_is_bounded_by_bytes_too() {
+    let bench = Bench::start();
+    let payloads: Vec<_> = (0..100).map(|number| format!("{number:10240}")).collect();
+    let url = bench.server.url();
+    let raw = [&[("nats.url", &*url)], &QUICK[..], &properties("1", &[("nats.fetch.bytes", "64KiB")])].concat();
+    let mut source = Registry::new().source(&raw, &[]);
+    bench.store("trades.x.0", &payloads.iter().map(String::as_str).collect::<Vec<_>>());
+    source.recorder.close_gate();
+    source.start().unwrap();
+    let pending = || counted(&source.context, "eventflux_nats_partitions_pending", None);
+    eventually_blocking(DEADLINE, || (1..100).contains(&pending()));
+    let began = Instant::now();
+    // Longer than a pull waits at the server.
+    eventually_blocking(DEADLINE, || began.elapsed() > Duration::from_millis(1_500));
+    assert!((70..100).contains(&pending()), "{}", pending());
+    source.recorder.open_gate();
+    assert_eq!(source.wait_for(100), payloads);
+}
+
+#[test]
+fn a_source_that_begins_again_is_done_when_it_is_told_to_stop_and_not_later() {
+    let bench = Bench::start();
+    let url = bench.server.url();
+    let raw = [&[("nats.url", &*url)], &QUICK[..], &properties("1", &[])].concat();
+    let mut source = Registry::new().source(&raw, &[]);
+    source.recorder.settle(Ok(0));
+    source.start().unwrap();
+    bench.store("trades.x.0", &["a"]);
+    source.wait_for(1);
+    let consumers =
+        || block_on(async { bench.jetstream.get_stream("TRADES").await.unwrap().cached_info().state.consumer_count });
+    eventually_blocking(DEADLINE, || consumers() == 1);
+    // Another session is needed, and the present one waits for what is not settled.
+    block_on(async {
+        let store = bench.jetstream.get_key_value("eventflux-leases-g").await.unwrap();
+        let record = serde_json::json!({"owner": null, "position": 1, "epoch": u64::MAX, "write": 1});
+        store.put("partition.0", record.to_string().into()).await.unwrap();
+    });
+    eventually_blocking(DEADLINE, || held(&source) == 0);
+    let began = Instant::now();
+    source.source.stop(Duration::from_secs(1));
+    eventually_blocking(DEADLINE, || !source.recorder.ends().is_empty());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_stream_that_forgets_what_was_read_is_refused() {
     let bench = Bench::without_stream();
     let config = Config {
@@ -500,6 +595,17 @@ fn a_stream_that_forgets_what_was_read_is_refused() {
     let ends = source.recorder.ends();
     let error = ends[0].as_ref().unwrap_err().to_string();
     assert!(error.contains("'nats.stream'") && error.contains("workqueue"), "{error}");
+}
+
+#[test]
+fn a_source_that_counts_on_fewer_partitions_than_there_are_ends_instead_of_missing_some() {
+    let bench = Bench::start();
+    bench.publish(0..1, 16);
+    let reader = reader(&bench.server.url(), "8");
+    reader.wait_for_state(ConnectionState::Failed);
+    eventually_blocking(DEADLINE, || !reader.recorder.ends().is_empty());
+    let error = reader.recorder.ends()[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains("'partition.count'") && error.contains("'16'"), "{error}");
 }
 
 #[test]

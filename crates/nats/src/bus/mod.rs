@@ -5,6 +5,7 @@
 
 mod feed;
 mod follow;
+mod health;
 mod log;
 mod order;
 mod presence;
@@ -94,6 +95,8 @@ pub struct Bus {
 
 impl Bus {
     /// Begins to connect, on the shared runtime. NATS that cannot be reached is no error when the connection tries again.
+    /// The observer shows `connected` when the log can be read and written, `reconnecting` with the reason while it cannot,
+    /// and `failed` when the bus has ended by itself.
     ///
     /// # Errors
     /// [`EventFluxError::Configuration`] for a name that cannot be one, and when there is no runtime.

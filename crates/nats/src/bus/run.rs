@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventflux_core::EventFluxError;
-use eventflux_core::health::{ConnectionState, HealthReporter};
+use eventflux_core::health::HealthReporter;
 use eventflux_core::runtime::panicked;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::feed::Feed;
 use super::follow::follow;
+use super::health::Parts;
 use super::log::Log;
 use super::presence::{Presence, PresenceReader, Writer, forget};
 use super::shared::Shared;
@@ -51,9 +52,14 @@ struct Tasks {
 impl Run {
     /// Ends when the bus is stopped, or cannot go on.
     pub(super) async fn run(self, listener: Arc<dyn Listener>) {
+        let health = Parts::new(self.observer.health.clone());
         let (tell, teller) = Teller::new(listener, self.shared.clone());
         let teller = tokio::spawn(teller.run());
-        let result = self.work(tell).await;
+        let result = tokio::select! {
+            result = self.work(tell, &health) => result,
+            never = health.show() => match never {},
+        };
+        self.conclude(&result, &health);
         let result = match teller.await {
             Ok(teller) => self.fail_rest(teller, result).await,
             Err(error) => Err(ended(error)),
@@ -61,9 +67,23 @@ impl Run {
         if let Err(error @ EventFluxError::Panic { .. }) = &result {
             log::error!("[{}] {error}", self.observer.stream);
             self.shared.end(error.clone());
-            self.observer.health.set(ConnectionState::Failed, error.to_string());
+            health.end(error);
         }
         self.shared.finish();
+    }
+
+    /// Says why nothing goes on, where nobody asked for an end.
+    fn conclude(&self, result: &Result<(), EventFluxError>, health: &Parts) {
+        match result {
+            // A panic is told of later, when it is known whose it was.
+            Ok(()) | Err(EventFluxError::Stopped | EventFluxError::Panic { .. }) => {}
+            Err(error) => {
+                if !health.has_failed() {
+                    log::error!("[{}] {error}", self.observer.stream);
+                }
+                health.end(error);
+            }
+        }
     }
 
     /// After giving up: what has no outcome has failed.
@@ -77,13 +97,14 @@ impl Run {
         result
     }
 
-    async fn work(&self, tell: mpsc::Sender<Vec<Told>>) -> Result<(), EventFluxError> {
+    async fn work(&self, tell: mpsc::Sender<Vec<Told>>, health: &Parts) -> Result<(), EventFluxError> {
+        let observer = self.observer_of(&health.connection);
         let connection = tokio::select! {
-            opened = Connection::open(&self.config.connection, &self.observer) => opened?,
+            opened = Connection::open(&self.config.connection, &observer) => opened?,
             _ = self.asked() => return Ok(()),
             () = tell.closed() => return Err(EventFluxError::Stopped),
         };
-        let mut tasks = self.start(&connection, &tell);
+        let mut tasks = self.start(&connection, &tell, health);
         let result = tokio::select! {
             error = connection.given_up() => Err(error),
             // The listener panicked.
@@ -101,13 +122,14 @@ impl Run {
         result
     }
 
-    fn start(&self, connection: &Connection, tell: &mpsc::Sender<Vec<Told>>) -> Tasks {
+    fn start(&self, connection: &Connection, tell: &mpsc::Sender<Vec<Told>>, health: &Parts) -> Tasks {
         let Self { config, instance, observer, .. } = self;
         let (mut endless, mut writer) = (JoinSet::new(), JoinSet::new());
         let (there, is_there) = watch::channel(false);
         let log = Log::new(config, connection, observer, tell.clone(), there);
-        endless.spawn(follow(connection.clone(), observer.clone(), log));
-        let feed = Feed::new(config, instance, connection, observer, self.shared.clone(), tell.clone());
+        endless.spawn(follow(connection.clone(), self.observer_of(&health.reader), log));
+        let publishing = self.observer_of(&health.publisher);
+        let feed = Feed::new(config, instance, connection, &publishing, self.shared.clone(), tell.clone());
         endless.spawn(feed.run(is_there));
         if let Some((presence, ttl)) = self.presence.clone().zip(config.presence) {
             let observer = beside(observer);
@@ -143,6 +165,11 @@ impl Run {
             // An error means that the time is over: what is left is counted.
             _ = timeout_at(by, drained) => Ok(()),
         }
+    }
+
+    /// An observer that shows the state of a part.
+    fn observer_of(&self, part: &HealthReporter) -> Observer {
+        Observer { health: part.clone(), ..self.observer.clone() }
     }
 
     /// Resolves when it is to stop: until when it may drain.

@@ -35,6 +35,10 @@ pub struct Observer {
     pub registry: Metrics,
 }
 
+/// How long JetStream may take to answer a question. While a cluster elects a leader nobody answers: who asks again soon is
+/// heard soon after that.
+const QUESTION: Duration = Duration::from_secs(3);
+
 /// A connection to NATS that comes back when it is lost. Copies share it; the last one that is dropped ends it.
 ///
 /// It lives on the runtime in which it was opened.
@@ -96,7 +100,9 @@ impl Connection {
 
     /// JetStream over this connection.
     pub fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(self.shared.client.clone())
+        let mut jetstream = jetstream::new(self.shared.client.clone());
+        jetstream.set_timeout(QUESTION);
+        jetstream
     }
 
     /// Whether it is connected now.

@@ -50,9 +50,25 @@ pub struct LeaseConfig {
 pub struct Origin {
     /// Which stream: one that is created later under the same name has a greater number.
     pub epoch: u64,
-    /// Where a partition begins that nobody has worked on. Where there are positions of an earlier epoch, partitions begin at
+    /// Where a partition begins that nobody has worked on. Where there are positions of another epoch, partitions begin at
     /// the first message of this one.
     pub first: u64,
+    /// Streams up to this epoch are known to be gone, though it is greater than that of this one: one was restored, or the
+    /// server's clock went back. 0: none.
+    pub gone: u64,
+}
+
+impl Origin {
+    /// This one, known to be there after one of epoch `newest` was seen: if that is greater, it is gone.
+    #[must_use]
+    pub fn after(self, newest: u64) -> Self {
+        Self { gone: if newest > self.epoch { newest } else { 0 }, ..self }
+    }
+
+    /// Whether there is a newer stream than this one, when there are positions of that epoch.
+    pub(in crate::leases) fn is_before(self, epoch: u64) -> bool {
+        epoch > self.epoch.max(self.gone)
+    }
 }
 
 /// A time during which this process holds a partition; the next one has a greater number. The
@@ -86,6 +102,10 @@ pub enum Change {
         /// Of which term.
         term: Term,
     },
-    /// Other processes work on a stream that is newer than the one this process knows: begin again.
-    Outdated,
+    /// Other processes work, or worked, on a stream that is newer than the one this process knows: ask for it, and begin again.
+    /// If it is none the less the older one, then the newer one is gone: say so with [`Origin::gone`].
+    Outdated {
+        /// Which one.
+        epoch: u64,
+    },
 }

@@ -19,7 +19,7 @@ const END: Duration = Duration::from_secs(18);
 /// How long a partition may be held by nobody while somebody is well, and others take it and go away at once: each of them
 /// costs a lease, or two when it can say that it is there, but not see.
 const UNHELD: Duration = Duration::from_secs(6);
-const ORIGIN: Origin = Origin { epoch: 1, first: 1 };
+const ORIGIN: Origin = Origin { epoch: 1, first: 1, gone: 0 };
 
 #[test]
 fn one_at_a_time_holds_each_partition_and_all_have_their_share() {
@@ -247,7 +247,7 @@ impl World {
                 let delay = ms(self.rng.u64(0..300));
                 self.at(delay, What::Finished(index, partition, term));
             }
-            Change::Outdated => panic!("there is one epoch"),
+            Change::Outdated { .. } => panic!("there is one epoch"),
         }
     }
 

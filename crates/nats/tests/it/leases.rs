@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::connection::{eager, observer, open};
 
 const LEASE: Duration = Duration::from_secs(2);
-const ORIGIN: Origin = Origin { epoch: 1, first: 1 };
+const ORIGIN: Origin = Origin { epoch: 1, first: 1, gone: 0 };
 
 /// How long anything may take besides a lease.
 const SOON: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ async fn work(leases: Leases, name: String, held: Held, leaves: Arc<tokio::sync:
                     leases.release(partition, term);
                 }
                 Change::Lost { partition, .. } => drop(held.lock().unwrap().remove(&partition)),
-                Change::Outdated => held.lock().unwrap().clear(),
+                Change::Outdated { .. } => held.lock().unwrap().clear(),
             }),
             _ = tick.tick() => {
                 let mut held = held.lock().unwrap();
@@ -236,7 +236,7 @@ async fn a_newer_stream_ends_what_works_on_the_older_one_and_begins_at_its_first
     old.leaves.notify_one();
     old.work.await.unwrap();
     let other = Diary::default();
-    let origin = Origin { epoch: 2, first: 4_000 };
+    let origin = Origin { epoch: 2, first: 4_000, gone: 0 };
     let new = Process::join_from(&server, "new", 1, origin, &other).await;
     new.waits_for(1).await;
     eventually(SOON, || !other.lock().unwrap().is_empty()).await;
@@ -245,6 +245,6 @@ async fn a_newer_stream_ends_what_works_on_the_older_one_and_begins_at_its_first
     let config = LeaseConfig { group: "g".to_owned(), partitions: 1, lease: LEASE, replicas: 1 };
     let late = Leases::open(&late, &config, ORIGIN, "late").await.unwrap();
     let changes = tokio::time::timeout(SOON, late.changed()).await.unwrap();
-    assert_eq!(changes, [Change::Outdated]);
+    assert_eq!(changes, [Change::Outdated { epoch: 2 }]);
     assert_eq!(late.held(), Vec::<u32>::new());
 }

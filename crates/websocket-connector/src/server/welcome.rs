@@ -27,7 +27,7 @@ use crate::net::tls_server::client_name;
 /// When a client that found no seat may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// When a client may come back to a path that does not serve yet.
+/// When a client may come back to a path that does not serve.
 pub(super) const NOT_READY_RETRY: Duration = Duration::from_secs(1);
 
 /// A client that is let in, or told why not after the handshake.
@@ -215,7 +215,7 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
     }
     if !endpoint.is_ready() {
         endpoint.hub().count_refused();
-        return Err(Refusal::too_many("the path is not ready yet", NOT_READY_RETRY));
+        return Err(not_ready());
     }
     let room = match listener.is_full() {
         true => {
@@ -230,6 +230,11 @@ fn admit(listener: &Listener, request: &UpgradeRequest, client: &Secured) -> Res
         Err(full) => return Err(no_room(full)),
     }
     Ok(Welcome { endpoint, config, address, subprotocol, identity: None, ending })
+}
+
+/// The path does not serve yet, or not any more.
+pub(super) fn not_ready() -> Refusal {
+    Refusal::too_many("the path is not ready", NOT_READY_RETRY)
 }
 
 fn no_room(full: Ending) -> Refusal {

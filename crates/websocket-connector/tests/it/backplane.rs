@@ -7,7 +7,8 @@ use eventflux_core::health::ConnectionState;
 use eventflux_core::{BoxFuture, EventFluxError};
 use eventflux_testkit::log_capture::LogCapture;
 use eventflux_testkit::nats::NatsServer;
-use eventflux_testkit::peer::ScriptedClient;
+use eventflux_testkit::peer::{Refused, ScriptedClient};
+use eventflux_testkit::wait::eventually_blocking;
 
 use crate::support::{DEADLINE, Registry, TestSink, batch};
 
@@ -35,6 +36,45 @@ fn started(nats: &NatsServer, more: &[(&str, &str)]) -> TestSink {
 
 fn outcome(settled: BoxFuture<'static, Result<(), EventFluxError>>) -> Result<(), EventFluxError> {
     tokio_test::block_on(async { tokio::time::timeout(DEADLINE, settled).await }).unwrap()
+}
+
+/// Statuses of an upgrade and of a plain request, and when to come back.
+fn refusals(url: &str) -> [(u16, Option<String>); 2] {
+    let plain = ScriptedClient::builder(url).raw_request("GET /ws HTTP/1.1\r\nHost: h\r\n\r\n");
+    [ScriptedClient::builder(url), plain].map(|client| match client.attempt().blocking() {
+        Err(Refused::Http(answer)) => (answer.status, answer.header("Retry-After").map(str::to_owned)),
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_path_that_takes_no_clients_yet_says_so_to_health_checks_too() {
+    let nats = NatsServer::start();
+    nats.kill();
+    let sink = Registry::new().sink(&place(&nats.url(), &[]));
+    sink.start().unwrap();
+    eventually_blocking(DEADLINE, || sink.detail().contains(" takes no clients yet"));
+    let url = sink.detail().split(' ').next().unwrap().to_owned();
+    let later = (503, Some("1".to_owned()));
+    assert_eq!(refusals(&url), [later.clone(), later]);
+    nats.restart();
+    sink.wait_for_state(ConnectionState::Listening);
+    ScriptedClient::connect(&url).blocking();
+    let plain = ScriptedClient::builder(&url).raw_request("GET /ws HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(matches!(plain.attempt().blocking(), Err(Refused::Http(answer)) if answer.status == 426));
+}
+
+#[test]
+fn a_backplane_that_gives_up_sends_its_clients_away_and_takes_no_more() {
+    let nats = NatsServer::start();
+    let sink = started(&nats, &[("nats.reconnect.max.attempts", "2")]);
+    let url = sink.detail();
+    let client = ScriptedClient::connect(&url).blocking();
+    nats.kill();
+    client.expect_close(1001).blocking();
+    sink.wait_for_state(ConnectionState::Failed);
+    let later = (503, Some("1".to_owned()));
+    assert_eq!(refusals(&url), [later.clone(), later]);
 }
 
 #[test]

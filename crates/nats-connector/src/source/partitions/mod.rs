@@ -60,9 +60,9 @@ async fn connect(work: &Work) -> Result<Option<Connection>, EventFluxError> {
 }
 
 async fn sessions(config: &PartitionsConfig, work: &Work, connection: &Connection) -> Result<(), EventFluxError> {
-    let mut last = None;
+    let (mut last, mut newest) = (None, 0);
     while !work.signal.is_stopped() {
-        let ended = match Session::open(config, work, connection).await {
+        let ended = match Session::open(config, work, connection, newest).await {
             Ok(Some(session)) => {
                 last = None;
                 session.run().await?
@@ -72,7 +72,14 @@ async fn sessions(config: &PartitionsConfig, work: &Work, connection: &Connectio
             Err(error @ EventFluxError::ConnectionUnavailable { .. }) => End::Again(error.to_string()),
             Err(error) => return Err(error),
         };
-        let End::Again(reason) = ended else { return Ok(()) };
+        let reason = match ended {
+            End::Stopped => return Ok(()),
+            End::Again(reason) => reason,
+            End::Outdated(epoch) => {
+                newest = newest.max(epoch);
+                "other instances know a stream that was created later".to_owned()
+            }
+        };
         if connection.is_connected() {
             work.context.health.set(ConnectionState::Reconnecting, reason.clone());
         }

@@ -36,7 +36,7 @@ pub(super) async fn resolve(stream: &Stream, config: &PartitionsConfig) -> Resul
         // The server knows. A consumer also shows whether the stream has such subjects.
         policy => consumers::first(stream, config, policy).await?,
     };
-    Ok(Origin { epoch: u64::try_from(created).unwrap_or_default(), first })
+    Ok(Origin { epoch: u64::try_from(created).unwrap_or_default(), first, gone: 0 })
 }
 
 /// Whether the stream was deleted, or replaced by another one. Who does not know says no.

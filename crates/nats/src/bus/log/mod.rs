@@ -2,12 +2,16 @@
 
 mod position;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::stream::{Info, RawMessageErrorKind, Stream};
+use async_nats::{HeaderMap, jetstream};
 use eventflux_core::metrics::Counter;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use self::position::{Arrival, Described, Position, Turn};
 use super::follow::Reader;
@@ -19,6 +23,10 @@ use crate::stream::{Creation, Retention};
 use crate::{Connection, Observer, StreamConfig};
 
 const GONE: &str = "eventflux_nats_bus_gone_total";
+
+/// How long a server must go on saying that it has lost what was read before it is believed: one that has just become the
+/// leader of a cluster may have yet to learn of it.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Log {
@@ -93,8 +101,43 @@ impl Log {
         Ok(stream)
     }
 
-    /// Numbers that were handed over must not come again with other entries: the stream goes on behind them. What it has
-    /// taken since it lost them is removed, because those who have read further would never see it.
+    /// The stream, which has what was read here, or whose numbers go on behind it.
+    async fn find_whole(&mut self) -> Result<Stream, Lost> {
+        let stream = self.find().await?;
+        if self.rewound(&stream).await?.is_none() {
+            return Ok(stream);
+        }
+        sleep(DOUBT).await;
+        let stream = self.find().await?;
+        match self.rewound(&stream).await? {
+            Some(next) => self.skip(&stream, next).await,
+            None => Ok(stream),
+        }
+    }
+
+    /// From which number it has to go on when it has lost entries that were read.
+    async fn rewound(&self, stream: &Stream) -> Result<Option<u64>, Lost> {
+        let log = describe(stream.cached_info())?;
+        let print = match self.position.witness(&log) {
+            None => None,
+            Some(sequence) => match stream.get_raw_message(sequence).await {
+                Ok(entry) => Some(print(Some(&entry.headers), &entry.payload)),
+                // Somebody has removed it, and it says nothing any more.
+                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => None,
+                Err(error) => {
+                    let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.stream.name);
+                    return Err(Lost(format!(
+                        "entry {sequence}, the last that was read, cannot be asked for ({subject}): {error}"
+                    )));
+                }
+            },
+        };
+        Ok(self.position.rewound(&log, print))
+    }
+
+    /// Numbers that were handed over must not stand for other entries: the stream goes on behind them. What it holds is
+    /// removed, because those who have read further would never see what it has taken since, and because everybody,
+    /// whoever has read which of them, is to find that entries are gone.
     async fn skip(&self, stream: &Stream, next: u64) -> Result<Stream, Lost> {
         log::error!(
             "[{}] {} has lost entries that were read; its numbers go on from {next}, and what it holds is removed",
@@ -105,12 +148,12 @@ impl Log {
         self.jetstream.get_stream(&self.stream.name).await.map_err(Lost::from_error)
     }
 
-    /// Compares the position with what is there: what is to be told of that, or from where its numbers have to go on.
-    fn attach(&mut self, log: Described) -> Result<Vec<Told>, u64> {
+    /// Compares the position with what is there: what is to be told of that.
+    fn attach(&mut self, log: Described) -> Result<Vec<Told>, Lost> {
         let next = self.position.next();
         match self.position.attach(log) {
             Turn::Continue => Ok(Vec::new()),
-            Turn::Rewound { next } => Err(next),
+            Turn::Rewound => Err(Lost("it loses entries".to_owned())),
             Turn::Begin { fresh, before } => {
                 if !fresh {
                     self.gone.add(before + 1 - next);
@@ -123,6 +166,9 @@ impl Log {
 
     fn digest(&mut self, pulled: Vec<Pulled>, drained: bool) -> Vec<Told> {
         let mut told = Vec::with_capacity(pulled.len() + 1);
+        if let Some(last) = pulled.last() {
+            self.position.note(last.sequence, print(last.headers.as_ref(), &last.payload));
+        }
         for entry in pulled {
             let next = self.position.next();
             match self.position.arrive(entry.sequence) {
@@ -159,18 +205,10 @@ impl Reader for Log {
     }
 
     async fn open(&mut self) -> Result<Puller, Lost> {
-        let mut stream = self.find().await?;
+        let stream = self.find_whole().await?;
         // Nothing is awaited between a change of the position and telling of it: this may be dropped at any time.
         let permit = self.tell.clone().reserve_owned().await.map_err(Lost::from_error)?;
-        let told = match self.attach(describe(stream.cached_info())?) {
-            Ok(told) => told,
-            Err(next) => {
-                stream = self.skip(&stream, next).await?;
-                let log = describe(stream.cached_info())?;
-                self.attach(log).map_err(|_| Lost("it loses entries".to_owned()))?
-            }
-        };
-        permit.send(told);
+        permit.send(self.attach(describe(stream.cached_info())?)?);
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.position.next() };
         let puller = Puller::open(self.jetstream.clone(), &stream, from, String::new()).await?;
         self.there.send_replace(true);
@@ -192,6 +230,14 @@ impl Reader for Log {
 pub(super) fn epoch(info: &Info) -> Option<String> {
     let nanoseconds = info.created.unix_timestamp_nanos();
     (nanoseconds > 0).then(|| format!("{nanoseconds:x}"))
+}
+
+/// What tells an entry from others: its id, and what it says.
+fn print(headers: Option<&HeaderMap>, payload: &[u8]) -> u64 {
+    let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID)).map(|id| id.as_str());
+    let mut hasher = DefaultHasher::new();
+    (id, payload).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn describe(info: &Info) -> Result<Described, Lost> {

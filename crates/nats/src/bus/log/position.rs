@@ -23,11 +23,8 @@ pub(super) enum Turn {
         /// Entries up to here are gone.
         before: u64,
     },
-    /// The server has lost entries that were read: numbers would be used a second time. They have to go on from `next`.
-    Rewound {
-        /// The first number that nobody has seen.
-        next: u64,
-    },
+    /// Nothing can be read: entries that were read are not there any more, see [`Position::rewound`].
+    Rewound,
 }
 
 /// What an entry's number means.
@@ -51,6 +48,8 @@ pub(super) struct Position {
     last: u64,
     /// The last number of the past, until it has been read.
     target: Option<u64>,
+    /// The entry that was read last, to know it again: its number, and what it looks like.
+    read: Option<(u64, u64)>,
 }
 
 impl Position {
@@ -68,11 +67,11 @@ impl Position {
     pub(super) fn attach(&mut self, log: Described) -> Turn {
         let before = log.first.saturating_sub(1);
         if log.epoch != self.epoch {
-            *self = Self { epoch: log.epoch, last: before, target: Some(log.last) };
+            *self = Self { epoch: log.epoch, last: before, target: Some(log.last), read: None };
             return Turn::Begin { fresh: true, before };
         }
         if log.last < self.last {
-            return Turn::Rewound { next: self.next() };
+            return Turn::Rewound;
         }
         if before > self.last {
             self.last = before;
@@ -81,7 +80,29 @@ impl Position {
         Turn::Continue
     }
 
-    /// Takes note of an entry.
+    /// The entry to be compared with what was read, to know whether the log has lost what was read and taken others since.
+    pub(super) fn witness(&self, log: &Described) -> Option<u64> {
+        let (sequence, _) = self.read.filter(|(sequence, _)| *sequence == self.last)?;
+        (log.epoch == self.epoch && (log.first..=log.last).contains(&sequence)).then_some(sequence)
+    }
+
+    /// From which number the log has to go on when the server has lost entries that were read, as after a power failure:
+    /// their numbers would stand, or stand already, for others, which those who have read further would never see. `print`:
+    /// what the [`witness`](Self::witness) looks like; `None`: there is none.
+    ///
+    /// One number is left out, so that everybody finds a hole, also those who read up to the last entry.
+    pub(super) fn rewound(&self, log: &Described, print: Option<u64>) -> Option<u64> {
+        let is_shorter = log.epoch == self.epoch && log.last < self.last;
+        let is_another = self.read.zip(print).is_some_and(|((_, read), print)| read != print);
+        (is_shorter || is_another).then(|| self.last.max(log.last) + 2)
+    }
+
+    /// The entry that was read last looks like this.
+    pub(super) fn note(&mut self, sequence: u64, print: u64) {
+        self.read = Some((sequence, print));
+    }
+
+    /// Takes note of an entry's number.
     pub(super) fn arrive(&mut self, sequence: u64) -> Arrival {
         if sequence <= self.last {
             return Arrival::Known;
@@ -158,10 +179,38 @@ mod tests {
         position.attach(log("a", 1, 9));
         position.arrive(1);
         position.arrive(2);
-        assert_eq!(position.attach(log("a", 1, 1)), Turn::Rewound { next: 3 });
+        assert_eq!(position.attach(log("a", 1, 1)), Turn::Rewound);
         assert_eq!(position.attach(log("a", 3, 2)), Turn::Continue);
         assert_eq!(position.attach(log("b", 1, 1)), Turn::Begin { fresh: true, before: 0 });
         assert_eq!((position.epoch(), position.next()), ("b", 1));
+    }
+
+    #[test]
+    fn a_log_that_lost_what_was_read_goes_on_behind_it_with_a_hole() {
+        let mut position = Position::default();
+        position.attach(log("a", 1, 2));
+        assert_eq!(position.witness(&log("a", 1, 2)), None, "nothing was read yet");
+        position.arrive(1);
+        position.arrive(2);
+        position.note(2, 22);
+        assert_eq!(position.rewound(&log("a", 1, 1), None), Some(4));
+        assert_eq!(position.rewound(&log("b", 1, 1), None), None);
+        assert_eq!(position.attach(log("a", 4, 3)), Turn::Begin { fresh: false, before: 3 });
+        assert_eq!(position.witness(&log("a", 1, 3)), None, "it was not read");
+    }
+
+    #[test]
+    fn a_log_that_lost_what_was_read_and_grew_again_is_known_by_the_last_entry() {
+        let mut position = Position::default();
+        position.attach(log("a", 1, 2));
+        position.arrive(1);
+        position.arrive(2);
+        position.note(2, 22);
+        let grown = log("a", 1, 7);
+        assert_eq!(position.witness(&grown), Some(2));
+        assert_eq!(position.rewound(&grown, Some(22)), None);
+        assert_eq!(position.rewound(&grown, Some(23)), Some(9));
+        assert_eq!((position.witness(&log("a", 3, 7)), position.witness(&log("b", 1, 7))), (None, None));
     }
 
     proptest! {
@@ -178,7 +227,7 @@ mod tests {
                     match position.attach(log("a", first, last)) {
                         Turn::Begin { before, .. } => accounted = before.max(accounted),
                         Turn::Continue => {}
-                        Turn::Rewound { .. } => prop_assert!(false, "nothing was lost"),
+                        Turn::Rewound => prop_assert!(false, "nothing was lost"),
                     }
                 }
                 let from = position.next().max(first);

@@ -29,7 +29,7 @@ impl Monitor {
 
     fn on_slow_consumer(&self) {
         self.counters.slow_consumers.increment();
-        self.log_once(&mut self.lock(), "messages are dropped: a subscription is not read quickly enough".to_owned());
+        self.log_complaint("messages are dropped: a subscription is not read quickly enough".to_owned());
     }
 
     /// The server will go away: better now, in order, than when it closes the connection.
@@ -57,14 +57,14 @@ impl Monitor {
         };
         if let Some(violation) = Violation::parse(&text) {
             self.counters.error("permissions");
-            self.log_once(&mut self.lock(), violation.to_string());
+            self.log_complaint(violation.to_string());
             // Nobody has to listen.
             let _ = self.violations.send(violation);
             return;
         }
         self.counters.error(kind_of(&text));
         let text = format!("the server says: {}", escape_control(&text));
-        self.log_once(&mut self.lock(), text.clone());
+        self.log_complaint(text.clone());
         self.lock().last_words = Some(text);
     }
 }

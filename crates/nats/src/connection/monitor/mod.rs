@@ -23,7 +23,7 @@ use crate::ConnectionConfig;
 use metrics::Counters;
 pub use metrics::{ERRORS, RECONNECTS, SLOW_CONSUMERS, describe};
 
-/// Most errors of a server that are logged for one connection; further ones are only counted.
+/// Most complaints of a server, and most reasons of a loss, that are logged for one connection; further ones are only counted.
 const MAX_LOGGED: usize = 64;
 
 /// Time between two looks at a connection that is away: the library drops what it has to tell when too much of it waits.
@@ -66,6 +66,8 @@ struct State {
     /// What the server said last, on the present connection.
     last_words: Option<String>,
     logged: HashSet<String>,
+    /// What the server said of messages and subscriptions that was logged.
+    complaints: HashSet<String>,
 }
 
 /// What to do about an attempt to reconnect.
@@ -91,6 +93,7 @@ impl Monitor {
             shown: String::new(),
             last_words: None,
             logged: HashSet::new(),
+            complaints: HashSet::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -249,6 +252,7 @@ impl Monitor {
         state.plan.connected(&server, Instant::now());
         state.shown.clear();
         state.logged.clear();
+        state.complaints.clear();
         health.set(ConnectionState::Connected, server.clone());
         if again {
             self.counters.reconnects.increment();
@@ -265,7 +269,7 @@ impl Monitor {
         let shown = format!("{server}: {reason}");
         if state.shown != shown && !*self.ended.borrow() {
             if state.may_reconnect {
-                self.log_once(state, format!("{shown}; trying again"));
+                self.log_once(|state| &mut state.logged, state, format!("{shown}; trying again"));
             }
             self.observer.health.set(ConnectionState::Reconnecting, shown.clone());
         }
@@ -301,12 +305,19 @@ impl Monitor {
         });
     }
 
-    /// Logs what was not logged since the connection was made.
-    fn log_once(&self, state: &mut State, text: String) {
-        if state.logged.len() < MAX_LOGGED && !state.logged.contains(&text) {
+    /// Logs what is not in that list of what was logged since the connection was made.
+    fn log_once(&self, list: fn(&mut State) -> &mut HashSet<String>, state: &mut State, text: String) {
+        let logged = list(state);
+        if logged.len() < MAX_LOGGED && !logged.contains(&text) {
             log::warn!("[{}] {text}", self.observer.stream);
-            state.logged.insert(text);
+            logged.insert(text);
         }
+    }
+
+    /// The same for what the server says of a message or a subscription: however much that is, it does not keep the loss of
+    /// the connection out of the log.
+    fn log_complaint(&self, text: String) {
+        self.log_once(|state| &mut state.complaints, &mut self.lock(), text);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -57,7 +57,10 @@ pub(super) struct Machine {
     slots: Vec<Slot>,
     members: Members,
     changes: VecDeque<u32>,
-    outdated: Option<bool>,
+    /// The newest stream that others know and this process does not.
+    newer: Option<u64>,
+    /// Whether that is still to be told.
+    is_outdated: bool,
     leaving: bool,
     writes: u64,
     terms: u64,
@@ -93,7 +96,8 @@ impl Machine {
             timing: Timing::new(config.lease),
             slots,
             changes: VecDeque::new(),
-            outdated: None,
+            newer: None,
+            is_outdated: false,
             leaving: false,
             writes: 0,
             terms: 0,
@@ -219,16 +223,17 @@ impl Machine {
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes: Vec<_> =
             self.changes.drain(..).filter_map(|partition| self.slots[partition as usize].change.take()).collect();
-        if self.outdated == Some(true) {
-            self.outdated = Some(false);
-            changes.push(Change::Outdated);
+        if std::mem::take(&mut self.is_outdated)
+            && let Some(epoch) = self.newer
+        {
+            changes.push(Change::Outdated { epoch });
         }
         changes
     }
 
     /// Whether there are changes to take.
     pub(super) fn has_changes(&self) -> bool {
-        !self.changes.is_empty() || self.outdated == Some(true)
+        !self.changes.is_empty() || self.is_outdated
     }
 
     /// When to poll at the latest.
@@ -253,8 +258,9 @@ impl Machine {
         let sent = record.as_ref().and_then(|record| slot.sent(record));
         let owner = record.as_ref().and_then(|record| record.owner.as_deref());
         let (is_ours, is_nobodys) = (owner == Some(&self.me), owner.is_none());
-        if record.as_ref().is_some_and(|record| record.epoch > self.origin.epoch) {
-            self.outdated.get_or_insert(true);
+        let epoch = record.as_ref().map(|record| record.epoch).filter(|epoch| self.origin.is_before(*epoch));
+        if epoch > self.newer {
+            (self.newer, self.is_outdated) = (epoch, true);
         }
         slot.revision = revision;
         slot.since = now;

@@ -102,7 +102,7 @@ impl Machine {
         if slot.held.is_some() || slot.in_flight.is_some() {
             return false;
         }
-        if slot.record.as_ref().is_some_and(|record| record.epoch > self.origin.epoch) {
+        if slot.record.as_ref().is_some_and(|record| self.origin.is_before(record.epoch)) {
             return false;
         }
         let free_at = slot.free_at(&self.me, self.timing.lease).max(slot.retry_at);

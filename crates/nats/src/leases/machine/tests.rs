@@ -1,7 +1,7 @@
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(6);
-const ORIGIN: Origin = Origin { epoch: 5, first: 10 };
+const ORIGIN: Origin = Origin { epoch: 5, first: 10, gone: 0 };
 
 fn at(seconds: f64) -> Duration {
     Duration::from_secs_f64(100.0 + seconds)
@@ -17,7 +17,11 @@ fn record(owner: Option<&str>, position: u64) -> Record {
 
 /// A machine called `me` that has seen the whole bucket: `records` by partition, with revision 1.
 fn ready(partitions: u32, records: &[Record]) -> Machine {
-    let mut machine = Machine::new(&config(partitions), ORIGIN, "me".to_owned());
+    ready_of(ORIGIN, partitions, records)
+}
+
+fn ready_of(origin: Origin, partitions: u32, records: &[Record]) -> Machine {
+    let mut machine = Machine::new(&config(partitions), origin, "me".to_owned());
     assert!(matches!(machine.poll(at(0.0))[..], [Request::Alive(..)]), "nothing is taken before all is seen");
     machine.alive_written(at(0.0), Outcome::Stored(50));
     for (partition, record) in records.iter().enumerate() {
@@ -67,8 +71,24 @@ fn positions_of_an_earlier_stream_begin_with_the_new_one() {
 fn a_newer_stream_is_reported_and_nothing_of_it_taken() {
     let mut machine = ready(1, &[Record { epoch: ORIGIN.epoch + 1, ..record(None, 1) }]);
     assert_eq!(writes(machine.poll(at(0.0))), []);
-    assert_eq!(machine.take_changes(), [Change::Outdated]);
+    assert_eq!(machine.take_changes(), [Change::Outdated { epoch: ORIGIN.epoch + 1 }]);
     assert_eq!(machine.take_changes(), []);
+    machine.partition_seen(at(0.1), 0, 2, Some(Record { epoch: ORIGIN.epoch + 1, ..record(None, 2) }));
+    assert_eq!(machine.take_changes(), [], "once");
+    machine.partition_seen(at(0.2), 0, 3, Some(Record { epoch: ORIGIN.epoch + 2, ..record(None, 1) }));
+    assert_eq!(machine.take_changes(), [Change::Outdated { epoch: ORIGIN.epoch + 2 }]);
+}
+
+#[test]
+fn positions_of_a_later_stream_that_is_gone_begin_with_the_one_that_is_there() {
+    let later = Record { epoch: ORIGIN.epoch + 2, ..record(None, 4_000) };
+    let origin = Origin { gone: later.epoch, ..ORIGIN };
+    let mut machine = ready_of(origin, 2, &[later.clone(), Record { epoch: later.epoch + 1, ..later.clone() }]);
+    let written = writes(machine.poll(at(0.0)));
+    assert_eq!(written.len(), 1, "one that is newer still is not taken");
+    let (partition, expected, taken) = &written[0];
+    assert_eq!((*partition, *expected, taken.position, taken.epoch), (0, 1, 1, ORIGIN.epoch));
+    assert_eq!(machine.take_changes(), [Change::Outdated { epoch: later.epoch + 1 }]);
 }
 
 #[test]

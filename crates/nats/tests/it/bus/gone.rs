@@ -136,11 +136,47 @@ async fn a_server_that_lost_entries_never_gives_their_numbers_to_others() {
     member.say(["new"]);
     member.has(11).await;
     let (sequence, text) = member.entries().pop().unwrap();
-    assert_eq!((sequence, &*text), (11, "new"));
-    assert_eq!(member.begins().len(), 1);
+    assert_eq!((sequence, &*text), (12, "new"));
+    let epoch = member.begins()[0].0.clone();
+    let hole = (epoch.clone(), 11);
+    assert_eq!(member.begins(), [(epoch, 0), hole.clone()], "what came meanwhile may be missed");
     let late = Member::join(&server.url());
     late.caught_up().await;
-    assert_eq!((late.begins(), late.texts()), (vec![(member.begins()[0].0.clone(), 10)], vec![text]));
+    assert_eq!((late.begins(), late.texts()), (vec![hole], vec![text]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_read_what_a_server_lost_notices_it_when_others_have_published_as_much_again() {
+    let server = NatsServer::start();
+    let proxy = ChaosProxy::start(server.address());
+    let far = Member::join(&format!("nats://{}", proxy.address()));
+    far.say(numbered("", 0..5));
+    far.has(5).await;
+    let (store, saved) = (server.directory().join("store"), server.directory().join("saved"));
+    server.kill();
+    copy(&store, &saved);
+    server.restart();
+    far.say(numbered("", 5..10));
+    far.has(10).await;
+    proxy.refuse().await;
+    proxy.reset();
+    server.kill();
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&saved, &store);
+    server.restart();
+    let near = Member::join(&server.url());
+    near.say(numbered("other ", 0..10));
+    near.has(15).await;
+    proxy.resume().await;
+    eventually(SOON, || far.begins().len() == 2).await;
+    let epoch = near.begins()[0].0.clone();
+    assert_eq!(far.begins(), [(epoch.clone(), 0), (epoch.clone(), 16)]);
+    assert_eq!(far.texts(), numbered("", 0..10), "and nothing under numbers that it knows");
+    near.say(["new"]);
+    far.has(11).await;
+    near.has(16).await;
+    assert_eq!((far.entries().pop(), near.entries().pop()), (Some((17, "new".into())), Some((17, "new".into()))));
+    assert_eq!(near.begins(), [(epoch.clone(), 0), (epoch, 16)], "so that it does not vouch for the others' places");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,5 +1,6 @@
 use super::*;
 use eventflux_core::health::ConnectionState;
+use eventflux_testkit::log_capture::LogCapture;
 use eventflux_testkit::nats::NatsServer;
 use eventflux_testkit::proxy::ChaosProxy;
 
@@ -218,10 +219,46 @@ async fn a_stream_that_cannot_be_made_is_shown_until_it_can() {
     let member = Member::join(&server.url());
     member.say(["1"]);
     eventually(SOON, || member.detail().contains("stream eventflux-bus-test cannot be read")).await;
+    assert_eq!(member.context.health.current().state, ConnectionState::Reconnecting);
     server.reload("");
     server.restart();
     member.has(1).await;
     eventually(SOON, || member.detail() == server.url()).await;
+    assert_eq!(member.context.health.current().state, ConnectionState::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_takes_nothing_is_shown_until_it_does() {
+    use async_nats::jetstream::stream::{Config, DiscardPolicy};
+    let server = NatsServer::start();
+    let member = Member::join(&server.url());
+    member.say(["1"]);
+    member.has(1).await;
+    let admin = admin(&server.url()).await;
+    let usual = admin.get_stream(STREAM).await.unwrap().cached_info().config.clone();
+    admin.update_stream(Config { max_messages: 1, discard: DiscardPolicy::New, ..usual.clone() }).await.unwrap();
+    member.say(["2"]);
+    let health = || member.context.health.current();
+    eventually(SOON, || health().state == ConnectionState::Reconnecting).await;
+    assert!(member.detail().contains("maximum messages exceeded"), "{}", member.detail());
+    admin.update_stream(usual).await.unwrap();
+    member.has(2).await;
+    eventually(SOON, || health().state == ConnectionState::Connected).await;
+    assert_eq!(member.detail(), server.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_used_is_shown_and_ends_the_bus() {
+    let server = NatsServer::start();
+    let missing = server.directory().join("missing.creds");
+    let config = config_with(&server.url(), &[("nats.credentials", missing.to_str().unwrap())]);
+    let logs = LogCapture::start();
+    let member = Member::join_with(config);
+    eventually(SOON, || member.context.health.current().state == ConnectionState::Failed).await;
+    assert!(member.detail().contains("missing.creds"), "{}", member.detail());
+    logs.wait_for(SOON, ::log::Level::Error, "missing.creds").await;
+    eventually(SOON, || member.bus.publish(Bytes::new()).is_err()).await;
+    assert_eq!((member.bus.is_ready(), member.bus.stop(SOON)), (false, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,3 +44,19 @@ async fn what_is_permitted_works_beside_it() {
     connection.client().publish("open", "in".into()).await.unwrap();
     assert_eq!(within(subscription.next()).await.unwrap().payload, "in");
 }
+
+#[tokio::test]
+async fn many_complaints_do_not_keep_a_loss_out_of_the_log() {
+    let logs = LogCapture::start().containing("[Flooded]");
+    let (server, observer) = (NatsServer::start_with(LIMITED), observer("Flooded"));
+    let connection = open(&eager(&server.url(), &USER), &observer).await.unwrap();
+    let mut violations = connection.violations();
+    for number in 0..200 {
+        connection.client().publish(format!("secret.{number}"), "".into()).await.unwrap();
+        within(violations.recv()).await.unwrap();
+    }
+    let complaints = logs.lines().into_iter().filter(|line| line.message.contains("does not permit")).count();
+    assert!((1..=64).contains(&complaints), "{complaints}");
+    server.kill();
+    logs.wait_for(super::DEADLINE, Level::Warn, "trying again").await;
+}

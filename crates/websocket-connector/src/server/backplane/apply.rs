@@ -35,6 +35,8 @@ pub(super) struct Applier {
     counted: RwLock<HashMap<String, Counted>>,
     /// Whether the log has been read to its end once.
     ready: AtomicBool,
+    /// Whether nothing comes any more.
+    failed: AtomicBool,
     /// Whether what comes has just been published.
     live: AtomicBool,
     /// Entries of this process that are in the log, and that have come back.
@@ -74,6 +76,7 @@ impl Applier {
             states: Arc::new(States::new()),
             counted: RwLock::default(),
             ready: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             live: AtomicBool::new(false),
             own: watch::channel(Own::default()).0,
             counters: Counters::new(metrics, path),
@@ -82,7 +85,21 @@ impl Applier {
 
     /// Whether there is something to serve.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire) && !self.failed.load(Ordering::Acquire)
+    }
+
+    /// The bus has ended by itself: clients get nothing here any more, and are sent to where they do.
+    pub(super) fn fail(&self) {
+        if self.failed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Also those that are about to be let in.
+        self.hub.refuse_all();
+        let clients = self.hub.dismiss(usize::MAX);
+        log::error!(
+            "{}: the backplane has failed: no clients are taken any more, and the {clients} that are here are sent away",
+            self.path
+        );
     }
 
     /// A sink of this process says where it counts.
@@ -303,9 +320,20 @@ mod tests {
         world.applier.entry(1, &world.entry(Uuid::nil(), Duration::ZERO));
         world.applier.begin("log", 1);
         assert_eq!(world.metric(HOLES), 0);
+        world.applier.begin("log", 2);
+        assert_eq!(world.metric(HOLES), 1, "one number is enough");
         world.applier.begin("log", 5);
         world.applier.begin("log-2", 0);
-        assert_eq!(world.metric(HOLES), 2);
+        assert_eq!(world.metric(HOLES), 3);
+    }
+
+    #[test]
+    fn whoever_has_failed_is_not_ready_whatever_else_comes() {
+        let world = World::new();
+        world.applier.begin("log", 0);
+        world.applier.fail();
+        world.applier.caught_up();
+        assert!(!world.applier.is_ready() && world.hub.is_stopping());
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use eventflux_core::health::HealthReporter;
+use eventflux_core::health::{ConnectionState, HealthReporter};
 use eventflux_core::{ConnectorContext, EventFluxError, runtime};
 use eventflux_gateway::Hub;
 use eventflux_nats::Observer;
@@ -27,7 +27,6 @@ pub(super) use sink::SharedSink;
 
 use self::apply::Applier;
 use self::presence::Changes;
-use self::state::States;
 
 /// A path's end of the bus; started.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl Backplane {
         let health = HealthReporter::default();
         let observer = Observer { health: health.clone(), ..Observer::of(context) };
         let runtime = runtime::shared()?;
-        let mut tasks = vec![runtime.spawn(show(health, applier.states.clone())).abort_handle()];
+        let mut tasks = vec![runtime.spawn(show(health, applier.clone())).abort_handle()];
         let bus = Bus::start(config.bus.clone(), observer, applier.clone())?;
         if config.bus.presence.is_some() {
             let changes = Arc::<Changes>::default();
@@ -65,7 +64,7 @@ impl Backplane {
         Ok(Self { hub: hub.clone(), bus, applier, next_sink: AtomicU64::new(1), tasks })
     }
 
-    /// Whether clients can be taken in: what was published before is known.
+    /// Whether clients can be taken in: what was published before is known, and what is published will be.
     pub(super) fn is_ready(&self) -> bool {
         self.applier.is_ready()
     }
@@ -101,10 +100,13 @@ impl Drop for Backplane {
 }
 
 /// Passes on how the bus is, until it is dropped.
-async fn show(health: HealthReporter, states: Arc<States>) {
+async fn show(health: HealthReporter, applier: Arc<Applier>) {
     let mut known = health.current();
     loop {
-        states.bus(known.clone());
+        if known.state == ConnectionState::Failed {
+            applier.fail();
+        }
+        applier.states.bus(known.clone());
         known = health.changed(&known).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::net::stream::ByteStream;
 use crate::server::endpoint::Endpoint;
 use crate::server::listener::Listener;
 use crate::server::permission::authenticate;
-use crate::server::welcome::NOT_READY_RETRY;
+use crate::server::welcome::{NOT_READY_RETRY, not_ready};
 
 /// How long a browser may remember what pages of an origin may do, in seconds.
 const PREFLIGHT_SECONDS: u32 = 600;
@@ -52,13 +52,16 @@ pub(in crate::server) async fn welcome(
     request: PlainRequest,
     by: Instant,
 ) -> Option<Stream> {
-    let endpoint = listener.served(request.path()).filter(|endpoint| endpoint.config().http.is_on());
+    let endpoint = listener.served(request.path());
+    let is_ready = endpoint.as_ref().is_none_or(|endpoint| endpoint.is_ready());
+    let endpoint = endpoint.filter(|endpoint| endpoint.config().http.is_on());
     let served = endpoint.and_then(|endpoint| endpoint.connection_config().map(|config| (endpoint, config)));
     let Some((endpoint, config)) = served else {
-        // Nothing but WebSocket here.
-        listener.count_refused(Refused::Answered(request.refusal()));
-        log::debug!("{peer} refused: {}", request.refusal());
-        handshake::refuse(stream, request.refusal()).await;
+        // Nothing but WebSocket here, or not even that: health checks are to see the difference.
+        let refusal = if is_ready { request.refusal() } else { &not_ready() };
+        listener.count_refused(Refused::Answered(refusal));
+        log::debug!("{peer} refused: {refusal}");
+        handshake::refuse(stream, refusal).await;
         return None;
     };
     let (forwarded, x_forwarded_for) = (request.header("forwarded"), request.header("x-forwarded-for"));

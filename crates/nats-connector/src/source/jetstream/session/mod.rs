@@ -294,8 +294,8 @@ impl<'w> Session<'w> {
         }
         let here = self.ledger.len() + self.pulls.missing();
         // What the pipeline has not taken counts as missing: it is not to grow while the pipeline stands still.
-        let is_backed_up = self.waiting.len() * 2 > self.config.fetch_messages
-            || self.waiting_bytes > self.config.fetch_bytes;
+        let is_backed_up =
+            self.waiting.len() * 2 > self.config.fetch_messages || self.waiting_bytes > self.config.fetch_bytes;
         let room = if is_backed_up { 0 } else { self.config.max_ack_pending.saturating_sub(here) };
         if let Some(request) = self.pulls.ask(room, now()) {
             self.inbox.ask(request);

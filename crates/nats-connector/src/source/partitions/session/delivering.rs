@@ -10,6 +10,7 @@ use super::super::progress::Part;
 use super::super::reader::{Meaning, Place};
 use super::super::readers::Receiver;
 use super::{Session, Waiting};
+use crate::sink::partition;
 use crate::source::message::{STORED_DELIVERY_BYTES, Stored};
 
 impl Session<'_> {
@@ -53,6 +54,7 @@ impl Session<'_> {
             }
         }
         while let Some(Waiting { partition, term, sequence, published_ms, message }) = self.waiting.pop_front() {
+            partition::refuse_other_count(message.headers.as_ref(), self.config.leases.partitions)?;
             if let Some(reader) = self.readers.of(partition, term) {
                 reader.delivered(message.length);
             }

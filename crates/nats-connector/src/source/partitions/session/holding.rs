@@ -3,10 +3,11 @@
 use eventflux_nats::leases::{Change, Term};
 
 use super::super::reader::Reader;
-use super::{ANOTHER, End, Session};
+use super::{End, Session};
 
 impl Session<'_> {
     pub(super) fn changed(&mut self, changes: Vec<Change>) -> Option<End> {
+        let mut end = None;
         for change in changes {
             match change {
                 Change::Acquired { partition, term, position } => {
@@ -22,11 +23,11 @@ impl Session<'_> {
                         self.drop_reader(partition);
                     }
                 }
-                Change::Outdated => return Some(End::Again(ANOTHER.to_owned())),
+                Change::Outdated { epoch } => end = Some(End::Outdated(epoch)),
             }
         }
         self.show();
-        None
+        end
     }
 
     fn release(&mut self, partition: u32, term: Term) {

@@ -34,6 +34,9 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 const ANOTHER: &str = "the stream was deleted or is another one: positions begin anew";
 
+const OLDER: &str = "the stream is older than one that the positions of partition.group are of: it was restored, the server's \
+     clock went back, or the group reads another stream, too; positions begin anew";
+
 /// How a session ends.
 #[derive(Debug)]
 pub(super) enum End {
@@ -41,6 +44,8 @@ pub(super) enum End {
     Stopped,
     /// Another one has to begin, because of this.
     Again(String),
+    /// Another one has to begin: others know a stream that was created later, at this epoch.
+    Outdated(u64),
 }
 
 /// See the module of its parent.
@@ -81,18 +86,24 @@ type Opening = (u32, Term, Result<Opened, EventFluxError>);
 type Reconnected = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<'a> Session<'a> {
-    /// Finds the stream and takes part in the leases; `None` when the source was told to stop first.
+    /// Finds the stream and takes part in the leases; `None` when the source was told to stop first. `newest`: the newest stream
+    /// that others are known to have worked on.
     pub(super) async fn open(
         config: &'a PartitionsConfig,
         work: &'a Work,
         connection: &'a Connection,
+        newest: u64,
     ) -> Result<Option<Self>, EventFluxError> {
         let prepare = {
             let (config, connection, of) = (config.clone(), connection.clone(), work.context.stream.clone());
             async move {
                 let stream = config.stream.open(&connection, &of).await?;
                 start::check(&stream)?;
-                let origin = start::resolve(&stream, &config).await?;
+                // Asked after others had said that there is a newer one: what it says now is how it is.
+                let origin = start::resolve(&stream, &config).await?.after(newest);
+                if origin.gone > 0 {
+                    log::warn!("[{of}] {OLDER}");
+                }
                 let leases = Leases::open(&connection, &config.leases, origin, &of).await?;
                 Ok((stream, leases))
             }
@@ -188,7 +199,7 @@ impl<'a> Session<'a> {
 
     /// Lets the pipeline settle what it has, and gives everything back.
     async fn finish(mut self, is_well: bool) {
-        let stop_by = &self.work.stop_by;
+        let Work { stop_by, signal, .. } = self.work;
         if is_well {
             let settle = async {
                 while !self.progress.is_empty() {
@@ -200,7 +211,7 @@ impl<'a> Session<'a> {
                     }
                 }
             };
-            let _ = tokio::time::timeout(stop_by.time_left(SETTLE), settle).await;
+            stop_by.within(signal, SETTLE, settle).await;
         }
         let held: Vec<_> = self.readers.iter().map(|(partition, _)| partition).collect();
         held.into_iter()
@@ -208,9 +219,15 @@ impl<'a> Session<'a> {
             .collect::<Vec<_>>()
             .into_iter()
             .for_each(|name| self.forget_consumer(name));
+        let of = &self.work.context.stream;
         let limit = stop_by.time_left(LEAVE);
         let Self { leases, sending, .. } = self;
-        let goodbye = sending.collect::<Vec<()>>();
-        let _ = tokio::join!(leases.leave(limit), tokio::time::timeout(limit, goodbye));
+        let goodbye = tokio::time::timeout(limit, sending.collect::<Vec<()>>());
+        let leave = async { tokio::join!(leases.leave(limit), goodbye) };
+        if stop_by.within(signal, LEAVE, leave).await.is_none() {
+            log::warn!(
+                "[{of}] the source stopped before its partitions were given back: others take them when their leases end"
+            );
+        }
     }
 }

@@ -138,6 +138,8 @@ impl Session<'_> {
         log::debug!("[{}] partition {partition} needs another consumer: {reason}", self.work.context.stream);
         self.forget_consumer(name);
         self.closed.push_back((partition, term));
+        // One that was replaced at once has consumers, too.
+        self.check(Duration::ZERO);
     }
 
     pub(super) fn forget_consumer(&self, name: String) {
@@ -146,6 +148,8 @@ impl Session<'_> {
 
     /// The server has forgotten what it was asked for. It may be another stream, too.
     pub(super) fn reconnected(&mut self) {
+        // What was asked on the connection before may never be answered.
+        self.checking.clear();
         let all: Vec<_> = self.readers.iter().map(|(partition, reader)| (partition, reader.term)).collect();
         all.into_iter().for_each(|(partition, term)| self.reopen(partition, term, "the connection was lost"));
         self.check(Duration::ZERO);
