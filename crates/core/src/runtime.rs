@@ -1,7 +1,7 @@
 //! Threads and the shared tokio runtime.
 //!
-//! A source whose speed matters runs on a thread of its own ([`SourceWorker`]); everything else (sink I/O, timers,
-//! listeners) shares one small multi-thread runtime ([`shared`]).
+//! A source whose speed matters runs on a thread of its own ([`SourceWorker`]); everything else (the I/O of most sinks,
+//! timers, listeners) shares one small multi-thread runtime ([`shared`]).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -404,15 +404,19 @@ fn a_stream_that_is_deleted_and_made_again_is_read_from_its_beginning() {
 fn a_stream_that_is_replaced_at_once_is_read_from_its_beginning() {
     let bench = Bench::start();
     bench.store("trades.x.0", &["a", "b", "c"]);
-    let source = reader(&bench.server.url(), "1");
+    let proxy = ChaosProxy::start(bench.server.address());
+    let source = reader(&format!("nats://{}", proxy.address()), "1");
     source.wait_for(3);
     bench.waits_for_position(0, 4);
+    // The source sees both at once, and its connection lasts.
+    proxy.freeze();
     block_on(async {
         bench.jetstream.delete_stream("TRADES").await.unwrap();
         let config = Config { name: "TRADES".to_owned(), subjects: vec!["trades.>".to_owned()], ..Config::default() };
         bench.jetstream.create_stream(config).await.unwrap();
     });
     bench.store("trades.x.0", &["d", "e"]);
+    proxy.resume().blocking();
     assert_eq!(source.wait_for(5), ["a", "b", "c", "d", "e"]);
 }
 

@@ -83,7 +83,8 @@ pub(super) fn an_unknown_property_is_refused_with_the_nearest(table: &Table<'_>)
 }
 
 pub(super) fn an_invalid_value_is_refused_with_key_value_and_what_is_allowed(table: &Table<'_>) -> Result<(), String> {
-    let any_text = |kind| matches!(kind, PropertyKind::Text | PropertyKind::Path | PropertyKind::Template | PropertyKind::Columns);
+    let any_text =
+        |kind| matches!(kind, PropertyKind::Text | PropertyKind::Path | PropertyKind::Template | PropertyKind::Columns);
     let checked = table.own.iter().filter(|spec| !any_text(spec.kind));
     for spec in checked {
         let key = spec.key.replace('*', "contract");
