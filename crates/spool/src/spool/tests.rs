@@ -245,7 +245,8 @@ fn forgetting_makes_room_on_a_disk_that_stays_full() {
     listener.wait(|heard| !heard.failed.is_empty());
     spool.forget(100);
     let heard = listener.wait(|heard| heard.stored == 200);
-    assert!(heard.recovered == 1 && heard.freed > 0, "{heard:?}");
+    // A probe is no recovery. What the first write after it makes room for may not be all of it.
+    assert!((1..=2).contains(&heard.recovered) && heard.freed > 0, "{heard:?}");
     assert_eq!(spool.read(0, usize::MAX).unwrap(), blocks(100..200, 60_000));
 }
 
