@@ -4,6 +4,9 @@
 /// subject and sizes), so that one bad value would cost everybody the connection.
 pub const MAX_BYTES: usize = 2_048;
 
+/// What is said of a longer one.
+const TOO_LONG: &str = "a subject cannot be longer than 2048 bytes";
+
 /// Whether `text` is a subject that messages can be published to: tokens separated by dots, none of them empty, without
 /// `*`, `>`, white space and control characters, [`MAX_BYTES`] at most.
 ///
@@ -72,7 +75,7 @@ fn check_characters(text: &str) -> Result<(), &'static str> {
         return Err("a subject cannot be empty");
     }
     if text.len() > MAX_BYTES {
-        return Err("a subject cannot be longer than 2048 bytes");
+        return Err(TOO_LONG);
     }
     if text.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err("a subject has no white space and no control characters");

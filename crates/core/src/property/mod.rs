@@ -4,12 +4,14 @@
 //! wrote into typed values, or into every error at once. Documentation and `eventflux connectors` read the same table.
 
 mod kind;
+mod parts;
 mod resolve;
 mod resolved;
 mod spec;
 mod table;
 
 pub use kind::{PropertyKind, PropertyValue};
+pub use parts::{concat, count};
 pub use resolved::{Properties, PropertyError};
 pub use spec::{ChosenDefault, Condition, MAX_DEPENDENCY_CHAIN, PropertySpec, either};
 pub use table::table_mistakes;

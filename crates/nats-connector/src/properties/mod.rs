@@ -3,6 +3,7 @@
 mod sink;
 mod source;
 
+use eventflux_core::property::{concat, count};
 use eventflux_core::{DataType, MetadataSpec, PropertySpec};
 use eventflux_nats::properties::{CONNECTION, STREAM};
 
@@ -64,29 +65,3 @@ const SINK: &[&[PropertySpec]] =
 
 /// Properties of the connection besides the servers, which not every source needs.
 const OPTIONAL: &[PropertySpec] = CONNECTION.split_at(1).1;
-
-const fn count(parts: &[&[PropertySpec]]) -> usize {
-    let (mut sum, mut part) = (0, 0);
-    while part < parts.len() {
-        sum += parts[part].len();
-        part += 1;
-    }
-    sum
-}
-
-/// The parts one after the other; `COUNT` is what [`count`] says of them.
-const fn concat<const COUNT: usize>(parts: &[&[PropertySpec]]) -> [PropertySpec; COUNT] {
-    let mut all = [parts[0][0]; COUNT];
-    let (mut filled, mut part) = (0, 0);
-    while part < parts.len() {
-        let mut index = 0;
-        while index < parts[part].len() {
-            all[filled] = parts[part][index];
-            filled += 1;
-            index += 1;
-        }
-        part += 1;
-    }
-    assert!(filled == COUNT, "as many as there are");
-    all
-}

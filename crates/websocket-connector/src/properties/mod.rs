@@ -11,8 +11,8 @@ pub(crate) mod http;
 mod server;
 mod shared;
 
+use eventflux_core::property::{concat, count};
 use eventflux_core::{PropertyKind, PropertySpec};
-use shared::{concat, count};
 
 const DAY_MS: i64 = 86_400_000;
 const CLIENT: &str = "client";

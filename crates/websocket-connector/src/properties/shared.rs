@@ -125,30 +125,3 @@ pub(super) const KEEPING: &[PropertySpec] = &[
     deflate::DEFLATE_RECEIVE_WINDOW,
     deflate::DEFLATE_RECEIVE_TAKEOVER,
 ];
-
-/// Properties of all parts together.
-pub(super) const fn count(parts: &[&[PropertySpec]]) -> usize {
-    let (mut count, mut part) = (0, 0);
-    while part < parts.len() {
-        count += parts[part].len();
-        part += 1;
-    }
-    count
-}
-
-/// The parts one after the other; `COUNT` is what [`count`] says of them.
-pub(super) const fn concat<const COUNT: usize>(parts: &[&[PropertySpec]]) -> [PropertySpec; COUNT] {
-    let mut all = [parts[0][0]; COUNT];
-    let (mut filled, mut part) = (0, 0);
-    while part < parts.len() {
-        let mut index = 0;
-        while index < parts[part].len() {
-            all[filled] = parts[part][index];
-            filled += 1;
-            index += 1;
-        }
-        part += 1;
-    }
-    assert!(filled == COUNT, "as many as there are");
-    all
-}

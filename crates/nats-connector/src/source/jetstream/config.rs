@@ -108,7 +108,11 @@ fn consumer(properties: &Properties) -> Result<String, EventFluxError> {
     Ok(name.to_owned())
 }
 
-fn start(properties: &Properties) -> Result<DeliverPolicy, EventFluxError> {
+/// Where a consumer begins that does not exist yet.
+///
+/// # Errors
+/// [`EventFluxError::Configuration`] for what is no time.
+pub(in crate::source) fn start(properties: &Properties) -> Result<DeliverPolicy, EventFluxError> {
     Ok(match properties.text("nats.start")? {
         "new" => DeliverPolicy::New,
         "last" => DeliverPolicy::Last,

@@ -6,7 +6,7 @@
 //!
 //! [`SourceCallback::settled`]: eventflux_core::SourceCallback::settled
 
-mod config;
+pub(super) mod config;
 mod consumer;
 mod inbox;
 mod ledger;

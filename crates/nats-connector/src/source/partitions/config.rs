@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use async_nats::datetime;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use eventflux_core::{EventFluxError, Properties};
 use eventflux_nats::leases::LeaseConfig;
 use eventflux_nats::{StreamConfig, subject};
 
+use crate::source::jetstream::config;
+
 const SUBJECT: &str = "nats.subject";
 const GROUP: &str = "partition.group";
 const LEASE: &str = "partition.lease";
 const START: &str = "nats.start";
-const START_TIME: &str = "nats.start.time";
 const RETENTION: &str = "nats.stream.retention";
 
 /// Shortest and longest lease: a shorter one would end while a server of a cluster is replaced.
@@ -128,23 +128,11 @@ fn leases(properties: &Properties) -> Result<LeaseConfig, EventFluxError> {
 }
 
 fn start(properties: &Properties) -> Result<DeliverPolicy, EventFluxError> {
-    Ok(match properties.text(START)? {
-        "new" => DeliverPolicy::New,
-        "last" => DeliverPolicy::Last,
-        "last_per_subject" => {
-            let error = EventFluxError::property(START, "'last_per_subject' has no effect with partition.count");
-            return Err(error.with_hint("a partition begins at one place: all, new, last, sequence, or time"));
-        }
-        "sequence" => DeliverPolicy::ByStartSequence { start_sequence: properties.integer("nats.start.sequence")? },
-        "time" => {
-            let start_time = datetime::parse_rfc3339(properties.text(START_TIME)?.trim()).map_err(|_| {
-                let error = EventFluxError::property(START_TIME, "is no time as RFC 3339 writes it");
-                error.with_hint("for example 2026-01-31T00:00:00Z")
-            })?;
-            DeliverPolicy::ByStartTime { start_time }
-        }
-        _ => DeliverPolicy::All,
-    })
+    if properties.text(START)? == "last_per_subject" {
+        let error = EventFluxError::property(START, "'last_per_subject' has no effect with partition.count");
+        return Err(error.with_hint("a partition begins at one place: all, new, last, sequence, or time"));
+    }
+    config::start(properties)
 }
 
 #[cfg(test)]
